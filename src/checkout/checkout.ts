@@ -1,0 +1,27 @@
+/** What every use case is given. */
+import type { Database } from '../database/orm';
+import type { Logger } from '../telemetry/logger';
+
+export interface Checkout {
+  readonly database: Database;
+  readonly log: Logger;
+  readonly holdTtlSeconds: number;
+  readonly orderPaymentWindowSeconds: number;
+}
+
+/** Who asks. */
+export interface Caller {
+  /** '' is anonymous. */
+  readonly customerId: string;
+  readonly isAdmin: boolean;
+}
+
+/** A hold or an order without a customer is open to whoever has its id; one with a customer is theirs alone. */
+export function isOwn(caller: Caller, record: { readonly customerId: string }): boolean {
+  return record.customerId === '' || record.customerId === caller.customerId;
+}
+
+/** An admin may read what a customer may touch. */
+export function maySee(caller: Caller, record: { readonly customerId: string }): boolean {
+  return caller.isAdmin || isOwn(caller, record);
+}

@@ -1,0 +1,152 @@
+/** createHold: claims units of a product for the hold's time, in group commits: one lock, one decision, one write a batch. */
+import { isId, newId } from '../database/ids';
+import {
+  grantHolds,
+  plainlyOutOfStock,
+  type HoldDecision,
+  type HoldRequest,
+  type HoldVerdict,
+} from '../domain/grant-holds';
+import { checkIdempotencyKey, checkWhole } from '../domain/input';
+import type { Hold } from '../domain/records';
+import { granted, refusal, refused, replayed, type Answer } from '../domain/refusals';
+import type { Checkout } from './checkout';
+import { GroupCommit } from './group-commit';
+import { lockStock, makeAvailable, readLevel, takeForHolds } from './stock-keeper';
+
+export interface CreateHoldInput {
+  readonly productId: string;
+  readonly quantity: number;
+  readonly idempotencyKey?: string | null | undefined;
+  /** '' is anonymous. */
+  readonly customerId: string;
+}
+
+export type CreateHold = (input: CreateHoldInput) => Promise<Answer<Hold>>;
+
+/**
+ * Grants a hold, or answers the one that the same customer's key was granted before.
+ *
+ * Refusals, the first that applies: IDEMPOTENCY_KEY_REUSED, PRODUCT_NOT_FOUND, CUSTOMER_REQUIRED, SALE_NOT_STARTED,
+ * SALE_ENDED, LIMIT_PER_CUSTOMER, OUT_OF_STOCK. Throws `CallerError`, `Busy` (nothing happened), `Unavailable`.
+ * Locks: the product's stock row, then overdue holds of it when units are missing. A batch makes 5 round trips, 3 of them
+ * under the lock; once a product is sold out, refusals take one and no lock.
+ */
+export function createHoldOf(checkout: Checkout): CreateHold {
+  const batches = new HoldBatches(checkout);
+  const commits = new GroupCommit<HoldRequest, HoldVerdict>((productId, requests) =>
+    batches.commit(productId, requests),
+  );
+  return async (input) => {
+    const request: HoldRequest = {
+      id: newId(),
+      productId: input.productId.toLowerCase(),
+      quantity: checkWhole('quantity', input.quantity, 1),
+      customerId: input.customerId,
+      idempotencyKey: checkIdempotencyKey(input.idempotencyKey),
+    };
+    const verdict = isId(request.productId) ? await commits.submit(request.productId, request) : NOT_FOUND;
+    return answerTo(checkout, request, verdict);
+  };
+}
+
+const NOT_FOUND: HoldVerdict = { kind: 'refuse', refusal: refusal('PRODUCT_NOT_FOUND', { field: ['productId'] }) };
+
+function answerTo({ log }: Checkout, request: HoldRequest, verdict: HoldVerdict): Answer<Hold> {
+  const { productId, quantity, customerId } = request;
+  switch (verdict.kind) {
+    case 'grant':
+    case 'confirm':
+      log.info({ event: 'hold.created', holdId: verdict.hold.id, productId, quantity, customerId }, 'hold.created');
+      return granted(verdict.hold);
+    case 'replay':
+      return replayed(verdict.hold);
+    case 'refuse':
+      log.info({ event: 'hold.refused', code: verdict.refusal.code, productId, quantity, customerId }, 'hold.refused');
+      return refused(verdict.refusal);
+    case 'mistake':
+      throw verdict.error;
+  }
+}
+
+interface LockedDecision extends HoldDecision {
+  readonly closedUnits: number;
+  readonly lockWaitMs: number;
+}
+
+class HoldBatches {
+  /** Products that were out of stock when last seen. Only a hint where to look first: every refusal has its own snapshot. */
+  private readonly soldOut = new Set<string>();
+
+  constructor(private readonly checkout: Checkout) {}
+
+  async commit(productId: string, requests: readonly HoldRequest[]): Promise<readonly HoldVerdict[]> {
+    const verdicts = new Map<HoldRequest, HoldVerdict>();
+    if (this.soldOut.has(productId)) await this.refuseWithoutLock(productId, requests, verdicts);
+    const rest = requests.filter((request) => !verdicts.has(request));
+    if (rest.length > 0) {
+      const decision = await this.decideUnderLock(productId, rest);
+      rest.forEach((request, index) => verdicts.set(request, decision.verdicts[index]!));
+      this.note(productId, rest.length, decision);
+    }
+    return requests.map((request) => verdicts.get(request)!);
+  }
+
+  /** A refusal that was true at one committed moment after the question is a correct answer (DESIGN §6.3). */
+  private async refuseWithoutLock(
+    productId: string,
+    requests: readonly HoldRequest[],
+    verdicts: Map<HoldRequest, HoldVerdict>,
+  ): Promise<void> {
+    const { database, holdTtlSeconds } = this.checkout;
+    const snapshot = await database.readForBatch((em) => readLevel(em, productId, requests));
+    if (!snapshot) return;
+    for (const [request, refusal] of plainlyOutOfStock(snapshot, requests, holdTtlSeconds)) {
+      verdicts.set(request, { kind: 'refuse', refusal });
+    }
+  }
+
+  private decideUnderLock(productId: string, requests: readonly HoldRequest[]): Promise<LockedDecision> {
+    const { database, holdTtlSeconds } = this.checkout;
+    return database.inBatch('createHold', async ({ em, attempt, rollBack }) => {
+      const askedAt = performance.now();
+      const stock = await lockStock(em, productId);
+      const lockWaitMs = performance.now() - askedAt;
+      const level = stock && (await readLevel(em, productId, requests, attempt > 1));
+      if (!level) {
+        rollBack();
+        return { verdicts: requests.map(() => NOT_FOUND), taken: 0, missing: 0, closedUnits: 0, lockWaitMs };
+      }
+      let decision = grantHolds(level, requests, holdTtlSeconds);
+      let closedUnits = 0;
+      if (decision.missing > 0 && level.hasOverdue) {
+        const wanted = level.available + decision.missing;
+        const available = await makeAvailable(em, level, wanted);
+        closedUnits = available - level.available;
+        decision = grantHolds({ ...level, available }, requests, holdTtlSeconds);
+      }
+      const holds = decision.verdicts.flatMap((verdict) => (verdict.kind === 'grant' ? [verdict.hold] : []));
+      if (holds.length > 0) await takeForHolds(em, productId, holds);
+      else if (closedUnits === 0) rollBack();
+      return { ...decision, closedUnits, lockWaitMs };
+    });
+  }
+
+  private note(productId: string, size: number, decision: LockedDecision): void {
+    const refusals = decision.verdicts.filter((verdict) => verdict.kind === 'refuse');
+    if (refusals.some((verdict) => verdict.refusal.code === 'OUT_OF_STOCK')) this.soldOut.add(productId);
+    else this.soldOut.delete(productId);
+    this.checkout.log.info(
+      {
+        event: 'batch.committed',
+        productId,
+        size,
+        granted: decision.verdicts.filter((verdict) => verdict.kind === 'grant').length,
+        refused: refusals.length,
+        expiredUnits: decision.closedUnits,
+        lockWaitMs: Math.round(decision.lockWaitMs * 10) / 10,
+      },
+      'batch.committed',
+    );
+  }
+}

@@ -1,0 +1,237 @@
+/** createOrder: turns one or several holds of a shopper into an order, all or nothing. */
+import type { EntityManager } from '@mikro-orm/postgresql';
+import { consumeHolds, findHolds, lockHolds } from '../database/holds';
+import { isId, newId, orderIdOf } from '../database/ids';
+import { findLines, findOrders, insertOrders } from '../database/orders';
+import { findParked } from '../database/payment-events';
+import { readClock } from '../database/statement';
+import { Restart } from '../database/transaction';
+import { CallerError } from '../domain/errors';
+import { groupBy } from '../domain/group-by';
+import { checkIdempotencyKey, MAX_HOLDS_PER_ORDER } from '../domain/input';
+import { judgeOrder, linesOf, type OrderFacts, type OrderRequest, type OrderVerdict } from '../domain/place-orders';
+import type { Hold, Order } from '../domain/records';
+import { granted, refused, replayed, type Answer } from '../domain/refusals';
+import type { Checkout } from './checkout';
+import { GroupCommit } from './group-commit';
+import { logSettled } from './payment-log';
+import { settleParkedFor, type Settled, type Settling } from './settle-payment';
+import { lockStocks } from './stock-keeper';
+
+export interface CreateOrderInput {
+  readonly holdIds: readonly string[];
+  readonly idempotencyKey?: string | null | undefined;
+  /** '' is anonymous. The order is the caller's, whoever made an anonymous hold. */
+  readonly customerId: string;
+}
+
+export type CreateOrder = (input: CreateOrderInput) => Promise<Answer<Order>>;
+
+/** A request, with its holds' unchanging parts as peeked: which products have to be locked. */
+interface PeekedRequest extends OrderRequest {
+  readonly peeked: readonly Hold[];
+}
+
+/** `alone`: events are parked for it, and what they do may move units: it gets a transaction of its own. */
+type BatchVerdict = OrderVerdict | { readonly kind: 'alone' };
+
+/**
+ * Places an order of live holds, or answers the order that the same key placed, or that a payment placed of this very hold.
+ * Events that were parked for the holds apply at once, in the order of their arrival.
+ *
+ * Refusals: IDEMPOTENCY_KEY_REUSED; else one for each bad hold: HOLD_NOT_FOUND, HOLD_EXPIRED, HOLD_RELEASED,
+ * HOLD_ALREADY_USED, CURRENCY_MISMATCH. Throws `CallerError`, `Busy`, `Unavailable`.
+ * Locks: the holds in ascending (product, id); before them the stock rows when parked events may move units.
+ * Orders of the same products share a transaction, as they move no units.
+ */
+export function createOrderOf(checkout: Checkout): CreateOrder {
+  const { database } = checkout;
+  const peeks = new GroupCommit<readonly string[], readonly Hold[]>((_, requests) => peekHolds(checkout, requests));
+  const commits = new GroupCommit<PeekedRequest, BatchVerdict>((_, requests) =>
+    database.inTransaction('createOrder', ({ em, attempt, rollBack }) =>
+      commitTogether(em, requests, checkout.orderPaymentWindowSeconds, attempt > 1, rollBack),
+    ),
+  );
+  return async (input) => {
+    const named = nameEachOnce(input.holdIds);
+    const idempotencyKey = checkIdempotencyKey(input.idempotencyKey);
+    const ids = named.map((hold) => hold.id).filter(isId);
+    const request: PeekedRequest = {
+      orderId: idempotencyKey === null ? newId() : orderIdOf(input.customerId, idempotencyKey),
+      holdIds: named,
+      customerId: input.customerId,
+      idempotencyKey,
+      peeked: ids.length > 0 ? await peeks.submit('', ids) : [],
+    };
+    const verdict = await commits.submit(productIdsOf([request]).join(), request);
+    return verdict.kind === 'alone' ? placeAlone(checkout, request) : answerTo(checkout, request, verdict);
+  };
+}
+
+function nameEachOnce(holdIds: readonly string[]) {
+  const first = new Map<string, number>();
+  holdIds.forEach((id, index) => {
+    const canonical = id.toLowerCase();
+    if (!first.has(canonical)) first.set(canonical, index);
+  });
+  if (first.size < 1 || first.size > MAX_HOLDS_PER_ORDER) {
+    throw new CallerError('BAD_USER_INPUT', `holdIds must name 1 to ${MAX_HOLDS_PER_ORDER} holds`);
+  }
+  return [...first].map(([id, index]) => ({ id, index }));
+}
+
+/** One query for all that ask at the same time. What it learns never changes; nothing else of it is used. */
+async function peekHolds(checkout: Checkout, requests: readonly (readonly string[])[]): Promise<readonly Hold[][]> {
+  const holds = await checkout.database.read((em) => findHolds(em, requests.flat()));
+  const byId = new Map(holds.map((hold) => [hold.id, hold]));
+  return requests.map((ids) => ids.flatMap((id) => byId.get(id) ?? []));
+}
+
+const productIdsOf = (requests: readonly PeekedRequest[]) =>
+  [...new Set(requests.flatMap((request) => request.peeked.map((hold) => hold.productId)))].sort();
+
+async function commitTogether(
+  em: EntityManager,
+  requests: readonly PeekedRequest[],
+  paymentWindowSeconds: number,
+  isRerun: boolean,
+  rollBack: () => void,
+): Promise<BatchVerdict[]> {
+  const facts = await readFacts(em, requests, isRerun);
+  const parked = await referencesOfParked(em, requests);
+  const verdicts: BatchVerdict[] = [];
+  const placed: (OrderVerdict & { kind: 'place' })[] = [];
+  for (const request of requests) {
+    const verdict = judgeOrder(request, facts, paymentWindowSeconds);
+    if (verdict.kind !== 'place') verdicts.push(verdict);
+    else if (parked.has(request.orderId) || verdict.holds.some((hold) => parked.has(hold.id))) {
+      verdicts.push({ kind: 'alone' });
+    } else {
+      notePlaced(facts, verdict);
+      placed.push(verdict);
+      verdicts.push(verdict);
+    }
+  }
+  if (placed.length > 0) await write(em, placed, facts.at);
+  else rollBack();
+  return verdicts;
+}
+
+/** Parked events move units when they cancel the order at once: its stock rows are locked before its holds. */
+async function placeAlone(checkout: Checkout, request: PeekedRequest): Promise<Answer<Order>> {
+  const settling: Settling = { movesUnits: true, newOrderId: newId() };
+  const { verdict, settled } = await checkout.database.inTransaction(
+    'createOrder',
+    async ({ em, attempt, rollBack }) => {
+      await lockStocks(em, productIdsOf([request]));
+      const facts = await readFacts(em, [request], attempt > 1);
+      const verdict = judgeOrder(request, facts, checkout.orderPaymentWindowSeconds);
+      if (verdict.kind !== 'place') {
+        rollBack();
+        return { verdict, settled: null };
+      }
+      await write(em, [verdict], facts.at);
+      return { verdict, settled: await settleParkedFor(em, verdict.order, verdict.holds, facts.at, settling) };
+    },
+  );
+  return answerTo(checkout, request, verdict, settled);
+}
+
+/** Locks the holds, and then reads all that the decisions need. */
+async function readFacts(
+  em: EntityManager,
+  requests: readonly PeekedRequest[],
+  isRerun: boolean,
+): Promise<OrderFacts & { holds: Map<string, Hold>; orders: Map<string, Order>; holdIdsOf: Map<string, string[]> }> {
+  const peeked = new Map(requests.flatMap((request) => request.peeked).map((hold) => [hold.id, hold]));
+  const holds: Hold[] = [];
+  for (const [productId, own] of groupBy(peeked.values(), (hold) => hold.productId)) {
+    holds.push(
+      ...(await lockHolds(
+        em,
+        productId,
+        own.map((hold) => hold.id),
+      )),
+    );
+  }
+  const at = await readClock(em);
+  // An id without a key is new, unless an earlier attempt of ours was committed without our knowing.
+  const askedIds = requests.filter((request) => isRerun || request.idempotencyKey !== null).map((r) => r.orderId);
+  const knownIds = holds.flatMap((hold) => hold.orderId ?? []);
+  const orders = await findOrders(em, [...new Set([...askedIds, ...knownIds])]);
+  if (knownIds.some((id) => !orders.some((order) => order.id === id))) {
+    throw new Restart('the order of a hold is not visible yet');
+  }
+  const lines = await findLines(
+    em,
+    orders.map((order) => order.id),
+  );
+  return {
+    at,
+    holds: new Map(holds.map((hold) => [hold.id, hold])),
+    orders: new Map(orders.map((order) => [order.id, order])),
+    holdIdsOf: new Map(
+      [...groupBy(lines, (line) => line.orderId)].map(([id, own]) => [id, own.map((line) => line.holdId)]),
+    ),
+  };
+}
+
+async function referencesOfParked(em: EntityManager, requests: readonly PeekedRequest[]): Promise<ReadonlySet<string>> {
+  const references = requests.flatMap((request) => [request.orderId, ...request.peeked.map((hold) => hold.id)]);
+  return new Set((await findParked(em, references)).map((event) => event.reference));
+}
+
+/** What a neighbour in the same batch must see: the holds are used, and the key has its order. */
+function notePlaced(
+  facts: { holds: Map<string, Hold>; orders: Map<string, Order>; holdIdsOf: Map<string, string[]> },
+  { order, holds }: { order: Order; holds: readonly Hold[] },
+): void {
+  facts.orders.set(order.id, order);
+  facts.holdIdsOf.set(
+    order.id,
+    holds.map((hold) => hold.id),
+  );
+  for (const hold of holds) facts.holds.set(hold.id, { ...hold, status: 'CONSUMED', orderId: order.id });
+}
+
+async function write(
+  em: EntityManager,
+  placed: readonly { readonly order: Order; readonly holds: readonly Hold[] }[],
+  at: Date,
+): Promise<void> {
+  const used = placed.flatMap(({ order, holds }) => holds.map((hold) => ({ ...hold, orderId: order.id })));
+  await insertOrders(
+    em,
+    placed.map(({ order }) => order),
+    placed.flatMap(({ order, holds }) => linesOf(order, holds)),
+  );
+  for (const [productId, own] of groupBy(used, (hold) => hold.productId)) await consumeHolds(em, productId, own, at);
+}
+
+function answerTo(
+  { log }: Checkout,
+  request: OrderRequest,
+  verdict: OrderVerdict,
+  settled: Settled | null = null,
+): Answer<Order> {
+  const { customerId } = request;
+  switch (verdict.kind) {
+    case 'place': {
+      const order = settled?.order ?? verdict.order;
+      const { id, totalMinor, currency } = order;
+      log.info({ event: 'order.created', orderId: id, customerId, totalMinor, currency }, 'order.created');
+      if (settled) logSettled(log, settled);
+      return granted(order);
+    }
+    case 'replay':
+      return replayed(verdict.order);
+    case 'refuse':
+      log.info(
+        { event: 'order.refused', codes: verdict.refusals.map((refusal) => refusal.code), customerId },
+        'order.refused',
+      );
+      return refused(...verdict.refusals);
+    case 'mistake':
+      throw verdict.error;
+  }
+}

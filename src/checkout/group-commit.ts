@@ -1,0 +1,127 @@
+/** Group commit: while a transaction for a key is in flight, further requests for it wait, and then share the next one. */
+import { AsyncResource } from 'node:async_hooks';
+import { performance } from 'node:perf_hooks';
+import { Busy, Unavailable } from '../domain/errors';
+
+/** Larger batches gain nothing more, and a batch this size still commits within some 10 ms. */
+const MAX_BATCH = 256;
+/** Requests that may wait for one key; the next one is BUSY at once. */
+const MAX_WAITING = 10_000;
+/** None waits longer for its batch to begin. */
+const MAX_WAIT_MS = 2_000;
+const RETRY_AFTER_MS = 1_000;
+
+interface Waiting<Request, Result> {
+  readonly request: Request;
+  readonly until: number;
+  readonly resolve: (result: Result) => void;
+  readonly reject: (error: unknown) => void;
+}
+
+/** One result for each request, in the same order. Throws when none of them took effect, or nobody knows. */
+export type Commit<Request, Result> = (key: string, requests: readonly Request[]) => Promise<readonly Result[]>;
+
+/**
+ * Promises: batches of one key follow one another, in the order of arrival, and batches of different keys never wait for
+ * each other. Alone, a request goes at once: there is no timer. Nobody is answered before its batch has ended. One bad
+ * request never fails its neighbours: an unexpected error re-runs the batch one by one. No caller's asynchronous context
+ * (request id) is seen by a batch.
+ */
+export class GroupCommit<Request, Result> {
+  private readonly queues = new Map<string, Queue<Request, Result>>();
+  private readonly context = new AsyncResource('GroupCommit');
+
+  constructor(private readonly commit: Commit<Request, Result>) {}
+
+  /** Throws `Busy` when the request's turn did not come in time: nothing happened. */
+  submit(key: string, request: Request): Promise<Result> {
+    let queue = this.queues.get(key);
+    if (!queue) {
+      queue = new Queue(key, this.commit, () => this.queues.delete(key));
+      this.queues.set(key, queue);
+    }
+    const { promise, waiting } = ticket<Request, Result>(request);
+    this.context.runInAsyncScope(queue.add, queue, waiting);
+    return promise;
+  }
+}
+
+class Queue<Request, Result> {
+  private waiting: Waiting<Request, Result>[] = [];
+  private isCommitting = false;
+  private timer: NodeJS.Timeout | null = null;
+
+  constructor(
+    private readonly key: string,
+    private readonly commit: Commit<Request, Result>,
+    private readonly onEmpty: () => void,
+  ) {}
+
+  add(entry: Waiting<Request, Result>): void {
+    if (this.waiting.length >= MAX_WAITING) return entry.reject(new Busy(RETRY_AFTER_MS));
+    this.waiting.push(entry);
+    if (this.isCommitting) this.watch();
+    else void this.commitAll();
+  }
+
+  private async commitAll(): Promise<void> {
+    this.isCommitting = true;
+    while (this.waiting.length > 0) await this.commitNext();
+    this.isCommitting = false;
+    if (this.timer) clearTimeout(this.timer);
+    this.onEmpty();
+  }
+
+  private async commitNext(): Promise<void> {
+    const batch = this.waiting.splice(0, MAX_BATCH);
+    try {
+      const results = await this.commit(
+        this.key,
+        batch.map((entry) => entry.request),
+      );
+      batch.forEach((entry, index) => entry.resolve(results[index]!));
+    } catch (error) {
+      const isForAll = batch.length === 1 || error instanceof Busy || error instanceof Unavailable;
+      if (isForAll) batch.forEach((entry) => entry.reject(error));
+      else await this.commitOneByOne(batch);
+    }
+  }
+
+  private async commitOneByOne(batch: readonly Waiting<Request, Result>[]): Promise<void> {
+    for (const entry of batch) {
+      try {
+        const [result] = await this.commit(this.key, [entry.request]);
+        entry.resolve(result!);
+      } catch (error) {
+        entry.reject(error);
+      }
+    }
+  }
+
+  /** One timer a queue, for whoever waits longest. */
+  private watch(): void {
+    const first = this.waiting[0];
+    if (this.timer || !first) return;
+    this.timer = setTimeout(() => {
+      this.timer = null;
+      this.turnAwayLate();
+      this.watch();
+    }, first.until - performance.now());
+  }
+
+  private turnAwayLate(): void {
+    const now = performance.now();
+    while (this.waiting[0] && this.waiting[0].until <= now) this.waiting.shift()!.reject(new Busy(RETRY_AFTER_MS));
+  }
+}
+
+function ticket<Request, Result>(request: Request) {
+  let resolve!: (result: Result) => void;
+  let reject!: (error: unknown) => void;
+  const promise = new Promise<Result>((onResult, onError) => {
+    resolve = onResult;
+    reject = onError;
+  });
+  const waiting: Waiting<Request, Result> = { request, until: performance.now() + MAX_WAIT_MS, resolve, reject };
+  return { promise, waiting };
+}

@@ -1,0 +1,49 @@
+/** `npm run db:migrate`, `db:seed` and `db:reset`. */
+import { Command } from 'commander';
+import { migrate } from '../database/migrate';
+import { dropAll } from '../database/reset';
+import { seed } from '../database/seed';
+import { runCommand } from './options';
+import { withDatabase } from './with-database';
+
+const say = (line: string) => process.stdout.write(`${line}\n`);
+
+const command = new Command('db').description(
+  'Works on DATABASE_URL, or on the embedded database when that is unset, whether a server runs or not.',
+);
+
+command
+  .command('migrate')
+  .description('brings the tables to this build; of two that run at once, one works and the other waits')
+  .action(() =>
+    withDatabase(async ({ database, url }) => {
+      const applied = await migrate(database, url);
+      say(applied.length === 0 ? 'Nothing to migrate.' : `Migrated: ${applied.join(', ')}`);
+    }),
+  );
+
+command
+  .command('seed')
+  .description('adds the example products that are missing')
+  .action(() =>
+    withDatabase(async ({ database, url }) => {
+      await migrate(database, url);
+      await seed(database);
+      say('Seeded.');
+    }),
+  );
+
+command
+  .command('reset')
+  .description('deletes everything, then migrates and seeds; refused in production')
+  .action(() =>
+    withDatabase(async ({ config, database, url }) => {
+      if (config.environment === 'production') throw new Error('db:reset deletes every order: not in production.');
+      await dropAll(database);
+      await migrate(database, url);
+      await seed(database);
+      say('Reset: empty tables, example products.');
+    }),
+  );
+
+void runCommand(command);

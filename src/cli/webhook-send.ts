@@ -1,0 +1,195 @@
+/** `npm run webhook:send -- --type payment.succeeded --reference ID`: plays the payment provider, with a valid signature. */
+import { randomBytes, randomUUID } from 'node:crypto';
+import { setTimeout } from 'node:timers/promises';
+import { Command, Option } from 'commander';
+import { type Config, loadConfig, loadDotEnv } from '../config';
+import { signToken } from '../graphql/tokens';
+import { signPayload } from '../webhooks/signature';
+import { exitCodes, runCommand, wholeNumberOption } from './options';
+
+/** Each copy is a connection of its own. */
+const maxTimes = 1_000;
+const answerTimeoutMs = 30_000;
+const lookUpTokenTtlSeconds = 60;
+
+interface Options {
+  type: string;
+  reference: string;
+  eventId: string;
+  amountMinor?: number;
+  currency?: string;
+  paymentId?: string;
+  times: number;
+  delayMs: number;
+  badSignature: boolean;
+  url?: string;
+}
+
+interface Amount {
+  amountMinor?: number | undefined;
+  currency?: string | undefined;
+}
+
+const command = new Command('webhook:send')
+  .description('Sends a payment event to the webhook of a running server, as the payment provider would.')
+  .requiredOption('--type <type>', 'payment.succeeded, payment.failed, payment.refunded, or any other')
+  .requiredOption('--reference <id>', 'the id of the order, or of a hold')
+  .addOption(new Option('--event-id <id>', 'the event’s id').default(`evt_${randomUUID()}`, 'a new one'))
+  .option(
+    '--amount-minor <n>',
+    'the amount in minor units (default: the total of the order or hold)',
+    wholeNumberOption(Number.MIN_SAFE_INTEGER, Number.MAX_SAFE_INTEGER),
+  )
+  .option('--currency <code>', 'the currency (default: that of the order or hold)')
+  .option('--payment-id <id>', 'the provider’s id of the payment (default: none is sent)')
+  .option('--times <n>', 'how many copies are sent at the same time', wholeNumberOption(1, maxTimes), 1)
+  .option('--delay-ms <n>', 'how long to wait before sending', wholeNumberOption(0, 24 * 3600 * 1000), 0)
+  .option('--bad-signature', 'sign with a wrong secret', false)
+  .option('--url <url>', 'the webhook (default: http://HOST:PORT/webhooks/payments)')
+  .addHelpText(
+    'after',
+    `
+Signs with the first of WEBHOOK_SECRETS. An amount that is not given is asked of the server, as an admin.
+Prints one line for each distinct answer: how often, status, body.
+
+Exit code: 0 when every copy was acknowledged (2xx), or, with --bad-signature, refused (401);
+           1 when the server could not be reached or answered otherwise; 2 on bad usage.
+
+Example:
+  npm run webhook:send -- --type payment.succeeded --reference 0199… --times 100`,
+  )
+  .action(async (options: Options) => {
+    loadDotEnv();
+    await sendWebhook(options, loadConfig());
+  });
+
+async function sendWebhook(options: Options, config: Config): Promise<void> {
+  const url = webhookUrl(options.url, config);
+  const amount = await amountOf(options, url, config);
+  await setTimeout(options.delayMs);
+  const message = JSON.stringify({
+    event_id: options.eventId,
+    type: options.type,
+    timestamp: new Date().toISOString(),
+    data: {
+      reference: options.reference,
+      amount_minor: amount.amountMinor,
+      currency: amount.currency,
+      payment_id: options.paymentId,
+    },
+  });
+  const secret = options.badSignature ? wrongSecret() : config.webhookSecrets[0];
+  if (secret === undefined) throw new Error('WEBHOOK_SECRETS holds no secret to sign with');
+  const answers = await Promise.all(Array.from({ length: options.times }, () => deliver(url, message, secret)));
+  print(answers);
+  const isExpected = ({ status }: Answer) => (options.badSignature ? status === 401 : status >= 200 && status < 300);
+  if (!answers.every(isExpected)) process.exitCode = exitCodes.failed;
+}
+
+interface Answer {
+  status: number;
+  body: string;
+}
+
+async function deliver(url: URL, body: string, secret: string): Promise<Answer> {
+  const id = `msg_${randomUUID()}`;
+  const timestamp = Math.floor(Date.now() / 1000);
+  return post(url, body, {
+    'webhook-id': id,
+    'webhook-timestamp': String(timestamp),
+    'webhook-signature': signPayload({ id, timestamp, body, secret }),
+  });
+}
+
+function print(answers: readonly Answer[]): void {
+  const counts = new Map<string, number>();
+  for (const { status, body } of answers) {
+    const line = `${status} ${body}`;
+    counts.set(line, (counts.get(line) ?? 0) + 1);
+  }
+  for (const [line, count] of counts) process.stdout.write(`${count} × ${line}\n`);
+}
+
+/**
+ * What the event says about money: as given; else, for types that are judged by their amount, the total of what the
+ * reference names. A failure is not judged by it, so one for an unknown reference is sent without.
+ */
+async function amountOf(options: Options, url: URL, config: Config): Promise<Amount> {
+  const { type, reference, amountMinor, currency } = options;
+  const given = { amountMinor, currency };
+  if (amountMinor !== undefined && currency !== undefined) return given;
+  if (!['payment.succeeded', 'payment.failed', 'payment.refunded'].includes(type)) return given;
+  const total = await lookUpTotal(reference, new URL('/graphql', url), config);
+  if (total === null && type !== 'payment.failed') {
+    throw new Error(`No order or hold has the id ${reference}: give --amount-minor and --currency`);
+  }
+  return { amountMinor: amountMinor ?? total?.amountMinor, currency: currency ?? total?.currency };
+}
+
+const totalQuery = `query Total($id: ID!) {
+  order(id: $id) { total { amountMinor currency } }
+  hold(id: $id) { total { amountMinor currency } }
+}`;
+
+interface TotalAnswer {
+  data?: Record<'order' | 'hold', { total: Required<Amount> } | null> | null;
+  errors?: { message: string }[];
+}
+
+async function lookUpTotal(reference: string, url: URL, { auth }: Config): Promise<Amount | null> {
+  if (auth.kind === 'jwks') {
+    throw new Error('Amounts cannot be looked up where JWKS_URL is set: give --amount-minor and --currency');
+  }
+  const token = await signToken(auth, { sub: 'webhook-send', roles: ['admin'], ttlSeconds: lookUpTokenTtlSeconds });
+  const query = JSON.stringify({ query: totalQuery, variables: { id: reference } });
+  const { status, body } = await post(url, query, { authorization: `Bearer ${token}` });
+  const answer = readJson(body);
+  if (!answer?.data) {
+    const why = answer?.errors?.[0]?.message ?? `status ${status}`;
+    throw new Error(`The amount could not be looked up at ${url} (${why}): give --amount-minor and --currency`);
+  }
+  return (answer.data.order ?? answer.data.hold)?.total ?? null;
+}
+
+function readJson(text: string): TotalAnswer | null {
+  try {
+    return JSON.parse(text) as TotalAnswer;
+  } catch {
+    return null;
+  }
+}
+
+async function post(url: URL, body: string, headers: Record<string, string>): Promise<Answer> {
+  try {
+    const response = await fetch(url, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json', ...headers },
+      body,
+      signal: AbortSignal.timeout(answerTimeoutMs),
+    });
+    return { status: response.status, body: (await response.text()).trim() };
+  } catch (error) {
+    const { cause, message } = error as Error;
+    const why = cause instanceof Error ? cause.message || cause.name : message;
+    throw new Error(`The server at ${url.origin} could not be reached: ${why}`);
+  }
+}
+
+function webhookUrl(given: string | undefined, { host, port }: Config): URL {
+  if (given !== undefined) {
+    if (!URL.canParse(given) || !/^https?:$/.test(new URL(given).protocol)) {
+      return command.error(`error: --url must be an http:// or https:// URL, not ${given}`);
+    }
+    return new URL(given);
+  }
+  if (port === 0) return command.error('error: PORT is 0, so the server’s port is not known here: give --url');
+  const isEverywhere = host === '0.0.0.0' || host === '::';
+  const reachableHost = isEverywhere ? '127.0.0.1' : host.includes(':') ? `[${host}]` : host;
+  return new URL(`http://${reachableHost}:${port}/webhooks/payments`);
+}
+
+function wrongSecret(): string {
+  return `whsec_${randomBytes(32).toString('base64')}`;
+}
+
+void runCommand(command);

@@ -1,0 +1,298 @@
+/** The settings of the process: environment variables, checked once and turned into one frozen, typed object. */
+import { existsSync } from 'node:fs';
+import { validate as isCronExpression } from 'node-cron';
+import { z } from 'zod';
+
+/** The well-known secrets of a machine that was given none. Production refuses them by value. */
+export const developmentJwtSecret = 'development-only-jwt-secret-known-to-everybody';
+export const developmentWebhookSecret = 'whsec_ZGV2ZWxvcG1lbnQtb25seS13ZWJob29rLXNlY3JldA==';
+
+/** HS256 asks for a key at least as long as its hash (RFC 7518, 3.2). */
+const minJwtSecretBytes = 32;
+/** Standard Webhooks asks for 24 to 64; providers are seen to send 16. */
+const minWebhookSecretBytes = 16;
+/** Holds and payment windows longer than this are surely milliseconds written by mistake. */
+const maxWindowSeconds = 30 * 24 * 3600;
+
+export type Environment = 'development' | 'test' | 'production';
+export type LogLevel = 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'fatal' | 'silent';
+
+/** What verifies tokens: one shared secret (HS256), or the public keys of an issuer. */
+export type TokenKeys = { kind: 'secret'; secret: string } | { kind: 'jwks'; url: string };
+export type AuthConfig = TokenKeys & { issuer?: string; audience?: string };
+
+export interface Config {
+  readonly environment: Environment;
+  readonly host: string;
+  /** 0 asks the system for a free one. */
+  readonly port: number;
+  readonly workers: number;
+  /** Several: the writable one is used. Empty: the embedded PostgreSQL. */
+  readonly databaseUrls: readonly string[];
+  readonly databaseReplicaUrls: readonly string[];
+  readonly databasePoolSize: number;
+  readonly holdTtlSeconds: number;
+  readonly orderPaymentWindowSeconds: number;
+  /** A node-cron expression; null: this process never sweeps. */
+  readonly sweepCron: string | null;
+  /** `whsec_<base64>`; the first signs, all verify. */
+  readonly webhookSecrets: readonly string[];
+  readonly stripeWebhookSecret: string | null;
+  readonly auth: Readonly<AuthConfig>;
+  readonly logLevel: LogLevel;
+  /** null: no log file. */
+  readonly logFile: string | null;
+  readonly playground: boolean;
+  readonly rateLimit: boolean;
+}
+
+/** The settings do not hold. The message names every bad key, with what is accepted; it repeats no secret. */
+export class ConfigError extends Error {
+  override readonly name = 'ConfigError';
+
+  constructor(readonly problems: readonly string[]) {
+    super(`The settings do not hold:\n${problems.map((problem) => `  ${problem}`).join('\n')}`);
+  }
+}
+
+const wholeNumber = (min: number, max: number) =>
+  z
+    .string()
+    .regex(/^\d{1,15}$/)
+    .transform(Number)
+    .pipe(z.number().min(min).max(max));
+
+const list = (text: string): string[] =>
+  text
+    .split(',')
+    .map((part) => part.trim())
+    .filter((part) => part !== '');
+
+const hasProtocol = (text: string, protocols: readonly string[]): boolean =>
+  URL.canParse(text) && protocols.includes(new URL(text).protocol);
+
+const databaseUrls = z
+  .string()
+  .transform(list)
+  .pipe(
+    z.array(z.string().refine((url) => hasProtocol(url, ['postgres:', 'postgresql:']) && new URL(url).host !== '')),
+  );
+
+const onOrOff = z.enum(['on', 'off']).transform((text) => text === 'on');
+
+const setting = <T>(accepts: string, schema: z.ZodType<T, string>) => ({ accepts, schema });
+
+/** Every key that is read, with what it accepts. Blank counts as unset, so that `KEY=` in a file means the default. */
+const settings = {
+  NODE_ENV: setting('development, test or production', z.enum(['development', 'test', 'production'])),
+  HOST: setting('a host name or an address, such as 127.0.0.1', z.string().regex(/^[A-Za-z0-9.:_-]{1,253}$/)),
+  PORT: setting('a whole number from 0 (any free port) to 65535', wholeNumber(0, 65535)),
+  WORKERS: setting('a whole number from 1 to 64', wholeNumber(1, 64)),
+  DATABASE_URL: setting('postgres://user:password@host:port/database, several separated by commas', databaseUrls),
+  DATABASE_REPLICA_URLS: setting('postgres://… URLs, separated by commas', databaseUrls),
+  DATABASE_POOL_SIZE: setting('a whole number from 1 to 1000', wholeNumber(1, 1000)),
+  HOLD_TTL_SECONDS: setting(`a whole number from 1 to ${maxWindowSeconds}`, wholeNumber(1, maxWindowSeconds)),
+  ORDER_PAYMENT_WINDOW_SECONDS: setting(
+    `a whole number from 1 to ${maxWindowSeconds}`,
+    wholeNumber(1, maxWindowSeconds),
+  ),
+  SWEEP_CRON: setting(
+    'a cron expression of 5 or 6 fields (* * * * * * is every second), or off',
+    z.string().refine((text) => text === 'off' || isCronExpression(text)),
+  ),
+  WEBHOOK_SECRETS: setting(
+    `whsec_<base64 of at least ${minWebhookSecretBytes} bytes>, several separated by commas`,
+    z
+      .string()
+      .transform(list)
+      .pipe(z.array(z.string().refine(isWebhookSecret)).min(1)),
+  ),
+  STRIPE_WEBHOOK_SECRET: setting('the endpoint’s secret, whsec_…', z.string().regex(/^whsec_[\x21-\x7e]{16,}$/)),
+  JWT_SECRET: setting(
+    `at least ${minJwtSecretBytes} bytes`,
+    z.string().refine((text) => Buffer.byteLength(text) >= minJwtSecretBytes),
+  ),
+  JWKS_URL: setting('an https:// URL (http:// outside production)', z.string().refine(isWebUrl)),
+  JWT_ISSUER: setting('a text', z.string()),
+  JWT_AUDIENCE: setting('a text', z.string()),
+  LOG_LEVEL: setting(
+    'trace, debug, info, warn, error, fatal or silent',
+    z.enum(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent']),
+  ),
+  LOG_FILE: setting(
+    'a path, or off',
+    z.string().refine((text) => !text.includes('\0')),
+  ),
+  PLAYGROUND: setting('on or off', onOrOff),
+  RATE_LIMIT: setting('on or off', onOrOff),
+};
+
+type Key = keyof typeof settings;
+type Values = { [K in Key]: z.output<(typeof settings)[K]['schema']> | undefined };
+
+/** Every environment variable that is read, for `.env.example` and its test. */
+export const environmentKeys = Object.keys(settings) as readonly Key[];
+
+/** Keys whose value is never repeated, not even in an error about itself. */
+const secretKeys: readonly Key[] = [
+  'WEBHOOK_SECRETS',
+  'STRIPE_WEBHOOK_SECRET',
+  'JWT_SECRET',
+  'DATABASE_URL',
+  'DATABASE_REPLICA_URLS',
+];
+
+/**
+ * The settings of this process, frozen. In development and test everything is optional.
+ * Throws one ConfigError that names every bad key and what is accepted. Production refuses development secrets and the
+ * embedded database.
+ */
+export function loadConfig(env: NodeJS.ProcessEnv = process.env): Config {
+  const problems: string[] = [];
+  const values = readValues(env, problems);
+  const environment = values.NODE_ENV ?? 'development';
+  problems.push(
+    ...contradictions(values, env),
+    ...(environment === 'production' ? unfitForProduction(values, env) : []),
+  );
+  if (problems.length > 0) throw new ConfigError(problems);
+  return freeze(toConfig(values, environment));
+}
+
+/**
+ * Adds what `.env` in the working directory names to the environment; what is set already wins.
+ * For entry points only: a test never depends on the file of whoever runs it. No file is no error.
+ */
+export function loadDotEnv(): void {
+  if (existsSync('.env')) process.loadEnvFile('.env');
+}
+
+/** The settings as they may be printed: no secret, no password in a URL. */
+export function redactedConfig(config: Config): Record<string, unknown> {
+  const { auth } = config;
+  return {
+    ...config,
+    databaseUrls: config.databaseUrls.map(withoutPassword),
+    databaseReplicaUrls: config.databaseReplicaUrls.map(withoutPassword),
+    webhookSecrets: config.webhookSecrets.map(() => '[redacted]'),
+    stripeWebhookSecret: config.stripeWebhookSecret === null ? null : '[redacted]',
+    auth: auth.kind === 'secret' ? { ...auth, secret: '[redacted]' } : { ...auth, url: withoutPassword(auth.url) },
+  };
+}
+
+function readValues(env: NodeJS.ProcessEnv, problems: string[]): Values {
+  const values: Record<string, unknown> = {};
+  for (const key of environmentKeys) {
+    const text = textOf(env, key);
+    if (text === undefined) continue;
+    const result = settings[key].schema.safeParse(text);
+    if (result.success) values[key] = result.data;
+    else problems.push(refusal(key, text));
+  }
+  return values as Values;
+}
+
+/** A trailing newline of a mounted secret file is no part of any value. */
+function textOf(env: NodeJS.ProcessEnv, key: Key): string | undefined {
+  return env[key]?.trim() || undefined;
+}
+
+function refusal(key: Key, text: string): string {
+  const shown = secretKeys.includes(key) ? '' : ` (it is ${JSON.stringify(text.slice(0, 80))})`;
+  return `${key} must be ${settings[key].accepts}${shown}`;
+}
+
+function contradictions(values: Values, env: NodeJS.ProcessEnv): string[] {
+  const problems: string[] = [];
+  if (textOf(env, 'JWT_SECRET') !== undefined && textOf(env, 'JWKS_URL') !== undefined) {
+    problems.push('JWT_SECRET and JWKS_URL exclude each other: set the one that signs your tokens');
+  }
+  if (values.DATABASE_REPLICA_URLS?.length && textOf(env, 'DATABASE_URL') === undefined) {
+    problems.push('DATABASE_REPLICA_URLS needs DATABASE_URL: the embedded PostgreSQL has no replicas');
+  }
+  return problems;
+}
+
+function unfitForProduction(values: Values, env: NodeJS.ProcessEnv): string[] {
+  const problems: string[] = [];
+  const isMissing = (key: Key) => textOf(env, key) === undefined;
+  if (isMissing('DATABASE_URL') || values.DATABASE_URL?.length === 0) {
+    problems.push('DATABASE_URL must be set in production: the embedded PostgreSQL is for development');
+  }
+  if (isMissing('JWT_SECRET') && isMissing('JWKS_URL')) {
+    problems.push('JWT_SECRET or JWKS_URL must be set in production');
+  }
+  if (values.JWT_SECRET === developmentJwtSecret) {
+    problems.push('JWT_SECRET must not be the development secret in production');
+  }
+  if (isMissing('WEBHOOK_SECRETS')) problems.push('WEBHOOK_SECRETS must be set in production');
+  if (values.WEBHOOK_SECRETS?.includes(developmentWebhookSecret)) {
+    problems.push('WEBHOOK_SECRETS must not hold the development secret in production');
+  }
+  if (values.JWKS_URL && new URL(values.JWKS_URL).protocol !== 'https:') {
+    problems.push('JWKS_URL must be an https:// URL in production');
+  }
+  return problems;
+}
+
+function toConfig(values: Values, environment: Environment): Config {
+  return {
+    environment,
+    host: values.HOST ?? '127.0.0.1',
+    port: values.PORT ?? 4000,
+    workers: values.WORKERS ?? 1,
+    databaseUrls: values.DATABASE_URL ?? [],
+    databaseReplicaUrls: values.DATABASE_REPLICA_URLS ?? [],
+    databasePoolSize: values.DATABASE_POOL_SIZE ?? 8,
+    holdTtlSeconds: values.HOLD_TTL_SECONDS ?? 120,
+    orderPaymentWindowSeconds: values.ORDER_PAYMENT_WINDOW_SECONDS ?? 900,
+    sweepCron: values.SWEEP_CRON === 'off' ? null : (values.SWEEP_CRON ?? '* * * * * *'),
+    webhookSecrets: values.WEBHOOK_SECRETS ?? [developmentWebhookSecret],
+    stripeWebhookSecret: values.STRIPE_WEBHOOK_SECRET ?? null,
+    auth: {
+      ...tokenKeys(values),
+      ...(values.JWT_ISSUER !== undefined && { issuer: values.JWT_ISSUER }),
+      ...(values.JWT_AUDIENCE !== undefined && { audience: values.JWT_AUDIENCE }),
+    },
+    logLevel: values.LOG_LEVEL ?? 'info',
+    logFile: values.LOG_FILE === 'off' ? null : (values.LOG_FILE ?? defaultLogFile(environment)),
+    playground: values.PLAYGROUND ?? environment !== 'production',
+    rateLimit: values.RATE_LIMIT ?? true,
+  };
+}
+
+function tokenKeys(values: Values): TokenKeys {
+  return values.JWKS_URL === undefined
+    ? { kind: 'secret', secret: values.JWT_SECRET ?? developmentJwtSecret }
+    : { kind: 'jwks', url: values.JWKS_URL };
+}
+
+function defaultLogFile(environment: Environment): string {
+  return environment === 'test' ? 'logs/testing.log' : 'logs/app.log';
+}
+
+function freeze(config: Config): Config {
+  for (const value of Object.values(config)) if (typeof value === 'object') Object.freeze(value);
+  return Object.freeze(config);
+}
+
+/** Canonical base64 only: Buffer.from() skips what it does not know, and would turn a typing error into another key. */
+function isWebhookSecret(text: string): boolean {
+  const encoded = /^whsec_([A-Za-z0-9+/]+={0,2})$/.exec(text)?.[1];
+  if (encoded === undefined) return false;
+  const bytes = Buffer.from(encoded, 'base64');
+  return (
+    bytes.length >= minWebhookSecretBytes && bytes.toString('base64').replace(/=+$/, '') === encoded.replace(/=+$/, '')
+  );
+}
+
+function isWebUrl(text: string): boolean {
+  return hasProtocol(text, ['https:', 'http:']);
+}
+
+function withoutPassword(url: string): string {
+  const parsed = new URL(url);
+  if (parsed.password !== '') parsed.password = 'redacted';
+  // A password may also stand among the parameters; none of them is needed to recognise a database.
+  return `${parsed.protocol}//${parsed.username}${parsed.password && `:${parsed.password}`}${parsed.username && '@'}${parsed.host}${parsed.pathname}`;
+}

@@ -1,0 +1,374 @@
+// The PostgreSQL process itself: found, adopted, launched, asked who uses it, and shut down.
+import { randomBytes } from 'node:crypto';
+import * as fs from 'node:fs/promises';
+import { type AddressInfo, createServer } from 'node:net';
+import * as path from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { Client } from 'pg';
+import {
+  codeOf,
+  exists,
+  handOver,
+  type Home,
+  type Log,
+  messageOf,
+  output,
+  run,
+  start,
+  USE_YOUR_OWN,
+} from './embedded-postgres-home';
+
+const DATABASE = 'flashsale';
+const USER = 'postgres';
+const HOST = '127.0.0.1';
+
+const SETTINGS = {
+  max_connections: '200',
+  shared_buffers: '256MB',
+  log_line_prefix: '%m [%p] %u@%d ',
+  log_timezone: 'UTC',
+};
+
+/** A crash recovery takes its time; nobody waits for longer than this. */
+const READY_WAIT_MS = 120_000;
+/** Backends of a PostgreSQL that was killed need a moment to notice; until then its shared memory is in use. */
+const LAUNCHES = 40;
+const LAUNCH_PAUSE_MS = 500;
+/** A closed connection stays in pg_stat_activity for some milliseconds; whoever is still there after this time is in use. */
+const LEAVE_WAIT_MS = 600;
+const CLOSE_WAIT_MS = 1_000;
+const FAST_SHUTDOWN_MS = 10_000;
+const IMMEDIATE_SHUTDOWN_MS = 5_000;
+const STEP_MS = 50;
+/** At the first start beyond this size the log is set aside, in place of the one set aside before. */
+const LOG_BYTES = 10_000_000;
+
+/** What does not change while PostgreSQL comes and goes. */
+export interface Site {
+  readonly home: Home;
+  readonly binaries: string;
+  /** In addition to ours. */
+  readonly settings: Record<string, string>;
+  readonly log: Log;
+}
+
+export interface Postmaster {
+  readonly pid: number;
+  readonly port: number;
+}
+
+/** `presence` is a connection that tells other processes that we are here, and tells us at once when PostgreSQL has died. */
+export interface Running extends Postmaster {
+  readonly presence: Client;
+  readonly adopted: boolean;
+}
+
+/**
+ * Promises a PostgreSQL of this home with its database `flashsale`: the one that runs, else a new one, on data that is
+ * made when there is none. Call it with the lock. With `port`, only a PostgreSQL on that port will do; without, the port
+ * of one that was killed is tried first, as other processes may wait for it to come back there, and then any free one.
+ */
+export async function adoptOrLaunch(site: Site, stopped: AbortSignal, port?: number): Promise<Running> {
+  const { home } = site;
+  let lastWords = '';
+  let candidate = port ?? (await readPidFile(home))?.port;
+  for (let launch = 1; launch <= LAUNCHES; launch++) {
+    stopped.throwIfAborted();
+    const found = await findPostmaster(home);
+    if (found && port !== undefined && found.port !== port) {
+      throw new Error(`it runs on port ${found.port} now, not ${port}: restart this program`);
+    }
+    if (found) {
+      const presence = await waitUntilReady(home, found, stopped, () => isPostmaster(found.pid, home.data));
+      if (presence) return serve({ ...found, presence, adopted: true });
+      continue; // it was on its way down
+    }
+
+    await createCluster(site);
+    await readPassword(home); // what we cannot enter had better not start
+    await disownPidFile(home);
+    const outcome = await launchOnce(site, (candidate ??= await findFreePort()), stopped);
+    if ('presence' in outcome) return serve(outcome);
+
+    lastWords = outcome.lastWords;
+    const portTaken = /Address already in use|could not bind|could not create any TCP\/IP sockets/.test(lastWords);
+    const stillBusy = /is still in use|lock file .* already exists/.test(lastWords);
+    if (stillBusy) await sleep(LAUNCH_PAUSE_MS);
+    else if (portTaken && port === undefined) candidate = undefined;
+    else break;
+  }
+  throw new Error(
+    `The embedded PostgreSQL in ${home.data} cannot start. ${USE_YOUR_OWN} ` +
+      `The last lines of ${home.logFile}:\n${lastWords}`,
+  );
+}
+
+/** The new process as soon as it answers, or what it wrote before it gave up. */
+async function launchOnce(site: Site, port: number, stopped: AbortSignal): Promise<Running | { lastWords: string }> {
+  const { home, binaries, settings } = site;
+  const fixed = { port: String(port), listen_addresses: HOST, unix_socket_directories: '' };
+  const options = Object.entries({ ...SETTINGS, ...settings, ...fixed }).flatMap(([key, value]) => [
+    '-c',
+    `${key}=${value}`,
+  ]);
+  const logFile = await openLog(home);
+  try {
+    const { size } = await logFile.stat();
+    const child = start(home, binaries, 'postgres', ['-D', home.data, ...options], {
+      detached: true, // in a session of its own: Ctrl-C is for us alone
+      stdio: ['ignore', logFile.fd, logFile.fd],
+    });
+    let failure: string | undefined;
+    child.once('error', (error) => (failure = error.message));
+    child.once('exit', (code, signal) => (failure ??= `postgres ended with ${code ?? signal}`));
+    child.unref();
+
+    const postmaster = { pid: child.pid ?? 0, port };
+    const presence = await waitUntilReady(home, postmaster, stopped, async () => failure === undefined);
+    if (presence) return { ...postmaster, presence, adopted: false };
+    return { lastWords: await readLastLines(home.logFile, size, failure) };
+  } finally {
+    await logFile.close();
+  }
+}
+
+/** Appends, so that one file tells the story of several starts. */
+async function openLog(home: Home): Promise<fs.FileHandle> {
+  const size = await fs.stat(home.logFile).then(
+    (found) => found.size,
+    () => 0,
+  );
+  if (size > LOG_BYTES) await fs.rename(home.logFile, `${home.logFile}.1`);
+  const file = await fs.open(home.logFile, 'a', 0o600);
+  await handOver(home.logFile, home);
+  return file;
+}
+
+async function readLastLines(logFile: string, from: number, failure = ''): Promise<string> {
+  const text = (await fs.readFile(logFile)).subarray(from).toString();
+  return [...text.trim().split('\n').slice(-15), failure].join('\n').trim();
+}
+
+/** A connection as soon as PostgreSQL takes one; nothing when it is gone instead. A recovery may need its time. */
+async function waitUntilReady(
+  home: Home,
+  { pid, port }: Postmaster,
+  stopped: AbortSignal,
+  lives: () => Promise<boolean>,
+): Promise<Client | undefined> {
+  const [patience, fewSeconds] = [AbortSignal.timeout(READY_WAIT_MS), AbortSignal.timeout(2_000)];
+  const password = await readPassword(home);
+  let last: unknown;
+  while (!patience.aborted) {
+    stopped.throwIfAborted();
+    if (!(await lives())) return undefined;
+    try {
+      return await connect(home, port, password);
+    } catch (error) {
+      last = error;
+      // 28P01: a wrong password. A stranger on the port says it, too, but then ours fails to bind and is gone soon.
+      if (codeOf(error) === '28P01' && fewSeconds.aborted) break;
+    }
+    await sleep(STEP_MS);
+  }
+  throw new Error(
+    `PostgreSQL (pid ${pid}) runs on ${home.data} but does not let us in: ${messageOf(last)}. ` +
+      `Its log is ${home.logFile}. ${USE_YOUR_OWN}`,
+  );
+}
+
+/** Rejects unless the PostgreSQL behind the port is the one of this home. */
+async function connect(home: Home, port: number, password: string): Promise<Client> {
+  const client = new Client({
+    host: HOST,
+    port,
+    user: USER,
+    password,
+    database: 'postgres', // not `flashsale`: that one may be dropped, or cloned, while we are connected
+    ssl: false, // whatever PGSSLMODE says
+    application_name: 'flashsale presence',
+    connectionTimeoutMillis: 5_000,
+    query_timeout: 60_000,
+  });
+  client.on('error', () => {}); // 'end' follows; without a listener a dying PostgreSQL would end this process
+  try {
+    await client.connect();
+    const { rows } = await client.query<{ data: string; encoding: string }>(
+      `SELECT current_setting('data_directory') AS data, current_setting('server_encoding') AS encoding`,
+    );
+    if (path.resolve(rows[0]?.data ?? '') !== home.data) throw new Error(`port ${port} belongs to another PostgreSQL`);
+    if (rows[0]?.encoding !== 'UTF8') throw new Error(`its encoding is ${rows[0]?.encoding}, not UTF8`);
+    return client;
+  } catch (error) {
+    await close(client);
+    throw error;
+  }
+}
+
+/** Waits until the connection is closed, but not for a PostgreSQL that hangs. */
+export async function close(client: Client): Promise<void> {
+  const patience = new AbortController();
+  const ended = client.end().finally(() => patience.abort());
+  await Promise.race([ended, sleep(CLOSE_WAIT_MS, undefined, { signal: patience.signal })]).catch(() => {});
+}
+
+/** The database is created here, not with the cluster, so that a start killed in between is made good by the next one. */
+async function serve(running: Running): Promise<Running> {
+  const { presence } = running;
+  try {
+    const { rowCount } = await presence.query('SELECT 1 FROM pg_database WHERE datname = $1', [DATABASE]);
+    if (rowCount === 0) await presence.query(`CREATE DATABASE ${DATABASE}`);
+    return running;
+  } catch (error) {
+    await close(presence);
+    throw error;
+  }
+}
+
+async function readPassword(home: Home): Promise<string> {
+  return fs.readFile(home.passwordFile, 'utf8').catch((error) => {
+    throw new Error(
+      `The password of the embedded PostgreSQL cannot be read: ${messageOf(error)}. If another user made ${home.data}, ` +
+        `run this program as that user, or delete ${home.data} to begin anew. ${USE_YOUR_OWN}`,
+      { cause: error },
+    );
+  });
+}
+
+/** Names the database `flashsale`; carries the password. */
+export async function connectionUrl(home: Home, port: number): Promise<string> {
+  return `postgres://${USER}:${await readPassword(home)}@${HOST}:${port}/${DATABASE}`;
+}
+
+/** Made beside its place and moved into it when complete: a start that is killed leaves no half of a cluster. */
+async function createCluster({ home, binaries, log }: Site): Promise<void> {
+  if (await exists(home.data)) return;
+  log(`creating a PostgreSQL in ${home.data}: this takes a second or two`);
+  const draft = `${home.data}.creating`;
+  await fs.rm(draft, { recursive: true, force: true });
+  await fs.mkdir(draft, { mode: 0o700 });
+  await handOver(draft, home);
+  await fs.rm(home.passwordFile, { force: true });
+  await fs.writeFile(home.passwordFile, randomBytes(24).toString('base64url'), { mode: 0o600, flag: 'wx' });
+  await handOver(home.passwordFile, home);
+  const options = [
+    ...['-D', draft, `--username=${USER}`, `--pwfile=${home.passwordFile}`, '--auth=scram-sha-256'],
+    // Left alone, the encoding follows LANG, and without LANG it is SQL_ASCII.
+    ...['--encoding=UTF8', '--locale=C', '--locale-provider=builtin', '--builtin-locale=C.UTF-8'],
+  ];
+  await run(home, binaries, 'initdb', options).catch((error) => {
+    throw new Error(`The embedded PostgreSQL cannot be set up. ${USE_YOUR_OWN} ${messageOf(error)}`, { cause: error });
+  });
+  await fs.rename(draft, home.data);
+}
+
+async function findFreePort(): Promise<number> {
+  const server = createServer();
+  await new Promise<void>((resolve, reject) => server.once('error', reject).listen(0, HOST, resolve));
+  const { port } = server.address() as AddressInfo;
+  await new Promise((resolve) => server.close(resolve));
+  return port;
+}
+
+const pidFile = (home: Home): string => path.join(home.data, 'postmaster.pid');
+
+/** PostgreSQL's own lock file: its lines are pid, data directory, time of start, port and so on. */
+async function readPidFile(home: Home): Promise<Postmaster | undefined> {
+  const lines = (await fs.readFile(pidFile(home), 'utf8').catch(() => '')).split('\n');
+  const [pid, port] = [Number.parseInt(lines[0] ?? ''), Number.parseInt(lines[3] ?? '')];
+  return pid > 0 && port > 0 && port < 65_536 ? { pid, port } : undefined;
+}
+
+/** The living PostgreSQL of this home, by its lock file, or else by `known`, where somebody deleted the files under it. */
+export async function findPostmaster(home: Home, known?: Postmaster): Promise<Postmaster | undefined> {
+  for (const postmaster of [await readPidFile(home), known]) {
+    if (postmaster && (await isPostmaster(postmaster.pid, home.data))) return postmaster;
+  }
+  return undefined;
+}
+
+/**
+ * Call when the pid in the lock file is not our PostgreSQL's. Were it another program's by now, PostgreSQL would refuse
+ * to start. The file stays, with a pid that no system gives out: by its last lines PostgreSQL checks that no backend
+ * of the earlier run still works on the data.
+ */
+async function disownPidFile(home: Home): Promise<void> {
+  const text = await fs.readFile(pidFile(home), 'utf8').catch(() => undefined);
+  if (text === undefined) return;
+  if (!(await readPidFile(home))) return fs.rm(pidFile(home)); // cut off in the middle of writing
+  const draft = `${pidFile(home)}.disowned`;
+  await fs.rm(draft, { force: true });
+  await fs.writeFile(draft, text.replace(/^\d+/, '2147483647'), { mode: 0o600, flag: 'wx' });
+  await handOver(draft, home);
+  await fs.rename(draft, pidFile(home));
+}
+
+export function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    return codeOf(error) === 'EPERM';
+  }
+}
+
+/** Whether the process is a postgres on this very data; false for another program with a reused pid, and for a zombie. */
+export async function isPostmaster(pid: number, data: string): Promise<boolean> {
+  if (!isAlive(pid)) return false;
+  if (process.platform === 'linux') {
+    const words = (await fs.readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '')).split('\0');
+    const directory = await fs.readlink(`/proc/${pid}/cwd`).catch(() => undefined); // one started by hand says `-D .`
+    return path.basename(words[0] ?? '') === 'postgres' && (words.includes(data) || directory === data);
+  }
+  if (process.platform === 'win32') {
+    return (await output('tasklist', ['/FI', `PID eq ${pid}`])).includes('postgres.exe');
+  }
+  const command = await output('ps', ['-ww', '-o', 'command=', '-p', String(pid)]);
+  return /^\S*postgres /.test(command) && command.includes(` ${data}`);
+}
+
+/**
+ * Who is still connected after a moment, our own connections being closed by now, uses the database. Rejects when
+ * PostgreSQL has no time to tell: others may be the very reason.
+ */
+export async function countOthers(home: Home, { port }: Postmaster): Promise<number> {
+  try {
+    const client = await connect(home, port, await readPassword(home));
+    try {
+      for (const patience = AbortSignal.timeout(LEAVE_WAIT_MS); ; await sleep(STEP_MS)) {
+        const { rows } = await client.query<{ others: number }>(
+          `SELECT count(*)::int AS others FROM pg_stat_activity
+            WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()`,
+        );
+        const others = rows[0]?.others ?? 0;
+        if (others === 0 || patience.aborted) return others;
+      }
+    } finally {
+      await close(client);
+    }
+  } catch (error) {
+    if (codeOf(error) === 'ECONNREFUSED' || codeOf(error) === '57P03') return 0; // on its way up or down: it lets nobody in
+    throw error;
+  }
+}
+
+/** Fast first: open transactions are rolled back, the data written. What does not help leaves a recovery for the next start. */
+export async function shutDown({ home, binaries, log }: Site, { pid }: Postmaster): Promise<void> {
+  const steps = [
+    { signal: 'INT', wait: FAST_SHUTDOWN_MS },
+    { signal: 'QUIT', wait: IMMEDIATE_SHUTDOWN_MS },
+  ];
+  for (const { signal, wait } of steps) {
+    try {
+      // Windows has no such signals; there PostgreSQL brings its own.
+      if (process.platform === 'win32') await run(home, binaries, 'pg_ctl', ['kill', signal, String(pid)]);
+      else process.kill(pid, `SIG${signal}`);
+    } catch (error) {
+      if (codeOf(error) !== 'ESRCH') return log(`PostgreSQL (pid ${pid}) cannot be stopped: ${messageOf(error)}`);
+    }
+    for (const patience = AbortSignal.timeout(wait); !patience.aborted; await sleep(STEP_MS)) {
+      if (!(await isPostmaster(pid, home.data))) return log('PostgreSQL stopped');
+    }
+  }
+  log(`PostgreSQL (pid ${pid}) does not stop: it is left running`);
+}

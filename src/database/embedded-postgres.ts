@@ -1,0 +1,198 @@
+// A PostgreSQL of our own for people who have none at hand: started or adopted, watched over, and stopped by the last one out.
+import { createRequire } from 'node:module';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Client } from 'pg';
+import * as lockfile from 'proper-lockfile';
+import { codeOf, findBinaries, findHome, type Home, type Log, messageOf } from './embedded-postgres-home';
+import {
+  adoptOrLaunch,
+  close,
+  connectionUrl,
+  countOthers,
+  findPostmaster,
+  isAlive,
+  isPostmaster,
+  type Running,
+  shutDown,
+  type Site,
+} from './embedded-postgres-process';
+
+// proper-lockfile brings signal-exit, whose listeners end a process that handles its signal with `once` before it has
+// drained. Without them a lock outlives an exit in the middle of a start, by STALE_LOCK_MS at most.
+createRequire(require.resolve('proper-lockfile'))('signal-exit').unload();
+
+export interface EmbeddedPostgres {
+  /** Stays valid until `stop()`: a PostgreSQL that died comes back on the same port. */
+  readonly url: string;
+  /** Where the data really is: not the wanted directory where PostgreSQL may not enter that one. */
+  readonly directory: string;
+  readonly port: number;
+  stop(): Promise<void>;
+}
+
+interface Options {
+  readonly directory: string;
+  readonly log: Log;
+  /** PostgreSQL settings in addition to ours; without effect on one that runs already. */
+  readonly settings?: Record<string, string>;
+}
+
+/** How often a living PostgreSQL is looked after: short enough to have it back within a second or two. */
+const WATCH_MS = 500;
+/** A lock not renewed for so long is a killed process's. Two holders would do no harm: PostgreSQL has a lock of its own. */
+const STALE_LOCK_MS = 5_000;
+/** Somewhat longer than the longest start, a crash recovery. */
+const START_LOCK_WAIT_MS = 180_000;
+/** Who holds the lock for so long starts PostgreSQL, and so wants it to run on. */
+const STOP_LOCK_WAIT_MS = 10_000;
+const LOCK_STEP_MS = 50;
+
+/**
+ * Promises a PostgreSQL 18 with the UTF-8 database `flashsale` on a free port of 127.0.0.1, durable (fsync on), its data
+ * in `<directory>/postgres-18`. Adopts one that runs there already, left over from a killed process or shared with a
+ * living one, and recovers one that died. While started, it is started again on the same port if it dies.
+ *
+ * `stop()` (close your pools first) leaves it running while anybody else is connected; the last one out stops it. It
+ * returns at once when PostgreSQL is dead, gives a slow one 15 s, and leaves one that does not answer. It never rejects.
+ * Installs no signal handlers, and does not keep the process alive.
+ *
+ * Rejects with one Error that says what to do where this machine cannot run it.
+ */
+export async function startEmbeddedPostgres({ directory, log, settings = {} }: Options): Promise<EmbeddedPostgres> {
+  const home = await findHome(directory, log);
+  return withLock(home, START_LOCK_WAIT_MS, async () => {
+    const site = { home, binaries: await findBinaries(home, log), settings, log };
+    const running = await adoptOrLaunch(site, new AbortController().signal);
+    return new Guarded(site, running, await connectionUrl(home, running.port));
+  });
+}
+
+/** One started PostgreSQL: watches over it until `stop()`. */
+class Guarded implements EmbeddedPostgres {
+  readonly directory: string;
+  readonly port: number;
+  private readonly stopped = new AbortController();
+  private timer: NodeJS.Timeout | undefined;
+  private watching: Promise<void> = Promise.resolve();
+  private stopping: Promise<void> | undefined;
+  private connected = false;
+  private complaint = '';
+
+  constructor(
+    private readonly site: Site,
+    private running: Running,
+    readonly url: string,
+  ) {
+    this.port = running.port;
+    this.directory = site.home.directory;
+    this.welcome(running);
+    this.watchLater();
+  }
+
+  stop(): Promise<void> {
+    return (this.stopping ??= this.leave());
+  }
+
+  private welcome(running: Running): void {
+    const { adopted, port, pid, presence } = running;
+    const verb = adopted ? 'runs already' : 'started';
+    this.site.log(`PostgreSQL ${verb} on port ${port} (pid ${pid}), data in ${this.site.home.data}`);
+    this.running = running;
+    this.connected = true;
+    presence.once('end', () => {
+      if (this.running === running) this.connected = false;
+    });
+    referable(presence).unref();
+  }
+
+  private watchLater(): void {
+    if (this.stopped.signal.aborted) return;
+    this.timer = setTimeout(() => {
+      this.watching = this.watch().finally(() => this.watchLater());
+    }, WATCH_MS).unref();
+  }
+
+  private async watch(): Promise<void> {
+    const { home } = this.site;
+    const { pid, presence } = this.running;
+    if (this.connected && isAlive(pid)) return;
+
+    const lives = await isPostmaster(pid, home.data);
+    this.complain(lives ? 'PostgreSQL cut our connection' : `PostgreSQL (pid ${pid}) died: starting it again`);
+    void close(presence);
+    try {
+      const { signal } = this.stopped;
+      await withLock(
+        home,
+        START_LOCK_WAIT_MS,
+        async () => this.welcome(await adoptOrLaunch(this.site, signal, this.port)),
+        signal,
+      );
+      this.complaint = '';
+    } catch (error) {
+      if (!this.stopped.signal.aborted) this.complain(`PostgreSQL is not back yet: ${messageOf(error)}`);
+    }
+  }
+
+  /** Says the same thing once, however often it is tried again. */
+  private complain(message: string): void {
+    if (message !== this.complaint) this.site.log(message);
+    this.complaint = message;
+  }
+
+  private async leave(): Promise<void> {
+    this.stopped.abort();
+    clearTimeout(this.timer);
+    await this.watching;
+    referable(this.running.presence).ref(); // or the process could end before this function does
+    await close(this.running.presence);
+
+    const { home, log } = this.site;
+    if (!(await findPostmaster(home, this.running))) return log('PostgreSQL does not run any more');
+    try {
+      await withLock(home, STOP_LOCK_WAIT_MS, () => this.stopUnlessUsed());
+    } catch (error) {
+      log(`PostgreSQL is left running: ${messageOf(error)}`);
+    }
+  }
+
+  private async stopUnlessUsed(): Promise<void> {
+    const { home, log } = this.site;
+    const postmaster = await findPostmaster(home, this.running);
+    if (!postmaster) return log('PostgreSQL does not run any more');
+    const others = await countOthers(home, postmaster);
+    if (others > 0) return log(`PostgreSQL stays up on port ${postmaster.port}: others are connected (${others})`);
+    await shutDown(this.site, postmaster);
+  }
+}
+
+/** What @types/pg leaves out. */
+const referable = (client: Client) => client as Client & { ref(): void; unref(): void };
+
+/** One process at a time starts or stops the PostgreSQL of a home; `stopped` ends the wait for it. */
+async function withLock<T>(home: Home, wait: number, action: () => Promise<T>, stopped?: AbortSignal): Promise<T> {
+  const release = await takeLock(home, wait, stopped);
+  try {
+    return await action();
+  } finally {
+    await release().catch(() => {}); // lost already, when we were suspended for so long that it was taken for stale
+  }
+}
+
+/** Waits in its own loop, because proper-lockfile's retries also repeat what no waiting mends, a missing directory for one. */
+async function takeLock(
+  { directory, lockFile }: Home,
+  wait: number,
+  stopped?: AbortSignal,
+): Promise<() => Promise<void>> {
+  const options = { lockfilePath: lockFile, stale: STALE_LOCK_MS, update: 1_000, onCompromised: () => {} };
+  for (const patience = AbortSignal.timeout(wait); !patience.aborted; await sleep(LOCK_STEP_MS)) {
+    stopped?.throwIfAborted();
+    try {
+      return await lockfile.lock(directory, options);
+    } catch (error) {
+      if (codeOf(error) !== 'ELOCKED') throw error;
+    }
+  }
+  throw new Error(`another process has been starting or stopping the PostgreSQL in ${directory} for ${wait / 1000} s`);
+}

@@ -1,0 +1,100 @@
+/** Statements on `holds` that move no units. Each names its shard, `product_id`. */
+import { LockMode, type EntityManager } from '@mikro-orm/postgresql';
+import type { Hold } from '../domain/records';
+import { HoldRow } from './entities';
+import { run, sql, time, timeOrNull } from './statement';
+
+/** A row of `holds` as PostgreSQL puts it into JSON. */
+export interface StoredHold {
+  id: string;
+  product_id: string;
+  quantity: number;
+  unit_price_minor: number;
+  currency: string;
+  customer_id: string;
+  status: Hold['status'];
+  idempotency_key: string | null;
+  order_id: string | null;
+  expires_at: string;
+  created_at: string;
+  closed_at: string | null;
+  given_back_at: string | null;
+}
+
+export function holdFrom(row: StoredHold): Hold {
+  return {
+    id: row.id,
+    productId: row.product_id,
+    quantity: row.quantity,
+    unitPriceMinor: row.unit_price_minor,
+    currency: row.currency,
+    customerId: row.customer_id,
+    status: row.status,
+    idempotencyKey: row.idempotency_key,
+    orderId: row.order_id,
+    expiresAt: time(row.expires_at),
+    createdAt: time(row.created_at),
+    closedAt: timeOrNull(row.closed_at),
+    givenBackAt: timeOrNull(row.given_back_at),
+  };
+}
+
+/** Holds by id, not locked: to learn what never changes (product, quantity, price, customer), or to show them. */
+export async function findHolds(em: EntityManager, ids: readonly string[]): Promise<Hold[]> {
+  return em.find(HoldRow, { id: { $in: [...ids] } }, { disableIdentityMap: true });
+}
+
+/** Locks holds of one product, in ascending id, and answers them as they are now. */
+export async function lockHolds(em: EntityManager, productId: string, ids: readonly string[]): Promise<Hold[]> {
+  return em.find(
+    HoldRow,
+    { productId, id: { $in: [...ids] } },
+    { orderBy: { id: 'asc' }, lockMode: LockMode.PESSIMISTIC_WRITE, disableIdentityMap: true },
+  );
+}
+
+/** ACTIVE → CONSUMED. The units stay out of `available`; the caller has locked the holds and judged them live. */
+export async function consumeHolds(
+  em: EntityManager,
+  productId: string,
+  holds: readonly { readonly id: string; readonly orderId: string }[],
+  at: Date,
+): Promise<void> {
+  await run(
+    em,
+    sql`/* consumeHolds */
+      UPDATE holds SET status = 'CONSUMED', closed_at = ${at}, order_id = o.order_id
+      FROM unnest(${holds.map((hold) => hold.id)}::uuid[], ${holds.map((hold) => hold.orderId)}::uuid[])
+        AS o (hold_id, order_id)
+      WHERE holds.product_id = ${productId} AND holds.id = o.hold_id AND holds.status = 'ACTIVE'`,
+  );
+}
+
+/** An ended hold from which a payment placed an order that holds no units: it keeps its status, and shows the order. */
+export async function linkToOrder(em: EntityManager, hold: Hold, orderId: string): Promise<void> {
+  await em.nativeUpdate(HoldRow, { productId: hold.productId, id: hold.id }, { orderId });
+}
+
+/** Products with overdue holds, in ascending id. */
+export async function findOverdueProducts(em: EntityManager): Promise<string[]> {
+  const rows = await run<{ product_id: string }>(
+    em,
+    sql`/* sweep: products */
+      SELECT s.product_id FROM stock s
+      WHERE EXISTS (SELECT FROM holds h
+        WHERE h.product_id = s.product_id AND h.status = 'ACTIVE' AND h.expires_at <= statement_timestamp())
+      ORDER BY s.product_id`,
+  );
+  return rows.map((row) => row.product_id);
+}
+
+/** Holds to be shown, with the time at which they were so. One statement. */
+export async function findHoldsNow(em: EntityManager, ids: readonly string[]): Promise<{ holds: Hold[]; at: Date }> {
+  const rows = await run<{ at: string; hold: StoredHold }>(
+    em,
+    sql`/* holds */
+      SELECT date_trunc('milliseconds', statement_timestamp()) AS at, to_json(h) AS hold
+      FROM holds h WHERE h.id = ANY (${ids}::uuid[])`,
+  );
+  return { holds: rows.map((row) => holdFrom(row.hold)), at: rows[0] ? time(rows[0].at) : new Date(0) };
+}

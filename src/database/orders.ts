@@ -1,0 +1,67 @@
+/** Statements on `orders` and `order_lines`. Each that locks or writes names its shard, the order's id. */
+import { LockMode, type EntityManager } from '@mikro-orm/postgresql';
+import type { Hold, Order, OrderLine } from '../domain/records';
+import { HoldRow, OrderLineRow, OrderRow } from './entities';
+import { run, sql } from './statement';
+
+/** Locks one order until the transaction ends, and answers it as it is now. */
+export async function lockOrder(em: EntityManager, id: string): Promise<Order | null> {
+  return em.findOne(OrderRow, { id }, { lockMode: LockMode.PESSIMISTIC_WRITE, disableIdentityMap: true });
+}
+
+/** Not locked: to answer a replay, or to show them. */
+export async function findOrders(em: EntityManager, ids: readonly string[]): Promise<Order[]> {
+  return ids.length === 0 ? [] : em.find(OrderRow, { id: { $in: [...ids] } }, { disableIdentityMap: true });
+}
+
+/** An order's lines never change. */
+export async function findLines(em: EntityManager, orderIds: readonly string[]): Promise<OrderLine[]> {
+  if (orderIds.length === 0) return [];
+  return em.find(
+    OrderLineRow,
+    { orderId: { $in: [...orderIds] } },
+    { orderBy: { holdId: 'asc' }, disableIdentityMap: true },
+  );
+}
+
+/** The holds that an order was made of, not locked. */
+export async function findHoldsOf(em: EntityManager, orderId: string): Promise<Hold[]> {
+  const lines = await findLines(em, [orderId]);
+  return em.find(
+    HoldRow,
+    { productId: { $in: lines.map((line) => line.productId) }, id: { $in: lines.map((line) => line.holdId) } },
+    { disableIdentityMap: true },
+  );
+}
+
+export async function insertOrders(
+  em: EntityManager,
+  orders: readonly Order[],
+  lines: readonly OrderLine[],
+): Promise<void> {
+  await em.insertMany(OrderRow, orders as OrderRow[]);
+  await em.insertMany(OrderLineRow, lines as OrderLineRow[]);
+}
+
+/** Writes what a move changed. The caller has locked the order. */
+export async function updateOrder(em: EntityManager, order: Order): Promise<void> {
+  const { id, status, paidAt, cancelledAt, cancelledBy, paymentProvider, paymentEventId, paymentId } = order;
+  await em.nativeUpdate(
+    OrderRow,
+    { id },
+    { status, paidAt, cancelledAt, cancelledBy, paymentProvider, paymentEventId, paymentId },
+  );
+}
+
+/** Unpaid orders whose payment window has passed, by ascending id from `after` on. Not locked: who cancels looks again. */
+export async function findUnpaid(em: EntityManager, after: string, limit: number): Promise<string[]> {
+  const rows = await run<{ id: string }>(
+    em,
+    sql`/* sweep: unpaid orders */
+      SELECT id FROM orders
+      WHERE status = 'PENDING_PAYMENT' AND payment_due_at <= statement_timestamp()
+        AND id > coalesce(nullif(${after}, '')::uuid, '00000000-0000-0000-0000-000000000000')
+      ORDER BY id LIMIT ${limit}`,
+  );
+  return rows.map((row) => row.id);
+}

@@ -1,0 +1,112 @@
+/** Statements on `payment_events`. Each that locks or writes names its shard, the event's id. */
+import { LockMode, type EntityManager } from '@mikro-orm/postgresql';
+import type { PaymentEvent } from '../domain/records';
+import { PaymentEventRow } from './entities';
+import { run, sql } from './statement';
+
+/** A key of one event: providers number their events each for themselves. */
+export type EventKey = Pick<PaymentEvent, 'provider' | 'eventId'>;
+
+/**
+ * Remembers a new event; its time of arrival is the database's. A concurrent copy waits here until the first has ended.
+ * null: the event is known already.
+ */
+export async function insertEvent(
+  em: EntityManager,
+  event: Omit<PaymentEvent, 'receivedAt'>,
+): Promise<PaymentEvent | null> {
+  const [row] = await run<{ received_at: string }>(
+    em,
+    sql`/* insertEvent */
+      INSERT INTO payment_events (provider, event_id, type, reference, amount_minor, currency, payment_id, payload, outcome,
+        order_id, received_at, settled_at)
+      SELECT ${event.provider}, ${event.eventId}, ${event.type}, ${event.reference}, ${event.amountMinor}::bigint,
+        ${event.currency}, ${event.paymentId}, ${JSON.stringify(event.payload)}::jsonb, ${event.outcome},
+        ${event.orderId}::uuid, c.at, CASE WHEN ${event.outcome} = 'IGNORED' THEN c.at END
+      FROM (SELECT date_trunc('milliseconds', statement_timestamp()) AS at) c
+      ON CONFLICT (provider, event_id) DO NOTHING
+      RETURNING received_at`,
+  );
+  if (!row) return null;
+  const receivedAt = new Date(row.received_at);
+  return { ...event, receivedAt, settledAt: event.outcome === 'IGNORED' ? receivedAt : null };
+}
+
+export async function findEvent(em: EntityManager, { provider, eventId }: EventKey): Promise<PaymentEvent | null> {
+  return em.findOne(PaymentEventRow, { provider, eventId }, { disableIdentityMap: true });
+}
+
+export async function lockEvent(em: EntityManager, { provider, eventId }: EventKey): Promise<PaymentEvent | null> {
+  return em.findOne(
+    PaymentEventRow,
+    { provider, eventId },
+    { lockMode: LockMode.PESSIMISTIC_WRITE, disableIdentityMap: true },
+  );
+}
+
+/** Parked events that speak of one of these orders or holds, not locked. */
+export async function findParked(em: EntityManager, references: readonly string[]): Promise<PaymentEvent[]> {
+  return em.find(
+    PaymentEventRow,
+    { reference: { $in: [...references] }, outcome: 'PARKED' },
+    { disableIdentityMap: true },
+  );
+}
+
+/** Locks parked events in ascending id, and answers those that are still parked, in the order of their arrival. */
+export async function lockParked(em: EntityManager, events: readonly EventKey[]): Promise<PaymentEvent[]> {
+  const locked: PaymentEvent[] = [];
+  const ascending = [...events].sort((a, b) =>
+    a.eventId < b.eventId || (a.eventId === b.eventId && a.provider < b.provider) ? -1 : 1,
+  );
+  for (const key of ascending) {
+    const event = await lockEvent(em, key);
+    if (event?.outcome === 'PARKED') locked.push(event);
+  }
+  return locked.sort(byArrival);
+}
+
+/** The successes that were judged for an order: APPLIED, or REFUND_DUE. */
+export async function findPaymentsOf(em: EntityManager, orderId: string): Promise<PaymentEvent[]> {
+  return em.find(
+    PaymentEventRow,
+    { orderId, type: 'payment.succeeded', outcome: { $in: ['APPLIED', 'REFUND_DUE'] } },
+    { disableIdentityMap: true },
+  );
+}
+
+/** Writes how an event was judged. */
+export async function updateEvent(em: EntityManager, event: PaymentEvent): Promise<void> {
+  const { provider, eventId, outcome, orderId, settledAt } = event;
+  await em.nativeUpdate(PaymentEventRow, { provider, eventId }, { outcome, orderId, settledAt });
+}
+
+export function byArrival(a: PaymentEvent, b: PaymentEvent): number {
+  return a.receivedAt.getTime() - b.receivedAt.getTime() || (a.eventId < b.eventId ? -1 : 1);
+}
+
+/**
+ * A page of parked events that would no longer be parked if they were judged now: their order exists, or their hold has
+ * ended. A refund counts only when its success has been applied; else it would come up again at every sweep.
+ */
+export async function findRipe(em: EntityManager, after: EventKey | null, limit: number): Promise<EventKey[]> {
+  const rows = await run<{ provider: string; event_id: string }>(
+    em,
+    sql`/* sweep: parked events */
+      SELECT e.provider, e.event_id
+      FROM (SELECT *, CASE WHEN reference ~ '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' THEN reference::uuid END AS id
+        FROM payment_events WHERE outcome = 'PARKED') e
+        LEFT JOIN holds h ON h.id = e.id
+        LEFT JOIN orders o ON o.id = coalesce(h.order_id, e.id)
+      WHERE (e.provider, e.event_id) > (${after?.provider ?? ''}, ${after?.eventId ?? ''})
+        AND CASE WHEN e.type = 'payment.refunded' THEN
+          o.status IN ('PAID', 'REFUND_DUE', 'REFUNDED') AND (
+            e.payment_id IS NULL OR o.payment_id IS NULL OR e.payment_id = o.payment_id
+            OR EXISTS (SELECT FROM payment_events s WHERE s.order_id = o.id AND s.payment_id = e.payment_id
+              AND s.provider = e.provider AND s.type = 'payment.succeeded'))
+          ELSE o.id IS NOT NULL OR (h.id IS NOT NULL AND (h.status <> 'ACTIVE' OR h.expires_at <= statement_timestamp()))
+        END
+      ORDER BY e.provider, e.event_id LIMIT ${limit}`,
+  );
+  return rows.map((row) => ({ provider: row.provider, eventId: row.event_id }));
+}

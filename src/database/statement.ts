@@ -1,0 +1,47 @@
+/** SQL text with its values beside it, and the one way to send it: on the EntityManager's own transaction, if it is in one. */
+import type { EntityManager } from '@mikro-orm/postgresql';
+
+export interface Statement {
+  readonly text: string;
+  readonly values: readonly unknown[];
+}
+
+/** Values never become text: each `${value}` is a parameter. Arrays go as PostgreSQL arrays: `= ANY(${ids}::uuid[])`. */
+export function sql(strings: TemplateStringsArray, ...values: unknown[]): Statement {
+  return { text: strings.join('?'), values };
+}
+
+/** One round trip. Rows are as `pg` gives them: bigint and timestamptz as text, see `time` and `count` below. */
+export async function run<Row>(em: EntityManager, statement: Statement): Promise<Row[]> {
+  const logger = em.config.getLogger();
+  if (logger.isEnabled('query')) {
+    logger.log('query', `${statement.text.replace(/\s+/g, ' ').trim()} -- ${JSON.stringify(statement.values)}`);
+  }
+  const transaction = em.getTransactionContext();
+  const query = em.getKnex().raw(statement.text, statement.values as never);
+  const result: { rows: Row[] } = await (transaction ? query.transacting(transaction) : query);
+  return result.rows;
+}
+
+/** A timestamptz as the driver gives it. Stored times have milliseconds and no more, so nothing is lost. */
+export function time(value: string): Date {
+  return new Date(value);
+}
+
+export function timeOrNull(value: string | null): Date | null {
+  return value === null ? null : time(value);
+}
+
+/** The database's time, in milliseconds as every stored time is. */
+export async function readClock(em: EntityManager): Promise<Date> {
+  const [row] = await run<{ at: string }>(
+    em,
+    sql`/* clock */ SELECT date_trunc('milliseconds', statement_timestamp()) AS at`,
+  );
+  return time(row!.at);
+}
+
+/** For this transaction only. A whole number of ms. */
+export async function setLockTimeout(em: EntityManager, timeoutMs: number): Promise<void> {
+  await run(em, { text: `SET LOCAL lock_timeout = ${Math.trunc(timeoutMs)}`, values: [] });
+}

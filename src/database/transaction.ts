@@ -1,0 +1,107 @@
+/** `inTransaction`: the one place that opens transactions, bounds them, runs them again, and says how they ended. */
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { EntityManager } from '@mikro-orm/postgresql';
+import { Busy, CallerError, Unavailable } from '../domain/errors';
+import type { Logger } from '../telemetry/logger';
+import { classify, type Failure } from './failures';
+
+/** One attempt of a transaction's work. */
+export interface Transaction {
+  /** A fresh fork: nothing of another transaction is in its identity map. */
+  readonly em: EntityManager;
+  /** 1 for the first. In a re-run an earlier attempt may have been committed without our knowing. */
+  readonly attempt: number;
+  /** End in ROLLBACK although the work succeeds: it wrote nothing, and a COMMIT after FOR UPDATE would flush. */
+  rollBack(): void;
+}
+
+/** Thrown by work that finds, once locked, that an earlier lock is needed: all of it runs again. */
+export class Restart extends Error {
+  override readonly name = 'Restart';
+}
+
+/** Sent with BEGIN. 2 s for a lock: a hot batch takes milliseconds; 5 s for a statement or an idle client frees the row. */
+export const BEGIN_WITH_LIMITS =
+  "BEGIN; SET LOCAL lock_timeout = '2s'; SET LOCAL statement_timeout = '5s';" +
+  " SET LOCAL idle_in_transaction_session_timeout = '5s'";
+
+const MAX_RERUNS = 5;
+/** First pause between attempts, in ms; doubles, and is drawn at random below its bound. */
+const PAUSE_MS = 20;
+/** What a client is told to wait after a lock or the pool took too long. */
+const RETRY_AFTER_MS = 500;
+
+export type InTransaction = <T>(name: string, work: (transaction: Transaction) => Promise<T>) => Promise<T>;
+
+/**
+ * Runs `work` in a READ COMMITTED transaction of its own, and answers once it is committed.
+ *
+ * The whole work runs again, at most 5 times, after a serialization failure, a deadlock, a lost race for a key or an id,
+ * `Restart`, and a lost connection. Ids must be chosen outside of `work`, so that a re-run finds its predecessor's row.
+ *
+ * Throws `Busy` when nothing happened (a lock, a statement or the pool took too long), `Unavailable` when the database is
+ * away or the outcome of a COMMIT could not be learned, and whatever else the work itself throws, rolled back.
+ */
+export function transactionsOf(forkEm: () => EntityManager, log: Logger): InTransaction {
+  return async (name, work) => {
+    let outcomeUnknown = false;
+    for (let attempt = 1; ; attempt += 1) {
+      const run = await attemptOnce(forkEm(), attempt, work);
+      if (run.ended) return run.value;
+      outcomeUnknown ||= run.committing && run.failure.kind === 'lost';
+      if (attempt > MAX_RERUNS || !mayRunAgain(run.failure, outcomeUnknown)) {
+        throw finalError(run.error, run.failure, outcomeUnknown);
+      }
+      log.warn(
+        { event: 'lock.retry', transaction: name, attempt, reason: run.failure.reason, outcomeUnknown },
+        'lock.retry',
+      );
+      await sleep(Math.random() * PAUSE_MS * 2 ** attempt);
+    }
+  };
+}
+
+type Run<T> = { ended: true; value: T } | { ended: false; committing: boolean; error: unknown; failure: Failure };
+
+async function attemptOnce<T>(
+  em: EntityManager,
+  attempt: number,
+  work: (transaction: Transaction) => Promise<T>,
+): Promise<Run<T>> {
+  let committing = false;
+  let rollBack = false;
+  try {
+    await em.begin();
+    const value = await work({ em, attempt, rollBack: () => void (rollBack = true) });
+    if (rollBack) {
+      await em.rollback();
+    } else {
+      committing = true;
+      await em.commit();
+    }
+    return { ended: true, value };
+  } catch (error) {
+    const failure: Failure = error instanceof Restart ? { kind: 'retry', reason: 'restart' } : classify(error);
+    if (!committing && em.isInTransaction()) await rollBackQuietly(em);
+    return { ended: false, committing, error, failure };
+  }
+}
+
+/** The first error is the one to tell; a connection that cannot even roll back is gone, and PostgreSQL rolls back itself. */
+async function rollBackQuietly(em: EntityManager): Promise<void> {
+  await em.rollback().catch(() => undefined);
+}
+
+function mayRunAgain(failure: Failure, outcomeUnknown: boolean): boolean {
+  if (failure.kind === 'retry' || failure.kind === 'lost') return true;
+  // Somebody waits to learn what became of a COMMIT: a database that comes back within the pauses can still tell.
+  return outcomeUnknown && failure.kind !== 'bug';
+}
+
+function finalError(error: unknown, failure: Failure, outcomeUnknown: boolean): unknown {
+  if (error instanceof CallerError || error instanceof Busy || error instanceof Unavailable) return error;
+  if (failure.kind === 'bug') return error;
+  if (outcomeUnknown || failure.kind === 'lost' || failure.kind === 'unavailable')
+    return new Unavailable({ cause: error });
+  return new Busy(RETRY_AFTER_MS, { cause: error });
+}

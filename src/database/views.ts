@@ -1,0 +1,146 @@
+/** What is read to be shown, and never to decide: levels, reports and pages, each in one statement. */
+import type { EntityManager } from '@mikro-orm/postgresql';
+import type { Order, PaymentEvent, Product } from '../domain/records';
+import type { PaymentOutcome } from '../domain/statuses';
+import { OrderRow, PaymentEventRow, ProductRow } from './entities';
+import { run, sql, time } from './statement';
+
+/** What a new hold could take of a product, at one moment. */
+export interface StockLevel {
+  readonly productId: string;
+  readonly at: Date;
+  /** Overdue holds count as available. */
+  readonly available: number;
+  readonly total: number;
+  /** A live hold or an unpaid order could bring units back. Only asked when nothing is available. */
+  readonly mayComeBack: boolean;
+}
+
+export async function readStockLevels(em: EntityManager, productIds: readonly string[]): Promise<StockLevel[]> {
+  const rows = await run<{ product_id: string; at: string; available: string; total: number; may_come_back: boolean }>(
+    em,
+    sql`/* stockLevels */
+      SELECT l.product_id, l.at, l.available, l.total,
+        l.available = 0 AND (
+          EXISTS (SELECT FROM holds h WHERE h.product_id = l.product_id AND h.status = 'ACTIVE' AND h.expires_at > l.at)
+          OR EXISTS (SELECT FROM orders o JOIN order_lines i ON i.order_id = o.id
+            WHERE o.status = 'PENDING_PAYMENT' AND i.product_id = l.product_id)) AS may_come_back
+      FROM (
+        SELECT s.product_id, c.at, s.total, s.available + coalesce((SELECT sum(h.quantity) FROM holds h
+            WHERE h.product_id = s.product_id AND h.status = 'ACTIVE' AND h.expires_at <= c.at), 0) AS available
+        FROM (SELECT date_trunc('milliseconds', statement_timestamp()) AS at) c, stock s
+        WHERE s.product_id = ANY (${productIds}::uuid[])) l`,
+  );
+  return rows.map((row) => ({
+    productId: row.product_id,
+    at: time(row.at),
+    available: Number(row.available),
+    total: row.total,
+    mayComeBack: row.may_come_back,
+  }));
+}
+
+/** Where every unit of a product is: total = available + held + awaitingPayment + sold. */
+export interface StockReport {
+  readonly productId: string;
+  readonly total: number;
+  readonly available: number;
+  readonly held: number;
+  readonly awaitingPayment: number;
+  readonly sold: number;
+}
+
+/** One statement, so one snapshot; never cached. Overdue holds count as available. null: no such product. */
+export async function readStockReport(em: EntityManager, productId: string): Promise<StockReport | null> {
+  const [row] = await run<Record<'total' | 'available' | 'held' | 'awaiting_payment' | 'sold', string>>(
+    em,
+    sql`/* stockReport */
+      SELECT s.total, s.available + coalesce(sum(h.quantity) FILTER (WHERE h.is_overdue), 0) AS available,
+        coalesce(sum(h.quantity) FILTER (WHERE h.status = 'ACTIVE' AND NOT h.is_overdue), 0) AS held,
+        coalesce(sum(h.quantity) FILTER (WHERE h.status <> 'ACTIVE' AND o.status = 'PENDING_PAYMENT'), 0)
+          AS awaiting_payment,
+        coalesce(sum(h.quantity) FILTER (WHERE h.status <> 'ACTIVE' AND o.status IN ('PAID', 'REFUNDED')), 0) AS sold
+      FROM stock s
+        LEFT JOIN LATERAL (
+          SELECT quantity, status, order_id, status = 'ACTIVE' AND expires_at <= statement_timestamp() AS is_overdue
+          FROM holds WHERE product_id = s.product_id AND given_back_at IS NULL) h ON true
+        LEFT JOIN orders o ON o.id = h.order_id
+      WHERE s.product_id = ${productId}
+      GROUP BY s.product_id`,
+  );
+  return row
+    ? {
+        productId,
+        total: Number(row.total),
+        available: Number(row.available),
+        held: Number(row.held),
+        awaitingPayment: Number(row.awaiting_payment),
+        sold: Number(row.sold),
+      }
+    : null;
+}
+
+/** A place in a list; what comes after it is the next page. */
+export interface PageOf<Cursor> {
+  readonly limit: number;
+  readonly after: Cursor | null;
+}
+
+/** By name, then id. */
+export async function readProducts(
+  em: EntityManager,
+  { limit, after }: PageOf<{ name: string; id: string }>,
+): Promise<Product[]> {
+  const where = after ? { $or: [{ name: { $gt: after.name } }, { name: after.name, id: { $gt: after.id } }] } : {};
+  return em.find(ProductRow, where, { orderBy: { name: 'asc', id: 'asc' }, limit, disableIdentityMap: true });
+}
+
+/** Newest first. `customerId` null: everybody's. */
+export async function readOrders(
+  em: EntityManager,
+  customerId: string | null,
+  { limit, after }: PageOf<{ createdAt: Date; id: string }>,
+): Promise<Order[]> {
+  const own = customerId === null ? {} : { customerId };
+  const older = after
+    ? { $or: [{ createdAt: { $lt: after.createdAt } }, { createdAt: after.createdAt, id: { $lt: after.id } }] }
+    : {};
+  return em.find(
+    OrderRow,
+    { $and: [own, older] },
+    { orderBy: { createdAt: 'desc', id: 'desc' }, limit, disableIdentityMap: true },
+  );
+}
+
+/** Newest first. `outcome` null: all. */
+export async function readPaymentEvents(
+  em: EntityManager,
+  outcome: PaymentOutcome | null,
+  { limit, after }: PageOf<{ receivedAt: Date; provider: string; eventId: string }>,
+): Promise<PaymentEvent[]> {
+  const chosen = outcome === null ? {} : { outcome };
+  const older = after
+    ? {
+        $or: [
+          { receivedAt: { $lt: after.receivedAt } },
+          { receivedAt: after.receivedAt, provider: { $lt: after.provider } },
+          { receivedAt: after.receivedAt, provider: after.provider, eventId: { $lt: after.eventId } },
+        ],
+      }
+    : {};
+  return em.find(
+    PaymentEventRow,
+    { $and: [chosen, older] },
+    { orderBy: { receivedAt: 'desc', provider: 'desc', eventId: 'desc' }, limit, disableIdentityMap: true },
+  );
+}
+
+/** Something that can be bought now, for examples; else any product. */
+export async function readFirstProductId(em: EntityManager): Promise<string | null> {
+  const [row] = await run<{ id: string }>(
+    em,
+    sql`/* example */ SELECT id FROM products
+      ORDER BY coalesce(sale_starts_at <= now(), true) DESC, max_per_customer IS NULL DESC, created_at, id LIMIT 1`,
+  );
+  return row?.id ?? null;
+}

@@ -1,0 +1,35 @@
+/** The families of "no" that are not data: the caller's mistake, busy, and out of service. Everything else is a bug. */
+
+export type CallerErrorCode = 'BAD_USER_INPUT' | 'UNAUTHENTICATED' | 'FORBIDDEN';
+
+/** The caller's mistake: the message says what to do, and nothing was changed. */
+export class CallerError extends Error {
+  override readonly name = 'CallerError';
+  constructor(
+    readonly code: CallerErrorCode,
+    message: string,
+  ) {
+    super(message);
+  }
+}
+
+/** Nothing happened, and the same request (with the same key) may succeed after `retryAfterMs`. Never used for an unknown outcome. */
+export class Busy extends Error {
+  override readonly name = 'Busy';
+  constructor(
+    readonly retryAfterMs: number,
+    options?: ErrorOptions,
+  ) {
+    super('Too many requests want this at the same time', options);
+  }
+}
+
+/** The database is out of reach, or the outcome of a commit could not be learned in time: ask again with the same key. */
+export class Unavailable extends Error {
+  override readonly name = 'Unavailable';
+  readonly retryAfterMs: number;
+  constructor(options?: ErrorOptions & { retryAfterMs?: number }) {
+    super('The service is not available at the moment', options);
+    this.retryAfterMs = options?.retryAfterMs ?? 1_000;
+  }
+}

@@ -1,0 +1,93 @@
+/** What the records of DESIGN §5 hold, as plain data that may leave a transaction. Times are the database's. */
+import type { Canceller, HoldStatus, OrderStatus, PaymentOutcome, Placer } from './statuses';
+
+export interface Product {
+  readonly id: string;
+  readonly sku: string;
+  readonly name: string;
+  readonly description: string | null;
+  readonly priceMinor: number;
+  readonly currency: string;
+  /** null: no limit. */
+  readonly maxPerCustomer: number | null;
+  readonly saleStartsAt: Date | null;
+  readonly saleEndsAt: Date | null;
+}
+
+export interface Hold {
+  readonly id: string;
+  readonly productId: string;
+  readonly quantity: number;
+  readonly unitPriceMinor: number;
+  readonly currency: string;
+  /** '' is anonymous. */
+  readonly customerId: string;
+  /** As stored: an overdue hold is ACTIVE until somebody does the bookkeeping. */
+  readonly status: HoldStatus;
+  readonly idempotencyKey: string | null;
+  readonly orderId: string | null;
+  readonly expiresAt: Date;
+  readonly createdAt: Date;
+  readonly closedAt: Date | null;
+  /** The hold's units are out of `available` exactly while this is null. */
+  readonly givenBackAt: Date | null;
+}
+
+export interface Order {
+  readonly id: string;
+  readonly customerId: string;
+  readonly status: OrderStatus;
+  readonly totalMinor: number;
+  readonly currency: string;
+  readonly idempotencyKey: string | null;
+  readonly placedBy: Placer;
+  readonly paymentDueAt: Date;
+  readonly createdAt: Date;
+  readonly paidAt: Date | null;
+  readonly cancelledAt: Date | null;
+  readonly cancelledBy: Canceller | null;
+  /** The success that made the order PAID or REFUND_DUE, and the payment it speaks of. */
+  readonly paymentProvider: string | null;
+  readonly paymentEventId: string | null;
+  readonly paymentId: string | null;
+}
+
+export interface OrderLine {
+  readonly orderId: string;
+  readonly holdId: string;
+  readonly productId: string;
+  readonly quantity: number;
+  readonly unitPriceMinor: number;
+}
+
+export interface PaymentEvent {
+  readonly provider: string;
+  readonly eventId: string;
+  readonly type: string;
+  readonly reference: string;
+  /** null: the message had no usable amount. */
+  readonly amountMinor: number | null;
+  readonly currency: string | null;
+  readonly paymentId: string | null;
+  readonly payload: Record<string, unknown>;
+  readonly outcome: PaymentOutcome;
+  readonly orderId: string | null;
+  readonly receivedAt: Date;
+  /** null while somebody still has to act. */
+  readonly settledAt: Date | null;
+}
+
+/** Live: active, and the database's time is before `expiresAt`. */
+export function isLive(hold: Pick<Hold, 'status' | 'expiresAt'>, at: Date): boolean {
+  return hold.status === 'ACTIVE' && at.getTime() < hold.expiresAt.getTime();
+}
+
+/** Overdue: expired in every respect but the bookkeeping. */
+export function isOverdue(hold: Pick<Hold, 'status' | 'expiresAt'>, at: Date): boolean {
+  return hold.status === 'ACTIVE' && !isLive(hold, at);
+}
+
+/** The hold's status as a client sees it. */
+export function statusOf(hold: Pick<Hold, 'status' | 'expiresAt'>, at: Date): HoldStatus {
+  return isOverdue(hold, at) ? 'EXPIRED' : hold.status;
+}

@@ -1,0 +1,30 @@
+/** What every resolver is given: who asks, what may happen, and one request's loaders. */
+import type { Caller, Checkout } from '../checkout/checkout';
+import type { CreateHold } from '../checkout/create-hold';
+import type { CreateOrder } from '../checkout/create-order';
+import { CallerError } from '../domain/errors';
+import type { Loaders } from './loaders';
+import type { StockLevels } from './stock-levels';
+
+/** What lives as long as the process. */
+export interface Room {
+  readonly checkout: Checkout;
+  readonly createHold: CreateHold;
+  readonly createOrder: CreateOrder;
+  readonly levels: StockLevels;
+}
+
+export interface Context extends Room {
+  readonly requestId: string;
+  readonly caller: Caller;
+  readonly loaders: Loaders;
+}
+
+export function requireAdmin({ caller }: Context): void {
+  requireCustomer({ caller });
+  if (!caller.isAdmin) throw new CallerError('FORBIDDEN', 'This needs a token with the role admin');
+}
+
+export function requireCustomer({ caller }: Pick<Context, 'caller'>): void {
+  if (caller.customerId === '') throw new CallerError('UNAUTHENTICATED', 'Sign in: send Authorization: Bearer <token>');
+}

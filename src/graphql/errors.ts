@@ -1,0 +1,84 @@
+/** The one place that turns errors into GraphQL's: our own pass, everything else becomes "Internal server error". */
+import { unwrapResolverError } from '@apollo/server/errors';
+import { GraphQLError, type GraphQLFormattedError } from 'graphql';
+import { Busy, CallerError, Unavailable } from '../domain/errors';
+import { refusal, type Answer, type Refusal } from '../domain/refusals';
+import { currentRequestId, type Logger } from '../telemetry/logger';
+
+/** Codes that Apollo and graphql give to documents and requests which were never executed; their messages are for the client. */
+const REQUEST_CODES = new Set([
+  'GRAPHQL_PARSE_FAILED',
+  'GRAPHQL_VALIDATION_FAILED',
+  'BAD_USER_INPUT',
+  'BAD_REQUEST',
+  'OPERATION_RESOLUTION_FAILURE',
+  'PERSISTED_QUERY_NOT_FOUND',
+  'PERSISTED_QUERY_NOT_SUPPORTED',
+  'UNAUTHENTICATED',
+  'FORBIDDEN',
+  'RATE_LIMITED',
+  'SERVICE_UNAVAILABLE',
+]);
+
+/** The HTTP status of a request that a code refused as a whole. Everything that was executed is 200. */
+export const STATUS_OF_CODE: Readonly<Record<string, number>> = {
+  UNAUTHENTICATED: 401,
+  RATE_LIMITED: 429,
+  SERVICE_UNAVAILABLE: 503,
+};
+
+/** Never lets a stack, SQL, host or secret out. What is not expected is logged, and named to the client by its request id. */
+export function maskErrors(log: Logger): (formatted: GraphQLFormattedError, error: unknown) => GraphQLFormattedError {
+  return (formatted, error) => {
+    const cause = unwrapResolverError(error);
+    const place = {
+      ...(formatted.locations && { locations: formatted.locations }),
+      ...(formatted.path && { path: formatted.path }),
+    };
+    const expected = expectedError(cause);
+    if (expected) return { ...place, message: expected.message, extensions: expected.extensions };
+    const code = formatted.extensions?.code;
+    if (cause instanceof GraphQLError && typeof code === 'string' && REQUEST_CODES.has(code)) {
+      return { ...place, message: formatted.message, extensions: { code } };
+    }
+    const requestId = currentRequestId();
+    log.error({ event: 'request.failed', err: cause, path: formatted.path }, 'request.failed');
+    return {
+      ...place,
+      message: 'Internal server error',
+      extensions: { code: 'INTERNAL_SERVER_ERROR', ...(requestId && { requestId }) },
+    };
+  };
+}
+
+/** Our own errors, as GraphQL says them. null: something nobody expected. */
+export function expectedError(error: unknown): GraphQLError | null {
+  if (error instanceof CallerError) return new GraphQLError(error.message, { extensions: { code: error.code } });
+  if (error instanceof Busy || error instanceof Unavailable) {
+    // BUSY is an answer of mutations (`payloadOf`); of a query it says no more than that it could not be served now.
+    const message = 'The service is not available at the moment: try again';
+    return new GraphQLError(message, {
+      extensions: { code: 'SERVICE_UNAVAILABLE', retryAfterMs: error.retryAfterMs },
+    });
+  }
+  return null;
+}
+
+export interface Outcome<T> {
+  readonly object: T | null;
+  readonly isReplay: boolean;
+  readonly userErrors: readonly Refusal[];
+}
+
+/** A mutation's answer: refusals are data, and so is BUSY, which means that nothing happened. */
+export async function outcomeOf<T>(answer: Promise<Answer<T>>): Promise<Outcome<T>> {
+  try {
+    const result = await answer;
+    return result.granted
+      ? { object: result.value, isReplay: result.replay, userErrors: [] }
+      : { object: null, isReplay: false, userErrors: result.refusals };
+  } catch (error) {
+    if (!(error instanceof Busy)) throw error;
+    return { object: null, isReplay: false, userErrors: [refusal('BUSY', { retryAfterMs: error.retryAfterMs })] };
+  }
+}

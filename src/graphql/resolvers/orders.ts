@@ -1,0 +1,108 @@
+/** Orders: placed from holds, looked at, cancelled. */
+import { Arg, Args, Ctx, FieldResolver, ID, Mutation, Query, Resolver, Root } from 'type-graphql';
+import { cancelOrder } from '../../checkout/cancel-order';
+import { isId } from '../../database/ids';
+import { readOrders } from '../../database/views';
+import type { Order as OrderRecord } from '../../domain/records';
+import type { Answer } from '../../domain/refusals';
+import { requireCustomer, type Context } from '../context';
+import { outcomeOf } from '../errors';
+import { isText, pageOf, timeOf, type Cut } from '../pages';
+import { presentOrder } from '../present';
+import {
+  CancelOrderInput,
+  CreateOrderInput,
+  Hold,
+  Order,
+  OrderConnection,
+  OrderLine,
+  OrderPayload,
+  PageArgs,
+  Product,
+  type Connection,
+} from '../types';
+
+const newestFirst: Cut<OrderRecord, { createdAt: Date; id: string }> = {
+  list: 'orders',
+  placeOf: (order) => [order.createdAt.getTime(), order.id],
+  parsePlace: ([time, id]) => {
+    const createdAt = timeOf(time);
+    return createdAt && isText(id) && isId(id) ? { createdAt, id } : undefined;
+  },
+};
+
+@Resolver(() => Order)
+export class OrderResolver {
+  @Query(() => Order, { nullable: true, description: 'Your own order, or one made without a token.' })
+  order(@Arg('id', () => ID) id: string, @Ctx() { loaders }: Context): Promise<Order | null> {
+    return loaders.order.load(id);
+  }
+
+  @Query(() => OrderConnection, {
+    description: "The caller's own orders, newest first; an admin's see all. Needs a token.",
+  })
+  orders(@Args(() => PageArgs) page: PageArgs, @Ctx() context: Context): Promise<Connection<Order>> {
+    requireCustomer(context);
+    const { checkout, caller, loaders } = context;
+    const customerId = caller.isAdmin ? null : caller.customerId;
+    return pageOf(
+      page,
+      newestFirst,
+      ({ limit, after }) => checkout.database.read((em) => readOrders(em, customerId, { limit, after })),
+      (record) => {
+        const order = presentOrder(record);
+        loaders.order.prime(order.id, order);
+        return order;
+      },
+    );
+  }
+
+  @Mutation(() => OrderPayload, {
+    description:
+      'Turns 1 to 50 live holds into an order, all or nothing. Refusals: IDEMPOTENCY_KEY_REUSED; else one for each bad hold: ' +
+      'HOLD_NOT_FOUND, HOLD_EXPIRED, HOLD_RELEASED, HOLD_ALREADY_USED, CURRENCY_MISMATCH; BUSY.',
+  })
+  createOrder(
+    @Arg('input', () => CreateOrderInput) input: CreateOrderInput,
+    @Ctx() context: Context,
+  ): Promise<OrderPayload> {
+    return orderPayload(context, context.createOrder({ ...input, customerId: context.caller.customerId }));
+  }
+
+  @Mutation(() => OrderPayload, {
+    description:
+      'Cancels an unpaid order and gives its units back. Of a cancelled order it is a replay. Refusals: ORDER_NOT_FOUND, ' +
+      'ORDER_NOT_CANCELLABLE; BUSY.',
+  })
+  cancelOrder(
+    @Arg('input', () => CancelOrderInput) { orderId }: CancelOrderInput,
+    @Ctx() context: Context,
+  ): Promise<OrderPayload> {
+    return orderPayload(context, cancelOrder(context.checkout, context.caller, orderId));
+  }
+
+  @FieldResolver(() => [OrderLine])
+  lines(@Root() order: Order, @Ctx() { loaders }: Context): Promise<OrderLine[]> {
+    return loaders.lines.load(order.id);
+  }
+}
+
+@Resolver(() => OrderLine)
+export class OrderLineResolver {
+  @FieldResolver(() => Product)
+  product(@Root() line: OrderLine, @Ctx() { loaders }: Context): Promise<Product | null> {
+    return loaders.product.load(line.productId);
+  }
+
+  @FieldResolver(() => Hold)
+  hold(@Root() line: OrderLine, @Ctx() { loaders }: Context): Promise<Hold | null> {
+    return loaders.hold.load(line.holdId);
+  }
+}
+
+async function orderPayload({ loaders }: Context, answer: Promise<Answer<OrderRecord>>): Promise<OrderPayload> {
+  const { object, userErrors } = await outcomeOf(answer);
+  const order = object && presentOrder(object);
+  if (order) loaders.order.clear(order.id).prime(order.id, order);
+  return { order, userErrors };
+}

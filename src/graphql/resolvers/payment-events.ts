@@ -1,0 +1,67 @@
+/** Payment events, as operators see them. */
+import { Arg, Args, Ctx, FieldResolver, Mutation, Query, Resolver, Root } from 'type-graphql';
+import { replayPaymentEvent } from '../../checkout/replay-payment-event';
+import { readPaymentEvents } from '../../database/views';
+import { checkText } from '../../domain/input';
+import type { PaymentEvent as PaymentEventRecord } from '../../domain/records';
+import { requireAdmin, type Context } from '../context';
+import { outcomeOf } from '../errors';
+import { isText, pageOf, timeOf, type Cut } from '../pages';
+import { presentEvent } from '../present';
+import {
+  Order,
+  PaymentEvent,
+  PaymentEventArgs,
+  PaymentEventConnection,
+  PaymentEventPayload,
+  ReplayPaymentEventInput,
+  type Connection,
+} from '../types';
+
+const newestFirst: Cut<PaymentEventRecord, { receivedAt: Date; provider: string; eventId: string }> = {
+  list: 'paymentEvents',
+  placeOf: (event) => [event.receivedAt.getTime(), event.provider, event.eventId],
+  parsePlace: ([time, provider, eventId]) => {
+    const receivedAt = timeOf(time);
+    return receivedAt && isText(provider) && isText(eventId) ? { receivedAt, provider, eventId } : undefined;
+  },
+};
+
+@Resolver(() => PaymentEvent)
+export class PaymentEventResolver {
+  @Query(() => PaymentEventConnection, { description: 'Needs the role admin. Newest first.' })
+  paymentEvents(
+    @Args(() => PaymentEventArgs) { outcome, ...page }: PaymentEventArgs,
+    @Ctx() context: Context,
+  ): Promise<Connection<PaymentEvent>> {
+    requireAdmin(context);
+    return pageOf(
+      page,
+      newestFirst,
+      ({ limit, after }) =>
+        context.checkout.database.read((em) => readPaymentEvents(em, outcome ?? null, { limit, after })),
+      presentEvent,
+    );
+  }
+
+  @Mutation(() => PaymentEventPayload, {
+    description:
+      'Needs the role admin. Judges a PARKED or AMOUNT_MISMATCH event again; every other event is answered as it stands. ' +
+      'Refusals: PAYMENT_EVENT_NOT_FOUND, BUSY.',
+  })
+  async replayPaymentEvent(
+    @Arg('input', () => ReplayPaymentEventInput) { provider, eventId }: ReplayPaymentEventInput,
+    @Ctx() context: Context,
+  ): Promise<PaymentEventPayload> {
+    requireAdmin(context);
+    checkText('provider', provider);
+    checkText('eventId', eventId);
+    const { object, userErrors } = await outcomeOf(replayPaymentEvent(context.checkout, { provider, eventId }));
+    return { paymentEvent: object && presentEvent(object), userErrors };
+  }
+
+  @FieldResolver(() => Order, { nullable: true })
+  order(@Root() event: PaymentEvent, @Ctx() { loaders }: Context): Promise<Order | null> | null {
+    return event.orderId === null ? null : loaders.order.load(event.orderId);
+  }
+}

@@ -1,0 +1,34 @@
+/** The contract's scalars. Integers are integers and nothing else: graphql-scalars' own read 1.5 as 1 and "7" as 7. */
+import { GraphQLError, GraphQLScalarType, Kind, type ValueNode } from 'graphql';
+import { GraphQLDateTime } from 'graphql-scalars';
+import { MAX_INT } from '../domain/input';
+
+export const DateTime = GraphQLDateTime;
+
+export const PositiveInt = wholeNumber(
+  'PositiveInt',
+  'A whole number from 1 to 2147483647: no text, no fraction.',
+  1,
+  MAX_INT,
+);
+
+export const SafeInt = wholeNumber(
+  'SafeInt',
+  'A whole number within ±(2^53 − 1): no text, no fraction.',
+  Number.MIN_SAFE_INTEGER,
+  Number.MAX_SAFE_INTEGER,
+);
+
+function wholeNumber(name: string, description: string, min: number, max: number): GraphQLScalarType<number, number> {
+  const check = (value: unknown): number => {
+    if (typeof value === 'number' && Number.isInteger(value) && value >= min && value <= max) return value;
+    throw new GraphQLError(`${name} must be a whole number from ${min} to ${max}`);
+  };
+  return new GraphQLScalarType<number, number>({
+    name,
+    description,
+    serialize: check,
+    parseValue: check,
+    parseLiteral: (node: ValueNode) => check(node.kind === Kind.INT ? Number(node.value) : null),
+  });
+}

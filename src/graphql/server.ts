@@ -1,0 +1,142 @@
+/** /graphql: Apollo on Fastify, with its limits, its tokens, and every answer in GraphQL's shape. */
+import { ApolloServer, type ApolloServerPlugin } from '@apollo/server';
+import {
+  ApolloServerPluginCacheControlDisabled,
+  ApolloServerPluginLandingPageDisabled,
+  ApolloServerPluginUsageReportingDisabled,
+} from '@apollo/server/plugin/disabled';
+import { fastifyApolloHandler } from '@as-integrations/fastify';
+import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import { GraphQLError } from 'graphql';
+import type { Caller } from '../checkout/checkout';
+import type { Config } from '../config';
+import { readFirstProductId } from '../database/views';
+import type { Logger } from '../telemetry/logger';
+import type { Context, Room } from './context';
+import { expectedError, maskErrors, STATUS_OF_CODE } from './errors';
+import { DOCUMENT_LIMITS, MAX_TOKENS } from './limits';
+import { loadersFor } from './loaders';
+import { asksForPlayground, registerPlaygroundAssets, servePlayground } from './playground';
+import { checkoutSchema } from './schema';
+import { createTokenVerifier } from './tokens';
+
+/** A document of 1,000 tokens with its variables has a few kB; an import is another command. */
+const MAX_BODY_BYTES = 256 * 1024;
+
+declare module 'fastify' {
+  interface FastifyRequest {
+    caller: Caller;
+  }
+}
+
+export async function graphqlServer(room: Room, config: Config): Promise<ApolloServer<Context>> {
+  const { log } = room.checkout;
+  const isProduction = config.environment === 'production';
+  const apollo = new ApolloServer<Context>({
+    schema: checkoutSchema(),
+    nodeEnv: config.environment,
+    introspection: !isProduction,
+    hideSchemaDetailsFromClientErrors: isProduction,
+    includeStacktraceInErrorResponses: false,
+    csrfPrevention: true,
+    persistedQueries: false,
+    allowBatchedHttpRequests: false,
+    stopOnTerminationSignals: false,
+    parseOptions: { maxTokens: MAX_TOKENS },
+    validationRules: DOCUMENT_LIMITS,
+    formatError: maskErrors(log),
+    logger: quietLogger(log),
+    plugins: [
+      ApolloServerPluginCacheControlDisabled(),
+      ApolloServerPluginLandingPageDisabled(),
+      ApolloServerPluginUsageReportingDisabled(),
+      statusPlugin,
+    ],
+  });
+  await apollo.start();
+  return apollo;
+}
+
+/** What was refused as a whole has its code's HTTP status; a document that was executed, even in part, is 200. */
+const statusPlugin: ApolloServerPlugin<Context> = {
+  requestDidStart: async () => ({
+    willSendResponse: async ({ response }) => {
+      if (response.body.kind !== 'single') return;
+      const { data, errors } = response.body.singleResult;
+      if (!errors || (data && Object.values(data).some((value) => value !== null))) return;
+      const { code, retryAfterMs } = errors[0]!.extensions ?? {};
+      const status = STATUS_OF_CODE[String(code)];
+      if (status) response.http.status = status;
+      if (typeof retryAfterMs === 'number') response.http.headers.set('retry-after', retryAfterSeconds(retryAfterMs));
+    },
+  }),
+};
+
+/** The routes, in a scope of their own: here errors have GraphQL's shape. */
+export function graphqlRoutes(apollo: ApolloServer<Context>, room: Room, config: Config) {
+  const verify = createTokenVerifier(config);
+  const { checkout } = room;
+  const answer = fastifyApolloHandler(apollo, {
+    context: async (request) => ({
+      ...room,
+      requestId: request.id,
+      caller: request.caller,
+      loaders: loadersFor(checkout.database, request.caller),
+    }),
+  });
+  return async (scope: FastifyInstance): Promise<void> => {
+    scope.removeContentTypeParser('text/plain');
+    scope.setErrorHandler((error: FastifyError, request, reply) => answerError(checkout.log, error, request, reply));
+    scope.decorateRequest('caller', null as never);
+    if (config.playground) registerPlaygroundAssets(scope);
+    scope.route({
+      method: ['GET', 'POST'],
+      url: '/graphql',
+      bodyLimit: MAX_BODY_BYTES,
+      handler: async (request, reply) => {
+        if (config.playground && asksForPlayground(request)) {
+          const productId = await checkout.database.read(readFirstProductId);
+          return servePlayground(request, reply, { auth: config.auth, ...(productId && { productId }) });
+        }
+        request.caller = await verify(request.headers.authorization);
+        return answer.call(scope, request as never, reply as never);
+      },
+    });
+  };
+}
+
+/** Whatever goes wrong before Apollo is asked: unreadable bodies, tokens that do not verify. */
+function answerError(log: Logger, error: FastifyError, request: FastifyRequest, reply: FastifyReply): FastifyReply {
+  const graphqlError = expectedError(error) ?? requestError(error);
+  if (graphqlError) {
+    const code = String(graphqlError.extensions.code);
+    const { retryAfterMs } = graphqlError.extensions;
+    if (typeof retryAfterMs === 'number') reply.header('retry-after', retryAfterSeconds(retryAfterMs));
+    return reply.code(STATUS_OF_CODE[code] ?? error.statusCode ?? 400).send({ errors: [graphqlError.toJSON()] });
+  }
+  log.error({ event: 'request.failed', err: error, requestId: request.id }, 'request.failed');
+  const extensions = { code: 'INTERNAL_SERVER_ERROR', requestId: request.id };
+  return reply.code(500).send({ errors: [{ message: 'Internal server error', extensions }] });
+}
+
+function requestError({ statusCode = 500 }: FastifyError): GraphQLError | null {
+  if (statusCode < 400 || statusCode >= 500) return null;
+  const says: Record<number, string> = {
+    413: `A request may have ${MAX_BODY_BYTES} bytes`,
+    415: 'Send application/json',
+  };
+  const message = says[statusCode] ?? 'The body is not well-formed JSON';
+  return new GraphQLError(message, { extensions: { code: 'BAD_REQUEST' } });
+}
+
+const retryAfterSeconds = (retryAfterMs: number) => String(Math.max(1, Math.ceil(retryAfterMs / 1_000)));
+
+/** Apollo reports bad requests as warnings of its own; they are the client's mistakes, and the client is told. */
+function quietLogger(log: Logger) {
+  return {
+    debug: (message: string) => log.debug({ event: 'apollo' }, message),
+    info: (message: string) => log.debug({ event: 'apollo' }, message),
+    warn: (message: string) => log.debug({ event: 'apollo' }, message),
+    error: (message: string) => log.error({ event: 'apollo' }, message),
+  };
+}

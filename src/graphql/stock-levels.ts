@@ -1,0 +1,86 @@
+/** Stock levels for everybody who looks at a product: however many ask, one query per product and 100 ms. */
+import type { Database } from '../database/orm';
+import { readStockLevels, type StockLevel } from '../database/views';
+
+/** The least time between two queries that read the same product, in ms. */
+const SPACING_MS = 100;
+/** Products whose last query is remembered; older ones are simply asked again. */
+const MAX_REMEMBERED = 10_000;
+
+interface Wanted {
+  readonly promise: Promise<StockLevel | null>;
+  readonly resolve: (level: StockLevel | null) => void;
+  readonly reject: (error: unknown) => void;
+}
+
+/**
+ * Promises: a level is never older than the question (it is read after it was asked for), so a shopper always sees their own
+ * hold, whichever server granted it; a product is read at most once in 100 ms by this process, so a question that comes
+ * within 100 ms of the last query waits for the next. Nothing is decided from a level.
+ */
+export class StockLevels {
+  private readonly wanted = new Map<string, Wanted>();
+  /** When each product was last asked for, the oldest first. */
+  private readonly askedAt = new Map<string, number>();
+  private timer: NodeJS.Timeout | null = null;
+
+  constructor(private readonly database: Database) {}
+
+  /** null: there is no such product. Throws `Unavailable`. */
+  load(productId: string): Promise<StockLevel | null> {
+    const known = this.wanted.get(productId);
+    if (known) return known.promise;
+    let resolve!: Wanted['resolve'];
+    let reject!: Wanted['reject'];
+    const promise = new Promise<StockLevel | null>((onLevel, onError) => {
+      resolve = onLevel;
+      reject = onError;
+    });
+    this.wanted.set(productId, { promise, resolve, reject });
+    this.schedule();
+    return promise;
+  }
+
+  private schedule(): void {
+    if (this.timer || this.wanted.size === 0) return;
+    const now = performance.now();
+    const waits = [...this.wanted.keys()].map((id) => (this.askedAt.get(id) ?? -Infinity) + SPACING_MS - now);
+    // Even a product that may be read at once waits for the end of this tick: a page asks for all of its products in one.
+    this.timer = setTimeout(
+      () => {
+        this.timer = null;
+        void this.readDue();
+      },
+      Math.max(0, Math.min(...waits)),
+    );
+  }
+
+  private async readDue(): Promise<void> {
+    const now = performance.now();
+    const due = new Map<string, Wanted>();
+    for (const [id, wanted] of this.wanted) {
+      if ((this.askedAt.get(id) ?? -Infinity) + SPACING_MS > now) continue;
+      due.set(id, wanted);
+      this.wanted.delete(id);
+      this.remember(id, now);
+    }
+    this.schedule();
+    if (due.size > 0) await this.read(due);
+  }
+
+  private async read(due: ReadonlyMap<string, Wanted>): Promise<void> {
+    try {
+      const levels = await this.database.read((em) => readStockLevels(em, [...due.keys()]));
+      const byId = new Map(levels.map((level) => [level.productId, level]));
+      for (const [id, wanted] of due) wanted.resolve(byId.get(id) ?? null);
+    } catch (error) {
+      for (const wanted of due.values()) wanted.reject(error);
+    }
+  }
+
+  private remember(id: string, now: number): void {
+    this.askedAt.delete(id);
+    this.askedAt.set(id, now);
+    if (this.askedAt.size > MAX_REMEMBERED) this.askedAt.delete(this.askedAt.keys().next().value!);
+  }
+}

@@ -1,0 +1,216 @@
+/** The log: one JSON line an event into a file and onto standard output (readable in development), with the request's id. */
+import { AsyncLocalStorage } from 'node:async_hooks';
+import { closeSync, mkdirSync, openSync, write, writeSync } from 'node:fs';
+import { dirname } from 'node:path';
+import { setTimeout } from 'node:timers/promises';
+import { promisify } from 'node:util';
+import { type Logger, multistream, pino } from 'pino';
+import { prettyFactory } from 'pino-pretty';
+import type { Config } from '../config';
+
+export type { Logger } from 'pino';
+
+/** What may wait for a slow or full disk; later lines are dropped rather than kept until the memory is used up. */
+const maxWaitingLength = 16 * 1024 * 1024;
+
+/** How soon a full pipe is tried again. */
+const pipeRetryMs = 20;
+
+/**
+ * Never written, at the top of a line or one level below. An idempotency key is as good as a password for whoever
+ * shops without a token (DESIGN §8), and a line does not know for whom it speaks: it is hidden for all.
+ */
+const secretNames = ['authorization', 'cookie', 'password', 'secret', 'secrets', 'token', 'jwt', 'idempotencyKey'];
+
+/** Where lines go: never throws and never waits, whatever became of what stands behind it. */
+interface Sink {
+  write(line: string): void;
+  close(): Promise<void>;
+}
+
+const writeToFd = promisify(write);
+const requestIds = new AsyncLocalStorage<string | undefined>();
+const sinksOf = new WeakMap<object, readonly Sink[]>();
+
+/** Runs `work`; every line logged in it, however deep or late, carries `requestId`. */
+export function withRequestId<T>(id: string, work: () => T): T {
+  return requestIds.run(id, work);
+}
+
+/** Runs `work` outside any request: for what serves many at once, such as a batch, and must not speak in one's name. */
+export function withoutRequestId<T>(work: () => T): T {
+  return requestIds.run(undefined, work);
+}
+
+/** The id of the request in which the caller runs. */
+export function currentRequestId(): string | undefined {
+  return requestIds.getStore();
+}
+
+export interface LoggerOptions {
+  level: Config['logLevel'];
+  /** null: no file. */
+  file: string | null;
+  environment: Config['environment'];
+}
+
+/**
+ * A logger that never stops a request: lines are written in the background, and a file or an output that cannot be
+ * written is named once on standard error and otherwise let be (it is tried again with every later line).
+ * In test everything goes to the file alone. Name the event in each line: `log.info({ event: 'hold.created' }, 'hold.created')`.
+ */
+export function createLogger({ level, file, environment }: LoggerOptions): Logger {
+  const isTest = environment === 'test';
+  const sinks = [
+    ...(isTest ? [] : [openStandardOutput(environment === 'development')]),
+    ...(file === null ? [] : openFile(file, isTest)),
+  ];
+  const logger = pino(
+    {
+      level,
+      base: { pid: process.pid },
+      timestamp: pino.stdTimeFunctions.isoTime,
+      formatters: { level: (label) => ({ level: label }) },
+      redact: {
+        paths: secretNames.flatMap((name) => [name, `*.${name}`, `req.headers.${name}`]),
+        censor: '[redacted]',
+      },
+      hooks: { streamWrite: withoutUrlPasswords },
+      mixin: () => {
+        const requestId = requestIds.getStore();
+        return requestId === undefined ? {} : { requestId };
+      },
+    },
+    multistream(sinks.map((stream) => ({ level: 'trace' as const, stream }))),
+  );
+  sinksOf.set(logger, sinks);
+  return logger;
+}
+
+/**
+ * Writes what still waits, and closes the file. For the very end: lines logged afterwards are lost, without an error.
+ * Takes what `createLogger` returned (a child is ignored); never throws, and may be called twice.
+ */
+export async function closeLogger(logger: Logger): Promise<void> {
+  const sinks = sinksOf.get(logger) ?? [];
+  sinksOf.delete(logger);
+  await Promise.all(sinks.map((sink) => sink.close()));
+}
+
+function openStandardOutput(isReadable: boolean): Sink {
+  const format = prettyFactory({
+    colorize: process.stdout.isTTY === true,
+    translateTime: 'SYS:HH:MM:ss.l',
+    ignore: 'event,pid',
+    singleLine: true,
+  });
+  return openSink(1, 'standard output', isReadable ? (line) => format(line) ?? line : undefined);
+}
+
+function openFile(path: string, isTest: boolean): Sink[] {
+  try {
+    mkdirSync(dirname(path), { recursive: true });
+    const fd = openSync(path, 'a', 0o640);
+    return [isTest ? immediateSink(fd, path) : openSink(fd, path)];
+  } catch (error) {
+    warn(path, error as Error);
+    return [];
+  }
+}
+
+/** For tests: one that fails must find its last lines in the file, even when the process is ended at once. */
+function immediateSink(fd: number, name: string): Sink {
+  let isOpen = true;
+  const onError = warnOnce(name);
+  return {
+    write: (line) => {
+      try {
+        if (isOpen) writeSync(fd, line);
+      } catch (error) {
+        onError(error as Error);
+      }
+    },
+    close: async () => {
+      if (isOpen) closeSync(fd);
+      isOpen = false;
+    },
+  };
+}
+
+/**
+ * Writes in the background what came meanwhile, in one piece. pino's own destination is not used: on a full disk its
+ * flush at a fatal line and at the exit repeats for ever and stops the process (sonic-boom 4.2, seen with /dev/full).
+ */
+function openSink(fd: number, name: string, format = (line: string) => line): Sink {
+  const onError = warnOnce(name);
+  let waiting: string[] = [];
+  let waitingLength = 0;
+  let writing: Promise<void> | undefined;
+  let isOpen = true;
+
+  const takeWaiting = (): Buffer => {
+    const bytes = Buffer.from(waiting.join(''));
+    waiting = [];
+    waitingLength = 0;
+    return bytes;
+  };
+  const writeWaiting = async (): Promise<void> => {
+    while (waiting.length > 0) await writeAll(fd, takeWaiting()).catch(onError);
+    writing = undefined;
+  };
+  /** The last lines before process.exit() or an uncaught error tell why: one attempt, since nothing can be awaited. */
+  const writeAtExit = (): void => {
+    try {
+      if (waiting.length > 0) writeSync(fd, takeWaiting());
+    } catch (error) {
+      onError(error as Error);
+    }
+  };
+  process.once('exit', writeAtExit);
+
+  return {
+    write: (line) => {
+      if (!isOpen || waitingLength > maxWaitingLength) return;
+      const text = format(line);
+      waiting.push(text);
+      waitingLength += text.length;
+      writing ??= writeWaiting();
+    },
+    close: async () => {
+      if (!isOpen) return;
+      isOpen = false;
+      await writing;
+      process.off('exit', writeAtExit);
+      if (fd > 2) closeSync(fd);
+    },
+  };
+}
+
+async function writeAll(fd: number, bytes: Buffer): Promise<void> {
+  for (let offset = 0; offset < bytes.length;) {
+    try {
+      offset += (await writeToFd(fd, bytes, offset)).bytesWritten;
+    } catch (error) {
+      // A full pipe: its reader is slow, not gone.
+      if ((error as NodeJS.ErrnoException).code !== 'EAGAIN') throw error;
+      await setTimeout(pipeRetryMs);
+    }
+  }
+}
+
+function warnOnce(name: string): (error: Error) => void {
+  let hasWarned = false;
+  return (error) => {
+    if (!hasWarned) warn(name, error);
+    hasWarned = true;
+  };
+}
+
+function warn(name: string, error: Error): void {
+  process.stderr.write(`The log cannot be written to ${name}, the service goes on without it: ${error.message}\n`);
+}
+
+/** Drivers like to repeat the URL to which they could not connect. */
+function withoutUrlPasswords(line: string): string {
+  return line.includes('://') ? line.replace(/(:\/\/[^\s:/@"]*):[^\s@/"]*@/g, '$1:[redacted]@') : line;
+}

@@ -1,0 +1,223 @@
+/** The settings: right without any, whole when wrong, and never printed with a secret. */
+import { readFileSync } from 'node:fs';
+import {
+  ConfigError,
+  developmentJwtSecret,
+  developmentWebhookSecret,
+  environmentKeys,
+  loadConfig,
+  redactedConfig,
+} from '../src/config';
+
+const jwtSecret = 'j'.repeat(32);
+const webhookSecret = `whsec_${Buffer.alloc(24, 7).toString('base64')}`;
+const production = {
+  NODE_ENV: 'production',
+  DATABASE_URL: 'postgres://shop:pa%24s@db.example:5432/shop',
+  JWT_SECRET: jwtSecret,
+  WEBHOOK_SECRETS: webhookSecret,
+};
+
+function problemsOf(env: NodeJS.ProcessEnv): readonly string[] {
+  try {
+    loadConfig(env);
+  } catch (error) {
+    if (error instanceof ConfigError) return error.problems;
+    throw error;
+  }
+  return [];
+}
+
+test('nothing needs to be set in development', () => {
+  expect(loadConfig({})).toEqual({
+    environment: 'development',
+    host: '127.0.0.1',
+    port: 4000,
+    workers: 1,
+    databaseUrls: [],
+    databaseReplicaUrls: [],
+    databasePoolSize: 8,
+    holdTtlSeconds: 120,
+    orderPaymentWindowSeconds: 900,
+    sweepCron: '* * * * * *',
+    webhookSecrets: [developmentWebhookSecret],
+    stripeWebhookSecret: null,
+    auth: { kind: 'secret', secret: developmentJwtSecret },
+    logLevel: 'info',
+    logFile: 'logs/app.log',
+    playground: true,
+    rateLimit: true,
+  });
+});
+
+test('every setting is read', () => {
+  const config = loadConfig({
+    NODE_ENV: 'test',
+    HOST: '0.0.0.0',
+    PORT: '0',
+    WORKERS: '2',
+    DATABASE_URL: 'postgres://a/x, postgresql://b/x',
+    DATABASE_REPLICA_URLS: 'postgres://c/x',
+    DATABASE_POOL_SIZE: '2',
+    HOLD_TTL_SECONDS: '2',
+    ORDER_PAYMENT_WINDOW_SECONDS: '60',
+    SWEEP_CRON: 'off',
+    WEBHOOK_SECRETS: `${webhookSecret},${developmentWebhookSecret}`,
+    STRIPE_WEBHOOK_SECRET: 'whsec_0123456789abcdef',
+    JWKS_URL: 'https://issuer.example/keys',
+    JWT_ISSUER: 'issuer',
+    JWT_AUDIENCE: 'shop',
+    LOG_LEVEL: 'debug',
+    LOG_FILE: 'off',
+    PLAYGROUND: 'off',
+    RATE_LIMIT: 'off',
+  });
+  expect(config).toEqual({
+    environment: 'test',
+    host: '0.0.0.0',
+    port: 0,
+    workers: 2,
+    databaseUrls: ['postgres://a/x', 'postgresql://b/x'],
+    databaseReplicaUrls: ['postgres://c/x'],
+    databasePoolSize: 2,
+    holdTtlSeconds: 2,
+    orderPaymentWindowSeconds: 60,
+    sweepCron: null,
+    webhookSecrets: [webhookSecret, developmentWebhookSecret],
+    stripeWebhookSecret: 'whsec_0123456789abcdef',
+    auth: { kind: 'jwks', url: 'https://issuer.example/keys', issuer: 'issuer', audience: 'shop' },
+    logLevel: 'debug',
+    logFile: null,
+    playground: false,
+    rateLimit: false,
+  });
+});
+
+test('a blank value is no value', () => {
+  const blank = Object.fromEntries(environmentKeys.map((key) => [key, ' ']));
+  expect(loadConfig(blank)).toEqual(loadConfig({}));
+});
+
+test('nothing can be changed later', () => {
+  const config = loadConfig({});
+  for (const part of [config, config.auth, config.webhookSecrets, config.databaseUrls]) {
+    expect(Object.isFrozen(part)).toBe(true);
+  }
+});
+
+describe('a bad value stops the start:', () => {
+  test.each([
+    ['NODE_ENV', 'prod'],
+    ['HOST', 'a b'],
+    ['PORT', '65536'],
+    ['PORT', '-1'],
+    ['PORT', '4e3'],
+    ['PORT', '4000.0'],
+    ['WORKERS', '0'],
+    ['DATABASE_URL', 'mysql://a/x'],
+    ['DATABASE_URL', 'postgres://a/x,nonsense'],
+    ['DATABASE_URL', 'postgres:'],
+    ['DATABASE_POOL_SIZE', '0'],
+    ['HOLD_TTL_SECONDS', '0'],
+    ['HOLD_TTL_SECONDS', '1.5'],
+    ['HOLD_TTL_SECONDS', '120s'],
+    ['HOLD_TTL_SECONDS', '9'.repeat(30)],
+    ['ORDER_PAYMENT_WINDOW_SECONDS', 'Infinity'],
+    ['SWEEP_CRON', 'often'],
+    ['SWEEP_CRON', '61 * * * * *'],
+    ['WEBHOOK_SECRETS', 'secret'],
+    ['WEBHOOK_SECRETS', ','],
+    ['WEBHOOK_SECRETS', `whsec_${Buffer.alloc(15).toString('base64')}`],
+    ['WEBHOOK_SECRETS', `${webhookSecret},whsec_!!!!!!!!!!!!!!!!!!!!!!!!`],
+    ['STRIPE_WEBHOOK_SECRET', 'sk_live_1'],
+    ['JWT_SECRET', 'j'.repeat(31)],
+    ['JWKS_URL', 'ftp://issuer.example/keys'],
+    ['JWKS_URL', 'keys'],
+    ['LOG_LEVEL', 'loud'],
+    ['PLAYGROUND', 'yes'],
+    ['RATE_LIMIT', '0'],
+  ])('%s=%s', (key, value) => {
+    const problems = problemsOf({ [key]: value });
+    expect(problems).toHaveLength(1);
+    expect(problems[0]).toMatch(new RegExp(`^${key} must be `));
+  });
+});
+
+test('one error names every bad key, and what is accepted', () => {
+  const env = { PORT: 'x', HOLD_TTL_SECONDS: '-5', NODE_ENV: 'production', JWT_SECRET: 'short', LOG_LEVEL: 'loud' };
+  expect(() => loadConfig(env)).toThrow(ConfigError);
+  expect(problemsOf(env).map((problem) => problem.split(' ')[0])).toEqual([
+    'PORT',
+    'HOLD_TTL_SECONDS',
+    'JWT_SECRET',
+    'LOG_LEVEL',
+    'DATABASE_URL',
+    'WEBHOOK_SECRETS',
+  ]);
+  expect(problemsOf({ PORT: 'x' })[0]).toBe('PORT must be a whole number from 0 (any free port) to 65535 (it is "x")');
+});
+
+test('no error repeats a secret', () => {
+  const secrets = {
+    JWT_SECRET: 'hush-1',
+    WEBHOOK_SECRETS: 'hush-2',
+    DATABASE_URL: 'hush-3',
+    STRIPE_WEBHOOK_SECRET: 'hush-4',
+  };
+  expect(problemsOf(secrets)).toHaveLength(4);
+  expect(problemsOf(secrets).join()).not.toContain('hush');
+});
+
+test.each([
+  ['JWT_SECRET and JWKS_URL', { JWT_SECRET: jwtSecret, JWKS_URL: 'https://issuer.example/keys' }],
+  ['DATABASE_REPLICA_URLS', { DATABASE_REPLICA_URLS: 'postgres://replica/x' }],
+])('settings that contradict each other are named: %s', (name, env) => {
+  expect(problemsOf(env)).toEqual([expect.stringContaining(name)]);
+});
+
+describe('production', () => {
+  test('starts with everything it needs, without a playground', () => {
+    expect(loadConfig(production)).toMatchObject({ environment: 'production', playground: false });
+    expect(loadConfig({ ...production, PLAYGROUND: 'on' }).playground).toBe(true);
+    expect(loadConfig({ ...production, JWT_SECRET: '', JWKS_URL: 'https://issuer.example/keys' }).auth.kind).toBe(
+      'jwks',
+    );
+  });
+
+  test.each<[string, NodeJS.ProcessEnv]>([
+    ['DATABASE_URL', { DATABASE_URL: undefined }],
+    ['DATABASE_URL', { DATABASE_URL: ' , ' }],
+    ['JWT_SECRET', { JWT_SECRET: undefined }],
+    ['JWT_SECRET', { JWT_SECRET: developmentJwtSecret }],
+    ['WEBHOOK_SECRETS', { WEBHOOK_SECRETS: undefined }],
+    ['WEBHOOK_SECRETS', { WEBHOOK_SECRETS: `${webhookSecret},${developmentWebhookSecret}` }],
+    ['JWKS_URL', { JWT_SECRET: '', JWKS_URL: 'http://issuer.example/keys' }],
+  ])('refuses without a %s of its own: %j', (key, change) => {
+    expect(problemsOf({ ...production, ...change })).toEqual([expect.stringContaining(key)]);
+  });
+});
+
+test('a configuration can be printed', () => {
+  const printed = JSON.stringify(
+    redactedConfig(
+      loadConfig({
+        ...production,
+        DATABASE_URL: 'postgres://shop:hush@db.example/shop?password=hush,postgres://db2.example/shop',
+        DATABASE_REPLICA_URLS: 'postgres://shop:hush@replica.example/shop',
+        STRIPE_WEBHOOK_SECRET: 'whsec_hushhushhushhush',
+      }),
+    ),
+  );
+  for (const secret of ['hush', jwtSecret, webhookSecret]) expect(printed).not.toContain(secret);
+  for (const shown of ['shop', 'db.example', 'db2.example', 'replica.example']) expect(printed).toContain(shown);
+});
+
+test('.env.example names every setting, with a default that is accepted', () => {
+  const lines = readFileSync(`${__dirname}/../.env.example`, 'utf8').split('\n');
+  const settings = lines.flatMap(
+    (line) => (/^#([A-Z_]+)=(.*)$/.exec(line)?.slice(1, 3) as [string, string] | undefined) ?? [],
+  );
+  const pairs = Array.from({ length: settings.length / 2 }, (_, i) => [settings[2 * i], settings[2 * i + 1]]);
+  expect(pairs.map(([key]) => key).sort()).toEqual([...environmentKeys].sort());
+  expect(loadConfig(Object.fromEntries(pairs))).toEqual(loadConfig({}));
+});
