@@ -10,6 +10,7 @@
  */
 import { LockMode, type EntityManager } from '@mikro-orm/postgresql';
 import { StockRow } from '../database/entities';
+import { failpoint } from '../database/failpoints';
 import { holdFrom, lockHolds, type StoredHold } from '../database/holds';
 import { run, sql, time, timeOrNull } from '../database/statement';
 import { exceedsLimit, type HoldRequest, type ProductLevel } from '../domain/grant-holds';
@@ -21,7 +22,13 @@ export const MAX_CLOSED_AT_ONCE = 1_000;
 
 /** Locks the product's stock row until the transaction ends. null: there is no such product. One round trip. */
 export async function lockStock(em: EntityManager, productId: string): Promise<StockRow | null> {
-  return em.findOne(StockRow, { productId }, { lockMode: LockMode.PESSIMISTIC_WRITE, disableIdentityMap: true });
+  const stock = await em.findOne(
+    StockRow,
+    { productId },
+    { lockMode: LockMode.PESSIMISTIC_WRITE, disableIdentityMap: true },
+  );
+  await failpoint('after-lock', productId);
+  return stock;
 }
 
 /** Locks several stock rows, in the one order that everybody uses: ascending product id, one statement a row. */
