@@ -41,7 +41,16 @@ export async function proveRounds(
     let state = await readState(room.sql, universe.products, `${universe.eventPrefix}%`);
     state = await warmUp(room, universe, chance, clients, state);
     for (let round = 0; round < ROUNDS_A_UNIVERSE; round += 1) {
-      state = await playRound(room, universe, chance, clients, own, state, tally, `rounds, seed ${seed + n}, round ${round}`);
+      state = await playRound(
+        room,
+        universe,
+        chance,
+        clients,
+        own,
+        state,
+        tally,
+        `rounds, seed ${seed + n}, round ${round}`,
+      );
     }
     tally.add('rounds', ROUNDS_A_UNIVERSE);
     if (n % 10 === 0) await room.ensureClean();
@@ -85,7 +94,13 @@ async function playRound(
   const sweeps = chance.is(0.35);
   if (overdue) await makeOrderOverdue(room.sql, overdue);
   const from = performance.now();
-  const byItself = (op: Op, isOptional = false): Call => ({ op, reply: { code: 'ok' }, from, until: Infinity, isOptional });
+  const byItself = (op: Op, isOptional = false): Call => ({
+    op,
+    reply: { code: 'ok' },
+    from,
+    until: Infinity,
+    isOptional,
+  });
   if (expiring) await expireIn(room.sql, expiring, chance.int(0, 12));
 
   const asked = ops.map(async (op, index): Promise<Call> => {
@@ -115,7 +130,12 @@ async function playRound(
   ];
   const order = explain(start, calls, end);
   ensure(order !== null, `${name}: no serial order explains the answers and the end`, {
-    answers: told.map(({ op, reply, from: at, until }) => [op, reply, Math.round((at - from) * 10) / 10, Math.round((until - from) * 10) / 10]),
+    answers: told.map(({ op, reply, from: at, until }) => [
+      op,
+      reply,
+      Math.round((at - from) * 10) / 10,
+      Math.round((until - from) * 10) / 10,
+    ]),
     byItself: calls.filter((call) => call.until === Infinity).map((call) => call.op),
     start,
     end,
@@ -145,7 +165,9 @@ function chooseOps(universe: Universe, chance: Chance, state: State): Op[] {
 
 /** What a sweep may settle: what was parked before, or came in the round. */
 function ripe(start: State, end: State): string[] {
-  const known = Object.keys(end.events).filter((id) => !['APPLIED', 'REFUND_DUE'].includes(start.events[id]?.outcome ?? ''));
+  const known = Object.keys(end.events).filter(
+    (id) => !['APPLIED', 'REFUND_DUE'].includes(start.events[id]?.outcome ?? ''),
+  );
   return known.filter((id) => end.events[id]!.outcome !== 'PARKED').slice(0, 4);
 }
 
