@@ -7,8 +7,10 @@ import { runCommand, wholeNumberOption } from '../../src/cli/options';
 import { Arena, FAILURE_FILE, Violation } from './arena';
 import { Chance, Tally } from './chance';
 import { FAULTS, type Fault } from './faults';
+import { proveCertain } from './certain';
 import { MODEL_NEEDS, proveModel } from './model';
 import { proveRounds, ROUND_NEEDS } from './rounds';
+import { sabotage, SABOTAGES } from './sabotage';
 import { proveSwarm, SWARM_NEEDS, type Measured } from './swarm';
 
 /** 1: a promise is broken, or a sabotage went unnoticed · 2: the proof could not be made. */
@@ -20,6 +22,7 @@ interface Options {
   seed: number;
   minutes: number;
   only?: string[];
+  sabotage?: boolean;
 }
 
 interface Part {
@@ -43,6 +46,13 @@ interface Run {
 const isTimeLeft = (run: Run) => () => run.progress() < 1;
 
 const PARTS: readonly Part[] = [
+  {
+    name: 'certain',
+    about: 'races in which one side surely waits for the other; each tells a mistake from the right way',
+    share: 0.001,
+    needs: ['races'],
+    run: async (run) => proveCertain(await run.arena.room(), run.tally),
+  },
   {
     name: 'model',
     about: 'one client; after each step the database says what the specification says',
@@ -116,6 +126,7 @@ const command = new Command('prove')
   .option('--seed <n>', 'repeats what that seed chose', wholeNumberOption(0, 2 ** 31 - 1))
   .option('--minutes <n>', 'how long', wholeNumberOption(1, 24 * 60), 3)
   .option('--only <parts>', `some of ${PARTS.map(({ name }) => name).join(', ')}`, (text) => text.split(','))
+  .option('--sabotage', 'breaks the program instead, in twelve ways, and looks whether the proof notices', false)
   .addHelpText(
     'after',
     `\nParts:\n${PARTS.map(({ name, about }) => `  ${name.padEnd(8)} ${about}`).join('\n')}` +
@@ -123,7 +134,7 @@ const command = new Command('prove')
   )
   .action(async (given: Partial<Options> & { minutes: number }) => {
     const seed = given.seed ?? Math.floor(Math.random() * 2 ** 31);
-    process.exitCode = await prove({ ...given, seed });
+    process.exitCode = given.sabotage ? await proveSabotages(seed, given.only) : await prove({ ...given, seed });
   });
 
 async function prove({ seed, minutes, only }: Options): Promise<number> {
@@ -140,6 +151,28 @@ async function prove({ seed, minutes, only }: Options): Promise<number> {
   }
   process.stdout.write('✔ Every promise held.\n');
   return 0;
+}
+
+/** A table "n of n caught"; first of all the same proof must find nothing in the program as it is. */
+async function proveSabotages(seed: number, only: readonly string[] = ['certain']): Promise<number> {
+  const arena = await Arena.open(POSTGRES_SETTINGS);
+  try {
+    process.stdout.write(`seed ${seed}, looked for by: ${only.join(', ')}\n`);
+    const control = await sabotage(arena, { name: 'nothing', edits: [] }, seed, only.join());
+    if (control.caught !== null) throw new Error(`the proof finds fault with the program as it is: ${control.caught}`);
+    process.stdout.write(`✔ ${'nothing (control)'.padEnd(52)} nothing found\n`);
+    let count = 0;
+    for (const [n, mistake] of SABOTAGES.entries()) {
+      const { name, caught } = await sabotage(arena, mistake, seed, only.join());
+      if (caught !== null) count += 1;
+      const number = String(n + 1).padStart(2);
+      process.stdout.write(`${caught ? '✔' : '✘'} ${number} ${name.padEnd(49)} ${caught ?? 'NOT NOTICED'}\n`);
+    }
+    process.stdout.write(`${count} of ${SABOTAGES.length} caught\n`);
+    return count === SABOTAGES.length ? 0 : EXIT.violated;
+  } finally {
+    await arena.close(false);
+  }
 }
 
 async function provePart(part: Part, arena: Arena, seed: number, ms: number): Promise<number> {
