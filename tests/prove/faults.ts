@@ -16,11 +16,11 @@ export interface Scene {
 
 export interface Fault {
   readonly name: string;
-  /** Works on a PostgreSQL that nobody else uses. */
-  readonly needsOwnPostgres?: boolean;
   run(scene: Scene): Promise<void>;
   /** What clients must have seen, or the fault has not been one. */
   readonly mustSee?: readonly string[];
+  /** And what none may have seen, when the fault comes alone. */
+  readonly mustNotSee?: readonly string[];
 }
 
 /** How long what lasts lasts, in ms. */
@@ -68,10 +68,10 @@ export const FAULTS: readonly Fault[] = [
         await restart(server);
       }
     },
+    mustNotSee: ['LOST', 'UNAVAILABLE'],
   },
   {
     name: 'kill -9 of the postmaster',
-    needsOwnPostgres: true,
     run: async ({ room }) => {
       process.kill(room.arena.postmasterPid, 'SIGKILL');
       await sleep(500);
@@ -79,7 +79,6 @@ export const FAULTS: readonly Fault[] = [
   },
   {
     name: 'kill -9 of one backend',
-    needsOwnPostgres: true,
     run: async (scene) => {
       const pid = any(scene, await backends(scene.room));
       if (pid) process.kill(pid, 'SIGKILL');
@@ -138,7 +137,6 @@ export const FAULTS: readonly Fault[] = [
   },
   {
     name: 'SIGSTOP of a backend, then SIGCONT',
-    needsOwnPostgres: true,
     run: async (scene) => {
       const pid = any(scene, await backends(scene.room));
       if (!pid) return;
@@ -173,7 +171,6 @@ export const FAULTS: readonly Fault[] = [
   },
   {
     name: 'every connection that PostgreSQL allows is in use',
-    needsOwnPostgres: true,
     run: async (scene) => {
       const hogs: Client[] = [];
       // Those of the servers go away one by one, so that they have to ask for new ones.

@@ -15,7 +15,7 @@ import { proveSwarm, SWARM_NEEDS, type Measured } from './swarm';
 
 /** 1: a promise is broken, or a sabotage went unnoticed · 2: the proof could not be made. */
 const EXIT = { violated: 1, unproven: 2 } as const;
-/** Each sale of the swarm takes about as long. */
+/** Few connections, so that they can be used up. */
 const POSTGRES_SETTINGS = { max_connections: '60', shared_buffers: '64MB' };
 
 interface Options {

@@ -40,7 +40,9 @@ export interface Measured {
 }
 
 /** Nobody knows what became of it, until it is asked again. */
-const isUnknown = ({ code }: Reply) => code === 'UNAVAILABLE' || code === 'LOST' || code === 'UNREACHED';
+const isUnknown = ({ code }: Reply) => code === 'UNAVAILABLE' || code === 'LOST';
+/** Nothing happened: nobody listened, or nobody had time. */
+const isToRepeat = (reply: Reply) => isUnknown(reply) || reply.code === 'BUSY' || reply.code === 'UNREACHED';
 
 /** One sale with these faults, one after another or at once. Throws a violation with the history of whom it concerns. */
 export async function proveSwarm(
@@ -98,6 +100,9 @@ export async function proveSwarm(
       const isSeen = history.some(({ replies }) => replies.some(({ reply }) => reply.code === code));
       if (!isSeen) throw new Error(`the fault was none: no client saw ${code}`);
     }
+    const forbidden = new Set(faults.length === 1 ? (faults[0]!.mustNotSee ?? []) : []);
+    const cutOff = history.filter(({ replies }) => replies.some(({ reply }) => forbidden.has(reply.code)));
+    ensure(cutOff.length === 0, 'requests were cut off', cutOff.slice(0, 5));
     for (const fault of faults) tally.add(fault.name);
     return measured;
   } finally {
@@ -158,7 +163,7 @@ async function insist({ servers, chance }: Scene, intent: Intent, history: Inten
     const from = performance.now();
     const reply = await servers[server]!.client.ask(intent.op);
     intent.replies.push({ reply, from, until: performance.now(), server });
-    if ((reply.code !== 'BUSY' && !isUnknown(reply)) || attempt === 3) return reply;
+    if (!isToRepeat(reply) || attempt === 3) return reply;
     await sleep(50 * attempt);
   }
 }
@@ -233,7 +238,7 @@ async function learn({ servers }: Scene, intent: Intent): Promise<boolean> {
     const from = performance.now();
     reply = await servers[0]!.client.ask(intent.op);
     intent.replies.push({ reply, from, until: performance.now(), server: 0 });
-    return reply.code !== 'BUSY' && !isUnknown(reply);
+    return !isToRepeat(reply);
   });
   ensure(isKnown, 'an outcome stays unknown', { intent: intent.op, replies: intent.replies.slice(-3) });
   return reply.code === 'ok';
