@@ -99,7 +99,7 @@ const eventsQuery = `query RehearseCheckEvents($first: Int!, $after: String) {
 
 /** Never throws: a server that does not answer any more is a broken promise like any other. */
 export async function judge(evidence: Evidence, reconcile: () => Promise<Reconciled>): Promise<Verdict> {
-  const { tally } = evidence;
+  const { tally, history } = evidence;
   const facts = await readFacts(evidence).catch((error: unknown) => {
     const findings = error instanceof Unanswered ? tally.unanswered : tally.wrongAnswers;
     findings.add(`after the sale: ${(error as Error).message}`);
@@ -112,7 +112,7 @@ export async function judge(evidence: Evidence, reconcile: () => Promise<Reconci
     snapshotsCheck(evidence),
     claimsCheck(evidence),
     ...(facts ? factChecks(evidence, facts) : []),
-    reconcileCheck(await reconcile()),
+    reconcileCheck(await reconcile(), history.holds.length),
   ];
   return {
     checks,
@@ -214,10 +214,14 @@ function soldCheck({ products }: Evidence, { orders, stock }: Facts): Check {
   return check('P1 P6', 'the units sold are those of the paid orders', products.length, findings);
 }
 
-function reconcileCheck({ exitCode, summary }: Reconciled): Check {
+function reconcileCheck({ exitCode, report, summary }: Reconciled, granted: number): Check {
   const findings = new Findings();
   if (exitCode !== 0) findings.add(summary);
-  return check('P1–P6', 'reconcile recomputes everything from the facts', 1, findings);
+  const counted = (report as { counted?: { holds?: number } } | null)?.counted?.holds;
+  if (counted !== undefined && counted < granted) {
+    findings.add(`reconcile counted ${counted} holds, and ${granted} were granted: it looks at another database`);
+  }
+  return check('P1–P6', 'reconcile recomputes everything from the facts', counted ?? 0, findings);
 }
 
 function problemOfHold(known: KnownHold, { holds, serverTime }: Facts, { paidHolds }: Payments): string | null {
