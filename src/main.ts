@@ -1,6 +1,7 @@
 /** The process: settings, database, server; stops in order on SIGTERM and SIGINT. */
 import { startApp } from './app';
 import { ConfigError, loadConfig, loadDotEnv, redactedConfig, type Config } from './config';
+import { checkServer } from './database/check-server';
 import { findDatabase } from './database/find-database';
 import { migrate } from './database/migrate';
 import { openDatabase, writableUrl } from './database/orm';
@@ -69,6 +70,8 @@ async function serveAsWorker(config: Config, log: Logger, stopping: Promise<void
 async function prepare(config: Config, url: string, log: Logger): Promise<string | null> {
   const database = await openDatabase({ url, poolSize: 2, log });
   try {
+    for (const warning of await checkServer(database))
+      log.warn({ event: 'database.warning', warning }, 'database.warning');
     const applied = await migrate(database, url);
     if (applied.length > 0) log.info({ event: 'database.migrated', applied }, 'database.migrated');
     if (config.environment !== 'production' && (await seedIfEmpty(database))) {
