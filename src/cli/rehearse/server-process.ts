@@ -2,7 +2,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createServer, type AddressInfo } from 'node:net';
-import { join } from 'node:path';
+import { extname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { environmentForChild, type Config } from '../../config';
 import { configuredUrl } from '../options';
@@ -33,7 +33,7 @@ export async function startServer(config: Config, durationSeconds: number): Prom
   const { host } = config;
   const port = await freePort(host);
   const url = configuredUrl({ host, port });
-  const child = spawn(process.execPath, ['--enable-source-maps', join(__dirname, '..', '..', 'main.js')], {
+  const child = spawn(process.execPath, commandOf('../../main'), {
     env: environmentForChild(
       { PORT: String(port) },
       {
@@ -59,6 +59,11 @@ export async function startServer(config: Config, durationSeconds: number): Prom
   // Awaited later, or never when the rehearsal is interrupted.
   ready.catch(() => undefined);
   return { url, ready, stop };
+}
+
+/** A program beside this file, run the way this process is: as it was built, or from its source. */
+function commandOf(program: string): string[] {
+  return [...process.execArgv, join(__dirname, program + extname(__filename))];
 }
 
 async function untilReady(url: URL, child: ChildProcess, output: () => string): Promise<void> {
@@ -102,7 +107,7 @@ export interface Reconciled {
 
 /** `reconcile --json` on the database that this process is configured for. Never throws. */
 export async function runReconcile(): Promise<Reconciled> {
-  const child = spawn(process.execPath, [join(__dirname, '..', 'reconcile.js'), '--json'], {
+  const child = spawn(process.execPath, [...commandOf('../reconcile'), '--json'], {
     env: environmentForChild({}),
     stdio: ['ignore', 'pipe', 'pipe'],
     timeout: reconcileWithinMs,

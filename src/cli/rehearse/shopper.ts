@@ -24,9 +24,10 @@ const habits = {
 } as const;
 /** A crowd without hope goes home: keeps the number of requests bounded. */
 const mostReturns = 3;
-/** People take their time; the run has an end. Mean milliseconds. */
+/** People take their time: mean milliseconds in a sale of half a minute or more, and less in a shorter one. */
 const thinkMs = { browse: 400, order: 800, pay: 1_500, late: 2_500, comeBack: 4_000 } as const;
 const longestThink = 4;
+const unhurriedSeconds = 30;
 /** An expired hold is paid for this long after its end, so that a clock that is a little off does not matter. */
 const afterExpiryMs = 300;
 
@@ -408,7 +409,7 @@ export class Shopper {
   }
 
   private async think(about: keyof typeof thinkMs): Promise<void> {
-    const meanMs = thinkMs[about];
+    const meanMs = thinkMs[about] * Math.min(1, this.sale.plan.durationSeconds / unhurriedSeconds);
     const pauseMs = Math.min(this.chance.exponential(meanMs), longestThink * meanMs);
     this.dueMs = this.sale.tally.nowMs() + pauseMs;
     await sleep(pauseMs);
