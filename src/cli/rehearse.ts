@@ -1,4 +1,5 @@
 /** `npm run rehearse`: an on-sale minute against a real server, and the verdict whether it kept its promises. */
+import { once } from 'node:events';
 import { Command, InvalidArgumentError } from 'commander';
 import { type Config, loadConfig, loadDotEnv } from '../config';
 import { configuredUrl, exitCodes, runCommand, wholeNumberOption } from './options';
@@ -60,30 +61,46 @@ async function run(options: Options): Promise<void> {
   const plan = planOf(options);
   const progress = new Progress(plan.shoppers);
   const server = await findServer(options, config, progress);
-  const abandon = endOnSignal(progress, server);
+  const interruption = interruptions();
   try {
-    await server.ready;
-    let tally: Tally | undefined;
-    const rehearsed = await rehearse(plan, {
-      url: server.url,
-      config,
-      reconcile: runReconcile,
-      onOpening: (opened) => progress.start((tally = opened)),
-      onClosing: () => {
-        progress.stop(tally!);
-        progress.say('Holding what was acknowledged against what the server answers …');
-      },
-    });
-    const summary = summarize(rehearsed);
-    writeReport(options.report, rehearsed, summary);
-    process.stdout.write(
-      options.json ? `${JSON.stringify(summary, null, 2)}\n` : `\n${terminalReport(summary, options.report)}\n`,
-    );
-    if (!summary.ok) process.exitCode = exitCodes.failed;
+    await Promise.race([perform(options, plan, config, server, progress, interruption.signal), interruption.happened]);
   } finally {
-    abandon();
+    interruption.stopListening();
+    progress.abandon();
     await server.stop();
   }
+}
+
+async function perform(
+  options: Options,
+  plan: Plan,
+  config: Config,
+  server: Server,
+  progress: Progress,
+  signal: AbortSignal,
+): Promise<void> {
+  await server.ready;
+  let tally: Tally | undefined;
+  const rehearsed = await rehearse(plan, {
+    url: server.url,
+    config,
+    signal,
+    reconcile: runReconcile,
+    onOpening: (opened) => progress.start((tally = opened)),
+    onClosing: () => {
+      progress.stop(tally!);
+      progress.say('Holding what was acknowledged against what the server answers …');
+    },
+  });
+  const summary = summarize(rehearsed);
+  writeReport(options.report, rehearsed, summary);
+  await print(options.json ? JSON.stringify(summary, null, 2) : `\n${terminalReport(summary, options.report)}`);
+  if (!summary.ok) process.exitCode = exitCodes.failed;
+}
+
+/** Resolves when it is written: a pipe may take its time, and the process is ended right after. */
+function print(text: string): Promise<void> {
+  return new Promise((resolve) => process.stdout.write(`${text}\n`, () => resolve()));
 }
 
 /** What the options contradict each other in is bad usage; nothing has been started by then. */
@@ -121,15 +138,15 @@ async function findServer(options: Options, config: Config, progress: Progress):
   return server;
 }
 
-/** Ctrl-C ends the rehearsal in the middle, without a verdict, and leaves no server behind. Answers how to undo it. */
-function endOnSignal(progress: Progress, server: Server): () => void {
-  const end = () => {
-    progress.abandon();
-    progress.say('Stopped before the end: no verdict.');
-    void server.stop().finally(() => process.exit(130));
-  };
-  process.once('SIGINT', end).once('SIGTERM', end);
-  return () => void process.off('SIGINT', end).off('SIGTERM', end);
+/** Ctrl-C ends the rehearsal in the middle, without a verdict; a server of our own is stopped first. */
+function interruptions() {
+  const controller = new AbortController();
+  const { signal } = controller;
+  const interrupt = () => controller.abort(new Error('Stopped before the end: no verdict.'));
+  process.on('SIGINT', interrupt).on('SIGTERM', interrupt);
+  const happened = once(signal, 'abort').then(() => Promise.reject(signal.reason as Error));
+  happened.catch(() => undefined);
+  return { signal, happened, stopListening: () => void process.off('SIGINT', interrupt).off('SIGTERM', interrupt) };
 }
 
 function serverUrl(text: string): URL {
@@ -143,4 +160,5 @@ function isLoopback({ hostname }: URL): boolean {
   return hostname === 'localhost' || hostname === '[::1]' || /^127(\.\d{1,3}){3}$/.test(hostname);
 }
 
-void runCommand(command);
+// Shoppers who were interrupted in their thoughts would keep the process for some seconds.
+void runCommand(command).then(() => process.exit());

@@ -133,7 +133,7 @@ export class Client {
       this.tally.retriedBy.add(reply.again);
       // Those who were refused together must not all come back together.
       const waitMs = Math.max(reply.afterMs, pauseMs) * (1 + Math.random() / 2);
-      if (this.tally.nowMs() + waitMs > giveUpMs) {
+      if (this.tally.nowMs() + waitMs > giveUpMs || this.transport.isClosed) {
         throw new Unanswered(`${step ?? 'look-up'}: ${reply.again} for ${patienceMs / 1_000} s`);
       }
       await sleep(waitMs);

@@ -34,6 +34,8 @@ export interface Rehearsed {
 export interface Surroundings {
   readonly url: URL;
   readonly config: Config;
+  /** No request is sent any more once it is aborted. */
+  readonly signal: AbortSignal;
   reconcile(): Promise<Reconciled>;
   /** Called once, before the first shopper. */
   onOpening(tally: Tally): void;
@@ -54,6 +56,11 @@ export async function rehearse(plan: Plan, surroundings: Surroundings): Promise<
   const transport = new Transport(url, plan.connections);
   // The operator does not stand in the shoppers' queue for a connection.
   const operatorsTransport = new Transport(url, plan.connections);
+  const closeTransports = () => {
+    transport.close();
+    operatorsTransport.close();
+  };
+  surroundings.signal.addEventListener('abort', closeTransports);
   const client = new Client(transport, tally, config.webhookSecrets[0]!);
   const operator = new Client(operatorsTransport, tally, config.webhookSecrets[0]!);
   try {
@@ -81,7 +88,7 @@ export async function rehearse(plan: Plan, surroundings: Surroundings): Promise<
     );
     return { plan, url: url.origin, startedAt, lastedMs, products, tally, history, samples, verdict, reconciled };
   } finally {
-    transport.close();
-    operatorsTransport.close();
+    surroundings.signal.removeEventListener('abort', closeTransports);
+    closeTransports();
   }
 }

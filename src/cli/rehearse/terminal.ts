@@ -104,7 +104,7 @@ export function terminalReport(summary: Summary, reportFile: string | null): str
     facts,
     latencies,
     ...(latenessMs.p99 > 50
-      ? [`(The rehearsal itself let shoppers in up to ${latenessMs.max} ms late: it is a bottleneck.)`]
+      ? [`(The rehearsal itself let shoppers in up to ${latenessMs.max} ms late: this machine is part of the figures.)`]
       : []),
     stock,
     summary.checks.map(checkLines).join('\n'),
@@ -122,24 +122,11 @@ function list(counts: Readonly<Record<string, number>>): string {
   return entries.length === 0 ? 'none' : entries.map(([name, count]) => `${count} ${name}`).join(', ');
 }
 
-/** Columns as wide as they must be; figures to the right. */
+/** Columns as wide as they must be. Below a head stand figures, to the right. */
 function table(head: readonly string[], rows: readonly (readonly (string | number)[])[]): string {
-  const lines = head.length > 0 ? [head, ...rows] : rows;
-  const widths = lines.reduce<number[]>(
-    (widest, line) => line.map((cell, column) => Math.max(widest[column] ?? 0, String(cell).length)),
-    [],
-  );
-  for (const line of lines)
-    line.forEach((cell, column) => (widths[column] = Math.max(widths[column]!, String(cell).length)));
-  const isFigure = (column: number) => head.length > 0 && column > 0;
-  return lines
-    .map((line) =>
-      line
-        .map((cell, column) =>
-          isFigure(column) ? String(cell).padStart(widths[column]!) : String(cell).padEnd(widths[column]!),
-        )
-        .join('  ')
-        .trimEnd(),
-    )
-    .join('\n');
+  const lines = [...(head.length > 0 ? [head] : []), ...rows].map((line) => line.map(String));
+  const widthOf = (column: number) => Math.max(...lines.map((line) => line[column]?.length ?? 0));
+  const pad = (cell: string, column: number) =>
+    head.length > 0 && column > 0 ? cell.padStart(widthOf(column)) : cell.padEnd(widthOf(column));
+  return lines.map((line) => line.map(pad).join('  ').trimEnd()).join('\n');
 }

@@ -16,6 +16,7 @@ export interface HttpAnswer {
 export class Transport {
   private readonly agent: http.Agent;
   private readonly request: typeof http.request;
+  isClosed = false;
 
   constructor(
     private readonly origin: URL,
@@ -29,6 +30,7 @@ export class Transport {
   /** Rejects when no whole answer came: then nobody knows whether the request had its effect. */
   post(path: string, body: string, headers: http.OutgoingHttpHeaders): Promise<HttpAnswer> {
     return new Promise((resolve, reject) => {
+      if (this.isClosed) throw new Error('the rehearsal has ended');
       const { protocol, hostname, port } = this.origin;
       const request = this.request({
         protocol,
@@ -68,7 +70,9 @@ export class Transport {
     });
   }
 
+  /** Cuts off requests in progress, too. */
   close(): void {
+    this.isClosed = true;
     this.agent.destroy();
   }
 }

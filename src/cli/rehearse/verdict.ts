@@ -3,7 +3,7 @@ import { Unanswered, WrongAnswer, type Client } from './client';
 import type { History, KnownEvent, KnownHold, KnownOrder, Money } from './history';
 import type { Reconciled } from './server-process';
 import { addsUp, readStock, type RehearsedProduct, type StockReport, type StockSample } from './shop';
-import { Findings, type Tally } from './tally';
+import { Counts, Findings, type Tally } from './tally';
 
 export interface Check {
   /** Of DESIGN §2. */
@@ -409,8 +409,9 @@ function isSame(a: Money, b: Money): boolean {
   return a.amountMinor === b.amountMinor && a.currency === b.currency;
 }
 
+/** The most frequent first. */
 function countBy(values: readonly string[]): Record<string, number> {
-  const counts: Record<string, number> = {};
-  for (const value of values) counts[value] = (counts[value] ?? 0) + 1;
-  return counts;
+  const counts = new Counts();
+  for (const value of values) counts.add(value);
+  return counts.toRecord();
 }
