@@ -41,13 +41,13 @@ export function plot({ title, seconds, series, unit, isStacked = false, width }:
     .map(
       (tick) =>
         `<line class="grid" x1="${margin.left}" x2="${width - margin.right}" y1="${at(y(tick))}" y2="${at(y(tick))}"/>` +
-        `<text class="tick" x="${margin.left - 8}" y="${at(y(tick) + 4)}" text-anchor="end">${short(tick)}</text>`,
+        `<text class="tick" x="${margin.left - 8}" y="${at(y(tick) + 4)}" text-anchor="end">${inShort(tick, top)}</text>`,
     );
   const times = ticksUpTo(to - from, width / pixelsPerTime)
     .filter((tick) => tick <= to - from)
     .map(
       (tick) =>
-        `<text class="tick" x="${at(x(from + tick))}" y="${height - 8}" text-anchor="middle">${short(tick)} s</text>`,
+        `<text class="tick" x="${at(x(from + tick))}" y="${height - 8}" text-anchor="middle">${round(tick)} s</text>`,
     );
   const shapes = series.map(({ colour }, index) =>
     isStacked
@@ -137,4 +137,5 @@ function hoverColumns(seconds: readonly number[], series: readonly Series[], uni
 
 const at = (pixels: number) => Math.round(pixels * 10) / 10;
 const round = (value: number) => Math.round(value * 10) / 10;
-const short = (value: number) => (value >= 10_000 ? `${round(value / 1_000)}k` : String(round(value)));
+const inShort = (tick: number, highest: number) =>
+  highest >= 10_000 ? `${round(tick / 1_000)}k` : String(round(tick));

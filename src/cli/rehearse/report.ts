@@ -206,7 +206,7 @@ section { background: var(--surface); border: 1px solid var(--line); border-radi
 .tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(150px, 1fr)); gap: 16px; }
 .tiles div { display: grid; } .tiles b { font-size: 28px; line-height: 1.25; }
 .pair { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 420px), 1fr)); gap: 20px; }
-figure { margin: 0 0 16px; } section > figure:last-child { margin: 0; } figcaption { font-weight: 600; font-size: 14px; } svg { display: block; width: 100%; height: auto; }
+figure { margin: 0 0 16px; overflow-x: auto; } section > figure:last-child { margin: 0; } figcaption { font-weight: 600; font-size: 14px; } svg { display: block; width: 100%; min-width: 480px; height: auto; }
 .legend { margin: 2px 0 6px; font-size: 13px; display: flex; flex-wrap: wrap; gap: 4px 16px; }
 .legend i { display: inline-block; width: 12px; height: 12px; border-radius: 3px; margin-right: 6px; vertical-align: -1px; background: var(--colour); }
 .series-1 { --colour: var(--series-1); } .series-2 { --colour: var(--series-2); } .series-3 { --colour: var(--series-3); }
