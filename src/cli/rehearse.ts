@@ -18,8 +18,8 @@ type Options = Omit<Plan, 'shares'> &
   Record<Story, number> & { url?: URL; start: boolean; allowRemote: boolean; report: string; json: boolean };
 
 const command = new Command('rehearse').description(
-  'Rehearses a sale: shoppers arrive in a burst, browse, hold, order and pay, or do not; payments come on time, early,\n' +
-    'late, twice, or fail. Afterwards every acknowledged hold, order and payment is held against what the server answers.\n' +
+  'Rehearses a sale: shoppers arrive in a burst, browse, hold, order and pay, or do not; payments come on time, early, ' +
+    'late, twice, or fail. Afterwards every acknowledged hold, order and payment is held against what the server answers. ' +
     'It creates products of its own, on the server that runs, or on one that it starts and stops.',
 );
 command
@@ -30,7 +30,7 @@ command
   .option('--seed <n>', 'the same seed rehearses the same sale', wholeNumberOption(0, 2 ** 31 - 1), 1)
   .option('--connections <n>', 'sockets to the server', wholeNumberOption(1, most.connections), 256);
 for (const { flag, share, says } of Object.values(stories)) {
-  command.option(`--${flag} <share>`, `share of those served who ${says}`, wholeNumberOption(0, 1_000_000), share);
+  command.option(`--${flag} <share>`, `share of this story: ${says}`, wholeNumberOption(0, 1_000_000), share);
 }
 command
   .option('--url <url>', 'the server (default: the configured http://HOST:PORT)', serverUrl)
