@@ -22,6 +22,15 @@ export default async function setUp(): Promise<void> {
   (globalThis as { started?: Started }).started = { run, embedded };
   await dropLeftovers(run);
   await createTemplate(run);
+  forgetEntities();
+}
+
+/**
+ * MikroORM keeps its metadata on globalThis. Where jest runs the tests in this very process (a single file, or a few fast
+ * ones) they would inherit it, and its Maps are of another realm there: "Map.set called on incompatible receiver".
+ */
+function forgetEntities(): void {
+  for (const key of Object.keys(globalThis)) if (key.startsWith('mikro-orm-')) Reflect.deleteProperty(globalThis, key);
 }
 
 async function startOurs(): Promise<EmbeddedPostgres> {
