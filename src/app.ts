@@ -87,11 +87,13 @@ function httpServer(): FastifyInstance {
     forceCloseConnections: 'idle',
   });
   http.server.headersTimeout = REQUEST_TIMEOUT_MS;
-  // After the body was read: its events come from the socket, outside of any context.
-  http.addHook('preValidation', (request, reply, done) => {
+  // First of all, so that a body which is refused while it is read has it, too.
+  http.addHook('onRequest', (request, reply, done) => {
     void reply.header('x-request-id', request.id);
-    withRequestId(request.id, done);
+    done();
   });
+  // After the body was read: its events come from the socket, outside of any context.
+  http.addHook('preValidation', (request, _reply, done) => withRequestId(request.id, done));
   return http;
 }
 

@@ -42,6 +42,15 @@ export function loadersFor(database: Database, caller: Caller): Loaders {
   };
 }
 
+/**
+ * After a mutation, before its payload is shown: what an earlier mutation of the same document has read may have changed.
+ * (Lines never change; a product is primed by the mutation that changes it.)
+ */
+export function forgetWhatMayHaveChanged({ hold, order }: Loaders): void {
+  hold.clearAll();
+  order.clearAll();
+}
+
 /** Ids come in any case, and whatever is no UUID is not found. */
 function byId<T extends { id: string }>(find: (ids: readonly string[]) => Promise<T[]>): DataLoader<string, T | null> {
   return new DataLoader<string, T | null, string>(

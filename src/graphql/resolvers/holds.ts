@@ -5,6 +5,7 @@ import type { Hold as HoldRecord } from '../../domain/records';
 import type { Answer } from '../../domain/refusals';
 import type { Context } from '../context';
 import { outcomeOf } from '../errors';
+import { forgetWhatMayHaveChanged } from '../loaders';
 import { presentHold } from '../present';
 import { CreateHoldInput, Hold, HoldPayload, Order, Product, ReleaseHoldInput } from '../types';
 
@@ -55,8 +56,8 @@ export class HoldResolver {
 
 async function holdPayload({ loaders }: Context, answer: Promise<Answer<HoldRecord>>): Promise<HoldPayload> {
   const { object, isReplay, userErrors } = await outcomeOf(answer);
+  forgetWhatMayHaveChanged(loaders);
   if (!object) return { hold: null, userErrors };
-  loaders.hold.clear(object.id);
   // Whether an older hold is overdue by now, only the database's clock can tell.
   if (isReplay && object.status === 'ACTIVE') return { hold: await loaders.hold.load(object.id), userErrors };
   const hold = presentHold(object, object.createdAt);
