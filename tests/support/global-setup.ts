@@ -68,8 +68,3 @@ async function createTemplate(run: Run): Promise<void> {
   // Nobody can connect, not even autovacuum: a database that somebody uses cannot be cloned.
   await run.admin.query(`ALTER DATABASE ${name} ALLOW_CONNECTIONS false`);
 }
-
-/** Jest hands our globals on to tests that run in this process, where MikroORM's metadata are of another realm and fail. */
-function forgetEntities(): void {
-  for (const key of Object.keys(globalThis)) if (key.startsWith('mikro-orm-')) Reflect.deleteProperty(globalThis, key);
-}
