@@ -7,6 +7,7 @@ import { createHoldOf } from './checkout/create-hold';
 import { createOrderOf } from './checkout/create-order';
 import { recordPaymentEventOf } from './checkout/record-payment-event';
 import type { Config } from './config';
+import { sealFailpoints } from './database/failpoints';
 import { pendingMigrations } from './database/migrate';
 import { openDatabase, type Database } from './database/orm';
 import type { Room } from './graphql/context';
@@ -34,6 +35,7 @@ export interface App {
 /** Serves on the configured address. The database is migrated. Throws when the port is taken. */
 export async function startApp(config: Config, options: { databaseUrl: string; log: Logger }): Promise<App> {
   const { log } = options;
+  if (config.environment === 'production') sealFailpoints();
   const database = await openDatabase({ url: options.databaseUrl, poolSize: config.databasePoolSize, log });
   const { holdTtlSeconds, orderPaymentWindowSeconds } = config;
   const checkout: Checkout = { database, log, holdTtlSeconds, orderPaymentWindowSeconds };
