@@ -45,7 +45,8 @@ export async function measure(site: Site): Promise<Slice> {
   const node = new CpuClock(cpuOf);
   const postgres = new CpuClock(postmasterPid);
   const result = await load(generator, order, [node, postgres]);
-  if (result.wrong !== null) throw new Error(`a wrong answer: ${result.wrong}`);
+  if (result.wrong !== null)
+    throw new Error(`a wrong answer: ${result.wrong}${await complaintSince(logFile, logFrom)}`);
   if (result.measuredMs < order.measuredMs * LEAST_SHARE_OF_TIME) {
     throw new Error(`its supplies lasted only ${Math.round(result.measuredMs)} ms`);
   }
@@ -103,13 +104,22 @@ async function sizeOf(logFile: string | null): Promise<number> {
 
 /** From the server's own log: one `batch.committed` a transaction. */
 async function meanBatchSince(logFile: string | null, from: number): Promise<number | null> {
-  if (!logFile) return null;
+  const sizes = [...(await logSince(logFile, from)).matchAll(/"event":"batch\.committed".*?"size":(\d+)/g)];
+  return sizes.length === 0 ? null : sizes.reduce((sum, match) => sum + Number(match[1]), 0) / sizes.length;
+}
+
+/** The first warning or error of the server, which may say why an answer was wrong. */
+async function complaintSince(logFile: string | null, from: number): Promise<string> {
+  const line = (await logSince(logFile, from)).split('\n').find((one) => /"level":"(warn|error|fatal)"/.test(one));
+  return line ? `; the server's log: ${line.slice(0, 1_000)}` : '';
+}
+
+async function logSince(logFile: string | null, from: number): Promise<string> {
+  if (!logFile) return '';
   const file = await open(logFile);
   try {
     const { size } = await file.stat();
-    const { buffer } = await file.read(Buffer.alloc(size - from), 0, size - from, from);
-    const sizes = [...buffer.toString('latin1').matchAll(/"event":"batch\.committed".*?"size":(\d+)/g)];
-    return sizes.length === 0 ? null : sizes.reduce((sum, match) => sum + Number(match[1]), 0) / sizes.length;
+    return (await file.read(Buffer.alloc(size - from), 0, size - from, from)).buffer.toString('latin1');
   } finally {
     await file.close();
   }
