@@ -6,7 +6,7 @@ import type { Caller, Checkout } from '../../src/checkout/checkout';
 import { createHoldOf, type CreateHold, type CreateHoldInput } from '../../src/checkout/create-hold';
 import { createOrderOf, type CreateOrder } from '../../src/checkout/create-order';
 import { createProduct, type CreateProductInput } from '../../src/checkout/create-product';
-import { recordPaymentEvent, type Recorded } from '../../src/checkout/record-payment-event';
+import { recordPaymentEventOf, type Recorded } from '../../src/checkout/record-payment-event';
 import { releaseHold } from '../../src/checkout/release-hold';
 import { replayPaymentEvent } from '../../src/checkout/replay-payment-event';
 import { sweepOnce, type Swept } from '../../src/checkout/sweep';
@@ -60,6 +60,7 @@ export function serverOn(database: Database, log: Logger, settings: Settings = {
   const checkout: Checkout = { database, log, holdTtlSeconds: 120, orderPaymentWindowSeconds: 900, ...settings };
   const createHold = createHoldOf(checkout);
   const createOrder = createOrderOf(checkout);
+  const recordPaymentEvent = recordPaymentEventOf(checkout);
   const server: Server = {
     checkout,
     createHold,
@@ -69,7 +70,7 @@ export function serverOn(database: Database, log: Logger, settings: Settings = {
     createProduct: (input) => createProduct(checkout, input),
     updateProduct: (input) => updateProduct(checkout, input),
     adjustStock: (input) => adjustStock(checkout, { actor: 'operator', reason: 'test', ...input }),
-    receive: (message, provider = 'standard') => recordPaymentEvent(checkout, provider, message),
+    receive: (message, provider = 'standard') => recordPaymentEvent(provider, message),
     replay: (eventId, provider = 'standard') => replayPaymentEvent(checkout, { provider, eventId }),
     sweep: () => sweepOnce(checkout),
 
