@@ -150,7 +150,6 @@ async function finish(
   const soaked = options.soak > 0 && holds ? await soak(options.soak, server.child.pid, holds.measure) : null;
   const stock = await readStockUpdates(shop.client);
   const scores = subjects.map((subject) => scoreOf(subject, slices.get(subject.key) ?? []));
-  const written = scores.flatMap((score) => score.slices).filter((slice) => slice.reconciled !== 'nothing written');
   const [cpu] = cpus();
   return {
     at: new Date().toISOString(),
@@ -160,7 +159,6 @@ async function finish(
     node: process.version,
     postgres: stage.settings,
     commit: commitOf(),
-    reconciled: written.every((slice) => slice.reconciled === 'clean') ? 'clean' : 'missing',
     stock,
     scores,
     targets: judge(scores, stock),

@@ -13,9 +13,27 @@ import { newId } from '../../database/ids';
 import { followParent, orSayWhy, tell } from './parent';
 
 @ObjectType()
+class Money {
+  @Field(() => Int)
+  amountMinor!: number;
+
+  @Field(() => String)
+  currency!: string;
+}
+
+@ObjectType()
 class Hold {
   @Field(() => ID)
   id!: string;
+
+  @Field(() => String)
+  status!: string;
+
+  @Field(() => Int)
+  quantity!: number;
+
+  @Field(() => Money)
+  total!: Money;
 
   @Field(() => GraphQLDateTime)
   expiresAt!: Date;
@@ -51,7 +69,13 @@ class CreateHoldInput {
   idempotencyKey?: string | null;
 }
 
-const nothing: Hold = { id: newId(), expiresAt: new Date() };
+const nothing: Hold = {
+  id: newId(),
+  status: 'ACTIVE',
+  quantity: 1,
+  total: { amountMinor: 4_999, currency: 'USD' },
+  expiresAt: new Date(),
+};
 
 @Resolver()
 class NoopResolver {

@@ -1,21 +1,31 @@
 /** The bytes of the requests that are sent, and what their answers must have. */
-import { randomBytes, randomUUID } from 'node:crypto';
+import { createHash, randomBytes, randomUUID } from 'node:crypto';
 import type { Hold, Order } from '../../domain/records';
 import { signPayload } from '../../webhooks/signature';
 
-/** A shop's smallest useful answer. The no-op has the same input and the same selection. */
-const SELECTION = '{ hold { id expiresAt } userErrors { code message } }';
-const holdDocument = (field: string) =>
-  `mutation Bench($input: CreateHoldInput!) { ${field}(input: $input) ${SELECTION} }`;
+/** What a page shows of a new hold. The no-op has the same input and the same selection. */
+const SELECTION =
+  '{ hold { id status quantity expiresAt total { amountMinor currency } } userErrors { code message } }';
+const holdDocument = (name: string, field: string) =>
+  `mutation ${name}($input: CreateHoldInput!) { ${field}(input: $input) ${SELECTION} }`;
 
-export const HOLD_DOCUMENT = holdDocument('createHold');
-export const NAIVE_DOCUMENT = holdDocument('naiveCreateHold');
-export const NOOP_DOCUMENT = holdDocument('noop');
+export const HOLD_DOCUMENT = holdDocument('Bench', 'createHold');
+export const NAIVE_DOCUMENT = holdDocument('Bench', 'naiveCreateHold');
+export const NOOP_DOCUMENT = holdDocument('Bench', 'noop');
+/** The same but for their names: the server of the bench has been told to trust them. */
+export const TRUSTED_HOLD_DOCUMENT = holdDocument('Trusted', 'createHold');
+export const TRUSTED_NOOP_DOCUMENT = holdDocument('Trusted', 'noop');
+export const TRUSTED_DOCUMENTS = [TRUSTED_HOLD_DOCUMENT, TRUSTED_NOOP_DOCUMENT];
+/** As the storefront asks: with the product, too. */
+export const STOREFRONT_DOCUMENT = `mutation Storefront($input: CreateHoldInput!) { createHold(input: $input) {
+  hold { id product { id name sku } quantity unitPrice { amountMinor currency } total { amountMinor currency } status createdAt expiresAt }
+  userErrors { code message field retryAfterMs stockReturnsAt } } }`;
 const BARE_NOOP_DOCUMENT = 'mutation Bench { bareNoop }';
 const ORDER_DOCUMENT =
   'mutation Bench($input: CreateOrderInput!) { createOrder(input: $input) { order { id status } userErrors { code message } } }';
 
 export const GRANTED = ['"hold":{"id":"', '"userErrors":[]'] as const;
+export const GRANTED_WITH_PRODUCT = ['"product":{"id":"', '"userErrors":[]'] as const;
 export const REFUSED = ['"hold":null', '"code":"OUT_OF_STOCK"'] as const;
 export const ORDERED = ['"order":{"id":"', '"status":"PENDING_PAYMENT"', '"userErrors":[]'] as const;
 export const APPLIED = ['"outcome":"APPLIED"', '"duplicate":false'] as const;
@@ -36,7 +46,8 @@ export function forKeyedHolds(productId: string, count: number): Uint8Array[] {
 }
 
 /** By the hash of its text alone. */
-export function forTrustedHold(sha256Hash: string, productId: string): Uint8Array {
+export function forTrustedHold(document: string, productId: string): Uint8Array {
+  const sha256Hash = createHash('sha256').update(document).digest('hex');
   const extensions = { persistedQuery: { version: 1, sha256Hash } };
   return graphql({ extensions, variables: { input: { productId, quantity: 1 } } });
 }

@@ -12,7 +12,7 @@ export interface Score {
   /** One a run, in their order. */
   readonly slices: readonly Slice[];
   /** Medians of the runs; null without any. */
-  readonly median: Omit<Slice, 'eachSecond' | 'reconciled'> | null;
+  readonly median: Omit<Slice, 'eachSecond'> | null;
 }
 
 export interface Target {

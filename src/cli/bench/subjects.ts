@@ -6,7 +6,6 @@ import * as requests from './requests';
 import { measure, type Slice } from './slice';
 import type { Server, Shop, Stage } from './stage';
 import { PLENTY } from './supplies';
-import { asNoop, findTrustedHold, type TrustedDocument } from './trusted';
 
 export interface Subject {
   /** `name@connections`. */
@@ -117,6 +116,7 @@ class Bench {
     const soldOut = await this.shop.supplies.product(1);
     await this.shop.supplies.holds(soldOut, 1);
     const productId = await this.shop.supplies.product();
+    const storefront = [requests.forHold(requests.STOREFRONT_DOCUMENT, productId)];
     const refused = [requests.forHold(requests.HOLD_DOCUMENT, soldOut)];
     return [
       this.repeated(
@@ -128,6 +128,15 @@ class Bench {
         this.server,
       ),
       this.repeated('refusals', MOST, 'refusals, sold out', refused, requests.REFUSED, this.server),
+      this.repeated(
+        'storefront-holds',
+        MOST,
+        'granted holds, asked with their product',
+        storefront,
+        requests.GRANTED_WITH_PRODUCT,
+        this.server,
+        'holds',
+      ),
       this.onceEach('keyed-holds', 'granted holds, an idempotency key each', requests.GRANTED, 'holds', async (count) =>
         requests.forKeyedHolds(productId, count),
       ),
@@ -144,16 +153,20 @@ class Bench {
   /** Documents that the server knows, sent by hash. */
   async trusted(): Promise<Subject[]> {
     const productId = await this.shop.supplies.product();
-    const hold = findTrustedHold();
-    const subject = (name: string, title: string, document: TrustedDocument | null, rows: 'holds' | null) => {
-      const request = [requests.forTrustedHold(document?.sha256Hash ?? '', productId)];
-      return this.repeated(name, MOST, title, request, ['"userErrors":[]'], this.server, rows);
-    };
-    const subjects = [
-      subject('trusted-holds', 'granted holds, trusted document', hold, 'holds'),
-      subject('trusted-noop', 'no-op mutation, trusted document', hold && asNoop(hold), null),
+    const hold = [requests.forTrustedHold(requests.TRUSTED_HOLD_DOCUMENT, productId)];
+    const noop = [requests.forTrustedHold(requests.TRUSTED_NOOP_DOCUMENT, productId)];
+    return [
+      this.repeated(
+        'trusted-holds',
+        MOST,
+        'granted holds, trusted document',
+        hold,
+        requests.GRANTED,
+        this.server,
+        'holds',
+      ),
+      this.repeated('trusted-noop', MOST, 'no-op mutation, trusted document', noop, requests.GRANTED, this.server),
     ];
-    return Promise.all(subjects.map((one) => this.orSkipped(one, hold ? null : 'this build has no trusted documents')));
   }
 
   async manyProducts(): Promise<Subject[]> {
@@ -201,7 +214,7 @@ class Bench {
       'holds',
       shop,
     );
-    return [await this.orSkipped(subject, server.isOffered ? null : 'this build serves with one process')];
+    return [server.isOffered ? subject : { ...subject, skipped: 'this build serves with one process' }];
   }
 
   private repeated(
@@ -298,18 +311,6 @@ class Bench {
     });
     this.perSecond.set(key, slice.perSecond);
     return slice;
-  }
-
-  /** One short try: a server that does not know the document says so, and anything else that is wrong ends the run. */
-  private async orSkipped(subject: Subject, reason: string | null): Promise<Subject> {
-    if (reason !== null) return { ...subject, skipped: reason };
-    try {
-      await subject.measure(100);
-      return subject;
-    } catch (error) {
-      if (!/PERSISTED_QUERY_NOT/.test((error as Error).message)) throw error;
-      return { ...subject, skipped: 'the server does not trust the document' };
-    }
   }
 }
 
