@@ -49,6 +49,7 @@ export interface Shop {
 export class Stage {
   readonly webhookSecret = newWebhookSecret();
   private readonly endings: (() => Promise<void>)[] = [];
+  private isClosed = false;
 
   private constructor(
     private readonly admin: Client,
@@ -75,7 +76,7 @@ export class Stage {
     const folder = await mkdtemp(join(tmpdir(), 'flash-sale-bench-'));
     const settings = await readServerSettings(admin);
     const stage = new Stage(admin, url, folder, settings, await findPostmaster(admin, url));
-    stage.endings.push(async () => {
+    stage.onEnd(async () => {
       await admin.end();
       await rm(folder, { recursive: true, force: true });
       await embedded?.stop();
@@ -83,8 +84,9 @@ export class Stage {
     return stage;
   }
 
-  /** Ends what was started, the last first; one that fails does not keep the others. */
+  /** Ends what was started, the last first; one that fails does not keep the others. Nothing can be started afterwards. */
   async close(): Promise<void> {
+    this.isClosed = true;
     for (const end of this.endings.reverse().splice(0)) await end().catch(() => undefined);
   }
 
@@ -92,12 +94,12 @@ export class Stage {
   async openShop(): Promise<Shop> {
     const name = `${DATABASE_PREFIX}${randomBytes(4).toString('hex')}`;
     await createDatabase(this.admin, name);
-    this.endings.push(() => dropDatabase(this.admin, name));
+    this.onEnd(() => dropDatabase(this.admin, name));
     const url = new URL(this.serverUrl);
     url.pathname = `/${name}`;
     const supplies = await openSupplies(url.href);
     const client = await connect(url.href);
-    this.endings.push(async () => {
+    this.onEnd(async () => {
       await client.end();
       await supplies.close();
     });
@@ -107,7 +109,7 @@ export class Stage {
   /** One of this folder's processes, ended with the stage. */
   async start(entry: 'load' | 'hot-row'): Promise<Child> {
     const { child } = await startChild(entry);
-    this.endings.push(() => child.end());
+    this.onEnd(() => child.end());
     return child;
   }
 
@@ -123,9 +125,15 @@ export class Stage {
     const port = await findFreePort();
     const settings = this.settingsOf(shop, logFile);
     const child = startMain({ ...settings, PORT: String(port), WORKERS: String(workers) });
-    this.endings.push(() => child.end());
+    this.onEnd(() => child.end());
     await untilReady(port);
     return { server: { child, port, logFile }, isOffered: countChildren(child.pid) >= workers };
+  }
+
+  private onEnd(end: () => Promise<void>): void {
+    if (!this.isClosed) return void this.endings.push(end);
+    void end().catch(() => undefined);
+    throw new Error('the run has ended already');
   }
 
   private settingsOf(shop: Shop, logFile: string): NodeJS.ProcessEnv {
@@ -153,7 +161,7 @@ export class Stage {
     env: NodeJS.ProcessEnv,
   ): Promise<Server> {
     const { child, ready } = await startChild<{ kind: 'ready'; port: number }>(entry, { env, execArgv });
-    this.endings.push(() => child.end());
+    this.onEnd(() => child.end());
     return { child, port: ready.port, logFile };
   }
 }
