@@ -19,27 +19,52 @@ export interface Loaders {
   readonly lines: DataLoader<string, OrderLine[]>;
 }
 
+/** Each is made when it is first asked for: most requests need one of them, or none. */
 export function loadersFor(database: Database, caller: Caller): Loaders {
-  const order = byId<Order>(async (ids) => {
-    const orders = await database.read((em) => findOrders(em, ids));
-    return orders.filter((own) => maySee(caller, own)).map(presentOrder);
-  });
-  return {
-    product: byId<Product>(async (ids) => (await database.read((em) => findProducts(em, ids))).map(presentProduct)),
-    hold: byId<Hold>(async (ids) => {
-      const { holds, at } = await database.read((em) => findHoldsNow(em, ids));
-      return holds.filter((own) => maySee(caller, own)).map((own) => presentHold(own, at));
-    }),
-    order,
-    lines: new DataLoader(async (orderIds) => {
-      const lines = groupBy(await database.read((em) => findLines(em, orderIds)), (line) => line.orderId);
-      const orders = await order.loadMany(orderIds);
+  return new RequestLoaders(database, caller);
+}
+
+class RequestLoaders implements Loaders {
+  private products?: Loaders['product'];
+  private holds?: Loaders['hold'];
+  private orders?: Loaders['order'];
+  private linesOf?: Loaders['lines'];
+
+  constructor(
+    private readonly database: Database,
+    private readonly caller: Caller,
+  ) {}
+
+  get product(): Loaders['product'] {
+    return (this.products ??= byId<Product>(async (ids) =>
+      (await this.database.read((em) => findProducts(em, ids))).map(presentProduct),
+    ));
+  }
+
+  get hold(): Loaders['hold'] {
+    return (this.holds ??= byId<Hold>(async (ids) => {
+      const { holds, at } = await this.database.read((em) => findHoldsNow(em, ids));
+      return holds.filter((own) => maySee(this.caller, own)).map((own) => presentHold(own, at));
+    }));
+  }
+
+  get order(): Loaders['order'] {
+    return (this.orders ??= byId<Order>(async (ids) => {
+      const orders = await this.database.read((em) => findOrders(em, ids));
+      return orders.filter((own) => maySee(this.caller, own)).map(presentOrder);
+    }));
+  }
+
+  get lines(): Loaders['lines'] {
+    return (this.linesOf ??= new DataLoader(async (orderIds: readonly string[]) => {
+      const lines = groupBy(await this.database.read((em) => findLines(em, orderIds)), (line) => line.orderId);
+      const orders = await this.order.loadMany(orderIds);
       return orders.map((own, index) => {
         if (own instanceof Error) return own;
         return (lines.get(orderIds[index]!) ?? []).map((line) => presentLine(line, own!.total.currency));
       });
-    }),
-  };
+    }));
+  }
 }
 
 /** Ids come in any case, and whatever is no UUID is not found. */
