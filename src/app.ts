@@ -8,13 +8,17 @@ import { createOrderOf } from './checkout/create-order';
 import { recordPaymentEventOf } from './checkout/record-payment-event';
 import type { Config } from './config';
 import { pendingMigrations } from './database/migrate';
+import { gaugesOf } from './database/gauges';
 import { openDatabase, type Database } from './database/orm';
 import type { Room } from './graphql/context';
 import { graphqlRoutes, graphqlServer } from './graphql/server';
 import { StockLevels } from './graphql/stock-levels';
 import { startSweepJob } from './jobs/sweep-job';
 import { withRequestId, type Logger } from './telemetry/logger';
+import { Metrics } from './telemetry/metrics';
 import { paymentsWebhook } from './webhooks/payments-route';
+import { standardProvider } from './webhooks/standard';
+import { stripeProvider } from './webhooks/stripe';
 import { storefront } from './web/storefront';
 
 /** A request whose headers and body have not come by then is a slow attack, or a lost client. */
@@ -31,12 +35,26 @@ export interface App {
   close(): Promise<void>;
 }
 
+export interface AppOptions {
+  readonly databaseUrl: string;
+  readonly log: Logger;
+  /** How /metrics is answered, when this process is one of several. Left out: with its own metrics. */
+  readonly scrapeWith?: (metrics: Metrics) => () => Promise<string>;
+}
+
 /** Serves on the configured address. The database is migrated. Throws when the port is taken. */
-export async function startApp(config: Config, options: { databaseUrl: string; log: Logger }): Promise<App> {
+export async function startApp(config: Config, options: AppOptions): Promise<App> {
   const { log } = options;
-  const database = await openDatabase({ url: options.databaseUrl, poolSize: config.databasePoolSize, log });
+  const metrics = new Metrics();
+  const database = await openDatabase({
+    url: options.databaseUrl,
+    poolSize: config.databasePoolSize,
+    log,
+    onRetry: (reason) => metrics.retry(reason),
+  });
+  metrics.watch(gaugesOf(database), log);
   const { holdTtlSeconds, orderPaymentWindowSeconds } = config;
-  const checkout: Checkout = { database, log, holdTtlSeconds, orderPaymentWindowSeconds };
+  const checkout: Checkout = { database, log, metrics, holdTtlSeconds, orderPaymentWindowSeconds };
   const room: Room = {
     checkout,
     createHold: createHoldOf(checkout),
@@ -48,10 +66,16 @@ export async function startApp(config: Config, options: { databaseUrl: string; l
   const http = httpServer();
   await http.register(graphqlRoutes(apollo, room, config));
   await http.register(
-    paymentsWebhook({ recordPaymentEvent: recordPaymentEventOf(checkout), secrets: config.webhookSecrets, log }),
+    paymentsWebhook({
+      recordPaymentEvent: recordPaymentEventOf(checkout),
+      providers: [standardProvider(config.webhookSecrets), stripeProvider(config.stripeWebhookSecret)],
+      log,
+      metrics,
+    }),
   );
   await http.register(storefront);
   healthRoutes(http, database, state);
+  metricsRoute(http, metrics, options.scrapeWith?.(metrics) ?? (() => metrics.text()));
   try {
     await http.listen({ host: config.host, port: config.port });
   } catch (error) {
@@ -67,6 +91,7 @@ export async function startApp(config: Config, options: { databaseUrl: string; l
     await sweep?.stop();
     await drain(http);
     await apollo.stop();
+    await metrics.close();
     await database.close();
   };
   return {
@@ -110,6 +135,14 @@ function healthRoutes(http: FastifyInstance, database: Database, state: { isDrai
       return notReady('the database does not answer');
     }
     return isMigrated ? { status: 'ok' } : notReady('migrations are missing');
+  });
+}
+
+/** For Prometheus. */
+function metricsRoute(http: FastifyInstance, metrics: Metrics, scrape: () => Promise<string>): void {
+  http.get('/metrics', async (_request, reply) => {
+    void reply.type(metrics.contentType).header('cache-control', 'no-store');
+    return scrape();
   });
 }
 

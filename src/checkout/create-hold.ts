@@ -12,6 +12,7 @@ import type { Hold } from '../domain/records';
 import { granted, refusal, refused, replayed, type Answer } from '../domain/refusals';
 import type { Checkout } from './checkout';
 import { GroupCommit } from './group-commit';
+import { labelOfAnswer, measured } from './measure';
 import { lockStock, makeAvailable, readLevel, takeForHolds } from './stock-keeper';
 
 export interface CreateHoldInput {
@@ -37,7 +38,7 @@ export function createHoldOf(checkout: Checkout): CreateHold {
   const commits = new GroupCommit<HoldRequest, HoldVerdict>((productId, requests) =>
     batches.commit(productId, requests),
   );
-  return async (input) => {
+  const createHold: CreateHold = async (input) => {
     const request: HoldRequest = {
       id: newId(),
       productId: input.productId.toLowerCase(),
@@ -48,6 +49,7 @@ export function createHoldOf(checkout: Checkout): CreateHold {
     const verdict = isId(request.productId) ? await commits.submit(request.productId, request) : NOT_FOUND;
     return answerTo(checkout, request, verdict);
   };
+  return measured(createHold, labelOfAnswer, (result, seconds) => checkout.metrics.hold(result, seconds));
 }
 
 const NOT_FOUND: HoldVerdict = { kind: 'refuse', refusal: refusal('PRODUCT_NOT_FOUND', { field: ['productId'] }) };
@@ -136,6 +138,7 @@ class HoldBatches {
     const refusals = decision.verdicts.filter((verdict) => verdict.kind === 'refuse');
     if (refusals.some((verdict) => verdict.refusal.code === 'OUT_OF_STOCK')) this.soldOut.add(productId);
     else this.soldOut.delete(productId);
+    this.checkout.metrics.batch(size, decision.lockWaitMs);
     this.checkout.log.info(
       {
         event: 'batch.committed',

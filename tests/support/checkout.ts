@@ -17,6 +17,7 @@ import type { PaymentMessage } from '../../src/domain/payment-message';
 import type { Hold, Order, PaymentEvent, Product } from '../../src/domain/records';
 import type { Answer, ErrorCode, Refusal } from '../../src/domain/refusals';
 import type { Logger } from '../../src/telemetry/logger';
+import { Metrics } from '../../src/telemetry/metrics';
 import { freshDatabase, type FreshDatabase } from './database';
 
 export const ALICE = 'alice';
@@ -57,7 +58,14 @@ export async function openShop(settings: Settings = {}): Promise<Shop> {
 }
 
 export function serverOn(database: Database, log: Logger, settings: Settings = {}): Server {
-  const checkout: Checkout = { database, log, holdTtlSeconds: 120, orderPaymentWindowSeconds: 900, ...settings };
+  const checkout: Checkout = {
+    database,
+    log,
+    metrics: new Metrics(),
+    holdTtlSeconds: 120,
+    orderPaymentWindowSeconds: 900,
+    ...settings,
+  };
   const createHold = createHoldOf(checkout);
   const createOrder = createOrderOf(checkout);
   const recordPaymentEvent = recordPaymentEventOf(checkout);
