@@ -23,7 +23,7 @@ import { freshDatabase, type FreshDatabase } from './database';
 export const ALICE = 'alice';
 export const BOB = 'bob';
 
-type Settings = Partial<Pick<Checkout, 'holdTtlSeconds' | 'orderPaymentWindowSeconds'>>;
+type Settings = Partial<Pick<Checkout, 'holdTtlSeconds' | 'orderPaymentWindowSeconds' | 'metrics'>>;
 
 /** The use cases of one process. Two of them on one database are two servers: they share nothing but PostgreSQL. */
 export interface Server {
