@@ -9,6 +9,7 @@ import { recordPaymentEventOf } from './checkout/record-payment-event';
 import type { Config } from './config';
 import { sealFailpoints } from './database/failpoints';
 import { pendingMigrations } from './database/migrate';
+import { gaugesOf } from './database/gauges';
 import { openDatabase, type Database } from './database/orm';
 import type { Room } from './graphql/context';
 import { checkoutSchema } from './graphql/schema';
@@ -18,7 +19,10 @@ import { StockLevels } from './graphql/stock-levels';
 import { codegenDocuments } from './graphql/trusted-documents';
 import { startSweepJob } from './jobs/sweep-job';
 import { withRequestId, type Logger } from './telemetry/logger';
+import { Metrics } from './telemetry/metrics';
 import { paymentsWebhook } from './webhooks/payments-route';
+import { standardProvider } from './webhooks/standard';
+import { stripeProvider } from './webhooks/stripe';
 import { storefront } from './web/storefront';
 
 /** A request whose headers and body have not come by then is a slow attack, or a lost client. */
@@ -41,6 +45,8 @@ export interface AppOptions {
   /** What the benchmark has beside ours: resolvers, and documents that are trusted. */
   readonly resolvers?: readonly Function[];
   readonly documents?: readonly string[];
+  /** How /metrics is answered, when this process is one of several. Left out: with its own metrics. */
+  readonly scrapeWith?: (metrics: Metrics) => () => Promise<string>;
 }
 
 /** Serves on the configured address. The database is migrated. Throws when the port is taken. */
@@ -48,9 +54,16 @@ export async function startApp(config: Config, options: AppOptions): Promise<App
   const { log, resolvers = [], documents = [] } = options;
   if (config.environment === 'production') sealFailpoints();
   checkoutSchema(...resolvers);
-  const database = await openDatabase({ url: options.databaseUrl, poolSize: config.databasePoolSize, log });
+  const metrics = new Metrics();
+  const database = await openDatabase({
+    url: options.databaseUrl,
+    poolSize: config.databasePoolSize,
+    log,
+    onRetry: (reason) => metrics.retry(reason),
+  });
+  metrics.watch(gaugesOf(database), log);
   const { holdTtlSeconds, orderPaymentWindowSeconds } = config;
-  const checkout: Checkout = { database, log, holdTtlSeconds, orderPaymentWindowSeconds };
+  const checkout: Checkout = { database, log, metrics, holdTtlSeconds, orderPaymentWindowSeconds };
   const room: Room = {
     checkout,
     createHold: createHoldOf(checkout),
@@ -63,10 +76,16 @@ export async function startApp(config: Config, options: AppOptions): Promise<App
   const http = httpServer();
   await http.register(graphqlRoutes(apollo, room, config, [...codegenDocuments(), ...documents]));
   await http.register(
-    paymentsWebhook({ recordPaymentEvent: recordPaymentEventOf(checkout), secrets: config.webhookSecrets, log }),
+    paymentsWebhook({
+      recordPaymentEvent: recordPaymentEventOf(checkout),
+      providers: [standardProvider(config.webhookSecrets), stripeProvider(config.stripeWebhookSecret)],
+      log,
+      metrics,
+    }),
   );
   await http.register(storefront);
   healthRoutes(http, database, state);
+  metricsRoute(http, metrics, options.scrapeWith?.(metrics) ?? (() => metrics.text()));
   try {
     await http.listen({ host: config.host, port: config.port });
   } catch (error) {
@@ -82,6 +101,7 @@ export async function startApp(config: Config, options: AppOptions): Promise<App
     await sweep?.stop();
     await drain(http);
     await apollo.stop();
+    await metrics.close();
     await database.close();
   };
   return {
@@ -127,6 +147,14 @@ function healthRoutes(http: FastifyInstance, database: Database, state: { isDrai
       return notReady('the database does not answer');
     }
     return isMigrated ? { status: 'ok' } : notReady('migrations are missing');
+  });
+}
+
+/** For Prometheus. */
+function metricsRoute(http: FastifyInstance, metrics: Metrics, scrape: () => Promise<string>): void {
+  http.get('/metrics', async (_request, reply) => {
+    void reply.type(metrics.contentType).header('cache-control', 'no-store');
+    return scrape();
   });
 }
 
