@@ -1,24 +1,30 @@
 /** The composition root: builds every room on one database, and serves it. Tests start the same app. */
 import { randomUUID } from 'node:crypto';
+import type { IncomingMessage } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import fastify, { type FastifyInstance } from 'fastify';
+import { admissionOf, type Admission, type AdmissionHook } from './admission/admission';
+import { clientsOf } from './admission/clients';
+import { limitHttp, socketLimits } from './admission/http-limits';
 import type { Checkout } from './checkout/checkout';
 import { createHoldOf } from './checkout/create-hold';
+import { limitHoldsOf } from './checkout/hold-limits';
 import { createOrderOf } from './checkout/create-order';
 import { recordPaymentEventOf } from './checkout/record-payment-event';
 import type { Config } from './config';
 import { pendingMigrations } from './database/migrate';
 import { openDatabase, type Database } from './database/orm';
 import type { Room } from './graphql/context';
+import { documentGuard } from './graphql/document-guard';
+import { checkoutSchema } from './graphql/schema';
 import { graphqlRoutes, graphqlServer } from './graphql/server';
 import { StockLevels } from './graphql/stock-levels';
+import { codegenDocuments, TrustedDocuments } from './graphql/trusted-documents';
 import { startSweepJob } from './jobs/sweep-job';
 import { withRequestId, type Logger } from './telemetry/logger';
 import { paymentsWebhook } from './webhooks/payments-route';
 import { storefront } from './web/storefront';
 
-/** A request whose headers and body have not come by then is a slow attack, or a lost client. */
-const REQUEST_TIMEOUT_MS = 15_000;
 /** How long a stop waits for requests in progress before it cuts them off. */
 const DRAIN_MS = 10_000;
 
@@ -31,24 +37,53 @@ export interface App {
   close(): Promise<void>;
 }
 
-/** Serves on the configured address. The database is migrated. Throws when the port is taken. */
-export async function startApp(config: Config, options: { databaseUrl: string; log: Logger }): Promise<App> {
+export interface AppOptions {
+  readonly databaseUrl: string;
+  readonly log: Logger;
+  /** In place of the queue tokens of ADMISSION_SECRET. */
+  readonly admissionHook?: AdmissionHook;
+  /** In place of those that codegen wrote. */
+  readonly documents?: readonly string[];
+}
+
+/**
+ * Serves on the configured address. The database is migrated. Throws when the port is taken, and when only trusted documents
+ * are to be served and there are none.
+ */
+export async function startApp(config: Config, options: AppOptions): Promise<App> {
   const { log } = options;
+  const admission = admissionOf(config, { log, hook: options.admissionHook });
+  const schema = checkoutSchema();
+  const trusted = new TrustedDocuments(schema, options.documents ?? codegenDocuments());
+  if (config.persistedOnly && trusted.size === 0) {
+    throw new Error(
+      'PERSISTED_ONLY=on serves only the operations that codegen wrote, and there are none: npm run codegen',
+    );
+  }
   const database = await openDatabase({ url: options.databaseUrl, poolSize: config.databasePoolSize, log });
   const { holdTtlSeconds, orderPaymentWindowSeconds } = config;
   const checkout: Checkout = { database, log, holdTtlSeconds, orderPaymentWindowSeconds };
   const room: Room = {
     checkout,
-    createHold: createHoldOf(checkout),
+    createHold: limitHoldsOf(createHoldOf(checkout), checkout, config),
     createOrder: createOrderOf(checkout),
     levels: new StockLevels(database),
+    admission,
+    trusted,
+    guard: documentGuard({ schema, admission, trusted, persistedOnly: config.persistedOnly }),
   };
   const state = { isDraining: false };
   const apollo = await graphqlServer(room, config);
   const http = httpServer();
+  await limitHttp(http, config);
   await http.register(graphqlRoutes(apollo, room, config));
   await http.register(
-    paymentsWebhook({ recordPaymentEvent: recordPaymentEventOf(checkout), secrets: config.webhookSecrets, log }),
+    paymentsWebhook({
+      recordPaymentEvent: recordPaymentEventOf(checkout),
+      secrets: config.webhookSecrets,
+      log,
+      countFailure: failureCount(admission, config),
+    }),
   );
   await http.register(storefront);
   healthRoutes(http, database, state);
@@ -81,18 +116,23 @@ function httpServer(): FastifyInstance {
   const http = fastify({
     logger: false,
     genReqId: () => randomUUID(),
-    requestTimeout: REQUEST_TIMEOUT_MS,
+    ...socketLimits,
     // Requests that come while the server drains are answered, not cut off: readyz has told the balancer already.
     return503OnClosing: false,
     forceCloseConnections: 'idle',
   });
-  http.server.headersTimeout = REQUEST_TIMEOUT_MS;
   // After the body was read: its events come from the socket, outside of any context.
   http.addHook('preValidation', (request, reply, done) => {
     void reply.header('x-request-id', request.id);
     withRequestId(request.id, done);
   });
   return http;
+}
+
+/** Senders that sign nothing are counted by their address. */
+function failureCount({ rates }: Admission, config: Config) {
+  const clientOf = clientsOf(config);
+  return (request: IncomingMessage) => rates.count('webhook', { customerId: '', client: clientOf(request) }, 1);
 }
 
 /** livez: the process answers. readyz: it can sell, too. */

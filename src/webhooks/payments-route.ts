@@ -1,7 +1,8 @@
 /** POST /webhooks/payments: verify → parse → use case → status code. Only what was committed is answered 200. */
+import type { IncomingMessage } from 'node:http';
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { RecordPaymentEvent } from '../checkout/record-payment-event';
-import { Busy, Unavailable } from '../domain/errors';
+import { Busy, RateLimited, Unavailable } from '../domain/errors';
 import type { Logger } from '../telemetry/logger';
 import { parsePaymentMessage } from './message';
 import { verifySignature } from './signature';
@@ -13,15 +14,17 @@ const MAX_BODY_BYTES = 64 * 1024;
  * A plugin of its own scope: here bodies stay the bytes that were signed.
  *
  * 200 with the event's outcome, also for a duplicate · 400 not a message of ours · 401 signature · 409 the id came before
- * with another content · 413 too large · 415 not JSON · 503 + Retry-After when it could not be stored. Never 410, which
+ * with another content · 413 too large · 415 not JSON · 429 too many bad signatures from one address · 503 + Retry-After when it could not be stored. Never 410, which
  * providers take for "never again".
  */
 export function paymentsWebhook(options: {
   recordPaymentEvent: RecordPaymentEvent;
   secrets: readonly string[];
   log: Logger;
+  /** Throws `RateLimited` after too many. A good signature is never counted, nor refused: providers come from few addresses. */
+  countFailure: (request: IncomingMessage) => Promise<void>;
 }) {
-  const { recordPaymentEvent, secrets, log } = options;
+  const { recordPaymentEvent, secrets, log, countFailure } = options;
   return async (scope: FastifyInstance): Promise<void> => {
     scope.removeAllContentTypeParsers();
     scope.addContentTypeParser('*', { parseAs: 'buffer', bodyLimit: MAX_BODY_BYTES }, (_request, body, done) =>
@@ -34,6 +37,7 @@ export function paymentsWebhook(options: {
       const { headers } = request;
       const verdict = verifySignature({ headers, body, secrets, nowSeconds: Date.now() / 1_000 });
       if (verdict !== 'ok') {
+        await countFailure(request.raw);
         log.warn({ event: 'payment.unsigned', reason: verdict.reason }, 'payment.unsigned');
         return problem(reply, 401, 'The signature is missing or does not match');
       }
@@ -66,6 +70,10 @@ function answerError(log: Logger, error: FastifyError, request: FastifyRequest, 
   if (error instanceof Busy || error instanceof Unavailable) {
     reply.header('retry-after', Math.max(1, Math.ceil(error.retryAfterMs / 1_000)));
     return problem(reply, 503, 'The event could not be stored: send it again');
+  }
+  if (error instanceof RateLimited) {
+    reply.header('retry-after', Math.max(1, Math.ceil(error.retryAfterMs / 1_000)));
+    return problem(reply, 429, 'Too many messages without a valid signature');
   }
   const status = error.statusCode ?? 500;
   if (status === 413) return problem(reply, 413, `A message may have ${MAX_BODY_BYTES} bytes`);
