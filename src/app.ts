@@ -33,6 +33,7 @@ export interface App {
   readonly url: string;
   readonly checkout: Checkout;
   readonly database: Database;
+  readonly room: Room;
   /** readyz 503 → sweep → requests in progress → Apollo → pools. Idempotent. */
   close(): Promise<void>;
 }
@@ -108,6 +109,7 @@ export async function startApp(config: Config, options: AppOptions): Promise<App
     url: `http://${config.host.includes(':') ? `[${config.host}]` : config.host}:${(http.server.address() as AddressInfo).port}`,
     checkout,
     database,
+    room,
     close: () => (closing ??= close()),
   };
 }

@@ -1,4 +1,5 @@
 /** What HTTP allows anybody before a route is asked: sockets, timeouts, headers, other origins' pages. */
+import type { Socket } from 'node:net';
 import cors from '@fastify/cors';
 import type { FastifyInstance } from 'fastify';
 import type { Config } from '../config';
@@ -20,6 +21,7 @@ export const socketLimits = {
   requestTimeout: REQUEST_TIMEOUT_MS,
   keepAliveTimeout: KEEP_ALIVE_MS,
   http: { connectionsCheckingInterval: CHECK_EVERY_MS, headersTimeout: REQUEST_TIMEOUT_MS },
+  clientErrorHandler: answerRaw,
 } as const;
 
 /** Every answer has the headers, refusals and unknown paths, too. Before any route is registered. */
@@ -43,7 +45,7 @@ export async function limitHttp(http: FastifyInstance, config: Config): Promise<
   });
 }
 
-function securityHeaders({ hstsMaxAgeSeconds }: Config): Record<string, string> {
+function securityHeaders({ hstsMaxAgeSeconds }: Pick<Config, 'hstsMaxAgeSeconds'>): Record<string, string> {
   return {
     'x-content-type-options': 'nosniff',
     'referrer-policy': 'no-referrer',
@@ -52,3 +54,24 @@ function securityHeaders({ hstsMaxAgeSeconds }: Config): Record<string, string> 
     ...(hstsMaxAgeSeconds > 0 && { 'strict-transport-security': `max-age=${hstsMaxAgeSeconds}; includeSubDomains` }),
   };
 }
+
+/** What node could not read as a request, or did not get in time, has no route: answered in GraphQL's shape to be on the safe side. */
+function answerRaw(error: NodeJS.ErrnoException, socket: Socket): void {
+  if (error.code === 'ECONNRESET' || socket.destroyed) return;
+  const [status, message] = RAW_ANSWERS[error.code ?? ''] ?? ['400 Bad Request', 'The request could not be read'];
+  const body = JSON.stringify({ errors: [{ message, extensions: { code: 'BAD_REQUEST' } }] });
+  const headers = Object.entries(securityHeaders({ hstsMaxAgeSeconds: 0 })).map(
+    ([name, value]) => `${name}: ${value}\r\n`,
+  );
+  if (socket.writable) {
+    socket.write(
+      `HTTP/1.1 ${status}\r\n${headers.join('')}Content-Type: application/json\r\nContent-Length: ${Buffer.byteLength(body)}\r\nConnection: close\r\n\r\n${body}`,
+    );
+  }
+  socket.destroy(error);
+}
+
+const RAW_ANSWERS: Readonly<Record<string, readonly [status: string, message: string]>> = {
+  ERR_HTTP_REQUEST_TIMEOUT: ['408 Request Timeout', 'The request did not come in time'],
+  HPE_HEADER_OVERFLOW: ['431 Request Header Fields Too Large', 'The headers are too large'],
+};

@@ -25,6 +25,8 @@ export interface Context extends Room {
   readonly requestId: string;
   readonly caller: Caller;
   readonly client: Client;
+  /** Asked and counted before Apollo was: not again. */
+  readonly isAdmitted?: boolean | undefined;
   readonly loaders: Loaders;
 }
 

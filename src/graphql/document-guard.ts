@@ -16,6 +16,10 @@ export class RememberedDocuments {
   private readonly byKey = new Map<string, DocumentNode>();
   private readonly texts = new Set<string>();
 
+  get size(): number {
+    return this.byKey.size;
+  }
+
   knows(text: string): boolean {
     return this.texts.has(text);
   }

@@ -32,6 +32,7 @@ declare module 'fastify' {
   interface FastifyRequest {
     caller: Caller;
     client: Client;
+    isAdmitted: boolean;
   }
 }
 
@@ -73,7 +74,7 @@ function admissionPlugin({ admission, trusted }: Room, { persistedOnly }: Config
       didResolveOperation: async ({ contextValue, document, operation, source }) => {
         if (persistedOnly && !trusted.has(source)) throw notTrusted();
         // Without one Apollo answers that there is no such operation.
-        if (operation) await admission.admit(contextValue, document, operation);
+        if (operation && !contextValue.isAdmitted) await admission.admit(contextValue, document, operation);
       },
     }),
   };
@@ -105,14 +106,15 @@ export function graphqlRoutes(apollo: ApolloServer<Context>, room: Room, config:
   const verify = createTokenVerifier(config);
   const clientOf = clientsOf(config);
   const { checkout, admission, guard, trusted: documents } = room;
-  const contextOf = ({ id, caller, client }: { id: string; caller: Caller; client: Client }): Context => ({
+  const contextOf = ({ id, caller, client, isAdmitted }: FastifyRequest): Context => ({
     ...room,
     requestId: id,
     caller,
     client,
+    isAdmitted,
     loaders: loadersFor(checkout.database, caller),
   });
-  const answer = fastifyApolloHandler(apollo, { context: async (request) => contextOf(request) });
+  const answer = fastifyApolloHandler(apollo, { context: async (request) => contextOf(request as FastifyRequest) });
   const mask = maskErrors(checkout.log);
 
   /** The body; null: Apollo has to answer. (A reply is thenable: an async function that returned it would wait for its end.) */
@@ -123,7 +125,8 @@ export function graphqlRoutes(apollo: ApolloServer<Context>, room: Room, config:
       if (text !== null) await guard.check(text, request);
       return null;
     }
-    if (acceptsJson(request)) await admission.admitWork(request, trusted.document.work);
+    await admission.admitWork(request, trusted.document.work);
+    request.isAdmitted = true;
     const result = acceptsJson(request) ? await execute(trusted, contextOf(request)) : null;
     if (!result) {
       const { text, operationName } = trusted.document;
@@ -146,6 +149,7 @@ export function graphqlRoutes(apollo: ApolloServer<Context>, room: Room, config:
     scope.setErrorHandler((error: FastifyError, request, reply) => answerError(checkout.log, error, request, reply));
     scope.decorateRequest('caller', null as never);
     scope.decorateRequest('client', null as never);
+    scope.decorateRequest('isAdmitted', false);
     if (config.playground) registerPlaygroundAssets(scope);
     scope.route({
       method: ['GET', 'POST'],
