@@ -2,6 +2,7 @@
 import { randomUUID } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import type { ApolloServer } from '@apollo/server';
 import fastify, { type FastifyInstance } from 'fastify';
 import { admissionOf, type Admission, type AdmissionHook } from './admission/admission';
 import { clientsOf } from './admission/clients';
@@ -14,7 +15,7 @@ import { recordPaymentEventOf } from './checkout/record-payment-event';
 import type { Config } from './config';
 import { pendingMigrations } from './database/migrate';
 import { openDatabase, type Database } from './database/orm';
-import type { Room } from './graphql/context';
+import type { Context, Room } from './graphql/context';
 import { documentGuard } from './graphql/document-guard';
 import { checkoutSchema } from './graphql/schema';
 import { graphqlRoutes, graphqlServer } from './graphql/server';
@@ -34,6 +35,7 @@ export interface App {
   readonly checkout: Checkout;
   readonly database: Database;
   readonly room: Room;
+  readonly apollo: ApolloServer<Context>;
   /** readyz 503 → sweep → requests in progress → Apollo → pools. Idempotent. */
   close(): Promise<void>;
 }
@@ -110,6 +112,7 @@ export async function startApp(config: Config, options: AppOptions): Promise<App
     checkout,
     database,
     room,
+    apollo,
     close: () => (closing ??= close()),
   };
 }

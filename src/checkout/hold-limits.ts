@@ -30,6 +30,8 @@ interface Customer {
   readonly lapsed: Map<string, number>;
   /** No new hold before. */
   pausedUntilMs: number;
+  /** Under way: requests that come together share one look at the database. */
+  look: Promise<void> | null;
 }
 
 /**
@@ -69,7 +71,7 @@ async function judge(
   const nowMs = performance.now();
   moveLapsed(customer, nowMs, holdCooldown?.seconds ?? 0);
   if (holdCooldown && customer.lapsed.size >= holdCooldown.holds) {
-    await keepOnly(checkout, customer.lapsed, 'EXPIRED');
+    await look(customer, () => keepOnly(checkout, customer.lapsed, 'EXPIRED'));
     if (customer.lapsed.size >= holdCooldown.holds) {
       customer.pausedUntilMs = nowMs + holdCooldown.seconds * 1_000;
       customer.lapsed.clear();
@@ -82,7 +84,7 @@ async function judge(
     );
   }
   if (maxActiveHolds === null || customer.holds.size + customer.pending <= maxActiveHolds) return;
-  await keepOnly(checkout, customer.holds, 'ACTIVE');
+  await look(customer, () => keepOnly(checkout, customer.holds, 'ACTIVE'));
   if (customer.holds.size + customer.pending <= maxActiveHolds) return;
   const [first] = customer.holds.values();
   const retryAfterMs = first ? Math.max(RETRY_AFTER_MS, Math.ceil(first.endsAtMs - nowMs)) : RETRY_AFTER_MS;
@@ -117,7 +119,14 @@ function moveLapsed({ holds, lapsed }: Customer, nowMs: number, seconds: number)
   }
 }
 
-/** Forgets those that the database knows to be something else. What the database cannot be asked about stays as it is. */
+async function look(customer: Customer, atDatabase: () => Promise<void>): Promise<void> {
+  customer.look ??= atDatabase().finally(() => {
+    customer.look = null;
+  });
+  await customer.look;
+}
+
+/** Forgets those that the database knows to be something else. Throws `Unavailable`. */
 async function keepOnly({ database }: Checkout, known: Map<string, unknown>, status: Hold['status']): Promise<void> {
   const { holds, at } = await database.read((em) => findHoldsNow(em, [...known.keys()]));
   for (const hold of holds) if (statusOf(hold, at) !== status || hold.orderId !== null) known.delete(hold.id);
@@ -126,7 +135,7 @@ async function keepOnly({ database }: Checkout, known: Map<string, unknown>, sta
 function remember(customers: Map<string, Customer>, id: string): Customer {
   let customer = customers.get(id);
   if (!customer) {
-    customer = { pending: 0, holds: new Map(), lapsed: new Map(), pausedUntilMs: 0 };
+    customer = { pending: 0, holds: new Map(), lapsed: new Map(), pausedUntilMs: 0, look: null };
     customers.set(id, customer);
     if (customers.size > MAX_CUSTOMERS) customers.delete(customers.keys().next().value!);
   }

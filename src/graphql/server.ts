@@ -96,7 +96,8 @@ function httpOf({ data, errors }: FormattedExecutionResult): { status?: number |
   if (!errors || (data && Object.values(data).some((value) => value !== null))) return {};
   const { code, retryAfterMs } = errors[0]!.extensions ?? {};
   return {
-    status: STATUS_OF_CODE[String(code)],
+    // Apollo says 500 when a plugin refuses an operation.
+    status: STATUS_OF_CODE[String(code)] ?? (data === undefined && code === 'FORBIDDEN' ? 400 : undefined),
     ...(typeof retryAfterMs === 'number' && { retryAfter: retryAfterSeconds(retryAfterMs) }),
   };
 }
