@@ -230,7 +230,7 @@ export class ServerProcess {
   }
 
   async start(): Promise<void> {
-    this.isExpectedToEnd = false;
+    this.isExpectedToEnd = true; // until it serves
     const startedAt = performance.now();
     const { port } = new URL(this.client.url);
     const child = fork(join(__dirname, 'server.js'), {
@@ -254,14 +254,15 @@ export class ServerProcess {
     child.on('error', () => undefined);
     child.once('exit', (code, signal) => {
       if (!this.isExpectedToEnd) this.deaths.push(`server ended by itself (${signal ?? code}): ${said}`);
-      this.child = null;
+      if (this.child === child) this.child = null;
     });
     this.child = child;
     const isReady = await until(READY_WITHIN_MS, async () => {
-      if (!this.child) throw new Error(`the server did not start: ${said}`);
+      if (this.child !== child) throw new Error(`the server did not start: ${said}`);
       return (await this.client.status('/readyz')) === 200;
     });
     if (!isReady) throw new Error(`the server was not ready within ${READY_WITHIN_MS} ms: ${said}`);
+    this.isExpectedToEnd = false;
     this.startedWithinMs = performance.now() - startedAt;
     this.firstStartMs ||= this.startedWithinMs;
   }

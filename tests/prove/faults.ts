@@ -205,7 +205,17 @@ export function faultNamed(name: string): Fault {
 
 async function restart(server: ServerProcess): Promise<void> {
   await sleep(RESTART_MS);
-  await server.start();
+  // While the database is away a server does not start, and says why: whoever looks after it tries again.
+  for (
+    let attempt = 1;
+    !(await server.start().then(
+      () => true,
+      (error: unknown) => attempt === 20 && Promise.reject(error),
+    ));
+    attempt += 1
+  ) {
+    await sleep(RESTART_MS);
+  }
   const { startedWithinMs, firstStartMs } = server;
   ensure(
     startedWithinMs < Math.max(READY_AGAIN_MS, 3 * firstStartMs),
