@@ -11,6 +11,8 @@ import { openDatabase, type Database } from './database/orm';
 import type { Room } from './graphql/context';
 import { graphqlRoutes, graphqlServer } from './graphql/server';
 import { StockLevels } from './graphql/stock-levels';
+import { StockWatch } from './graphql/stock-watch';
+import { connectSubscriptions } from './graphql/subscriptions';
 import { startSweepJob } from './jobs/sweep-job';
 import { withRequestId, type Logger } from './telemetry/logger';
 import { paymentsWebhook } from './webhooks/payments-route';
@@ -26,7 +28,7 @@ export interface App {
   readonly url: string;
   readonly checkout: Checkout;
   readonly database: Database;
-  /** readyz 503 → sweep → requests in progress → Apollo → pools. Idempotent. */
+  /** readyz 503 → sweep → sockets → requests in progress → Apollo → pools. Idempotent. */
   close(): Promise<void>;
 }
 
@@ -36,11 +38,13 @@ export async function startApp(config: Config, options: { databaseUrl: string; l
   const database = await openDatabase({ url: options.databaseUrl, poolSize: config.databasePoolSize, log });
   const { holdTtlSeconds, orderPaymentWindowSeconds } = config;
   const checkout: Checkout = { database, log, holdTtlSeconds, orderPaymentWindowSeconds };
+  const levels = new StockLevels(database);
   const room: Room = {
     checkout,
     createHold: createHoldOf(checkout),
     createOrder: createOrderOf(checkout),
-    levels: new StockLevels(database),
+    levels,
+    watch: new StockWatch(levels, log),
   };
   const state = { isDraining: false };
   const apollo = await graphqlServer(room, config);
@@ -49,9 +53,11 @@ export async function startApp(config: Config, options: { databaseUrl: string; l
   await http.register(paymentsWebhook({ checkout, secrets: config.webhookSecrets }));
   await http.register(storefront);
   healthRoutes(http, database, state);
+  const subscriptions = connectSubscriptions(http.server, { apollo, room, config });
   try {
     await http.listen({ host: config.host, port: config.port });
   } catch (error) {
+    await subscriptions.close();
     await apollo.stop();
     await database.close();
     throw portError(error, config);
@@ -62,6 +68,7 @@ export async function startApp(config: Config, options: { databaseUrl: string; l
   const close = async () => {
     state.isDraining = true;
     await sweep?.stop();
+    await subscriptions.close();
     await drain(http);
     await apollo.stop();
     await database.close();

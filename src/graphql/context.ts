@@ -3,8 +3,9 @@ import type { Caller, Checkout } from '../checkout/checkout';
 import type { CreateHold } from '../checkout/create-hold';
 import type { CreateOrder } from '../checkout/create-order';
 import { CallerError } from '../domain/errors';
-import type { Loaders } from './loaders';
+import { loadersFor, type Loaders } from './loaders';
 import type { StockLevels } from './stock-levels';
+import type { StockWatch } from './stock-watch';
 
 /** What lives as long as the process. */
 export interface Room {
@@ -12,12 +13,18 @@ export interface Room {
   readonly createHold: CreateHold;
   readonly createOrder: CreateOrder;
   readonly levels: StockLevels;
+  readonly watch: StockWatch;
 }
 
 export interface Context extends Room {
   readonly requestId: string;
   readonly caller: Caller;
   readonly loaders: Loaders;
+}
+
+/** For one operation, over HTTP and WebSocket alike: loaders remember, so they must not outlive it. */
+export function contextFor(room: Room, caller: Caller, requestId: string): Context {
+  return { ...room, requestId, caller, loaders: loadersFor(room.checkout.database, caller) };
 }
 
 export function requireAdmin({ caller }: Context): void {

@@ -51,6 +51,28 @@ export function maskErrors(log: Logger): (formatted: GraphQLFormattedError, erro
   };
 }
 
+export type Mask = ReturnType<typeof maskErrors>;
+
+/** An error as it goes to the client, for interfaces that want GraphQL's class. */
+export class FormattedError extends GraphQLError {
+  constructor(private readonly formatted: GraphQLFormattedError) {
+    super(formatted.message);
+  }
+
+  override toJSON(): GraphQLFormattedError {
+    return this.formatted;
+  }
+}
+
+/** For what does not pass through Apollo. What was thrown outside of a field is judged as it was thrown. */
+export function formatErrors(errors: readonly unknown[], mask: Mask): GraphQLFormattedError[] {
+  return errors.map((error) => {
+    if (error instanceof FormattedError) return error.toJSON();
+    if (!(error instanceof GraphQLError)) return mask({ message: '' }, error);
+    return mask(error.toJSON(), error.path ? error : (error.originalError ?? error));
+  });
+}
+
 /** Our own errors, as GraphQL says them. null: something nobody expected. */
 export function expectedError(error: unknown): GraphQLError | null {
   if (error instanceof CallerError) return new GraphQLError(error.message, { extensions: { code: error.code } });

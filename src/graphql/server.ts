@@ -7,17 +7,16 @@ import {
 } from '@apollo/server/plugin/disabled';
 import { fastifyApolloHandler } from '@as-integrations/fastify';
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
-import { GraphQLError } from 'graphql';
+import { GraphQLError, OperationTypeNode } from 'graphql';
 import type { Caller } from '../checkout/checkout';
 import type { Config } from '../config';
 import { readFirstProductId } from '../database/views';
 import type { Logger } from '../telemetry/logger';
-import type { Context, Room } from './context';
+import { contextFor, type Context, type Room } from './context';
 import { expectedError, maskErrors, STATUS_OF_CODE } from './errors';
 import { DOCUMENT_LIMITS, MAX_TOKENS } from './limits';
-import { loadersFor } from './loaders';
 import { asksForPlayground, registerPlaygroundAssets, servePlayground } from './playground';
-import { checkoutSchema } from './schema';
+import { schemaFor } from './schema';
 import { createTokenVerifier } from './tokens';
 
 /** A document of 1,000 tokens with its variables has a few kB; an import is another command. */
@@ -33,7 +32,7 @@ export async function graphqlServer(room: Room, config: Config): Promise<ApolloS
   const { log } = room.checkout;
   const isProduction = config.environment === 'production';
   const apollo = new ApolloServer<Context>({
-    schema: checkoutSchema(),
+    schema: schemaFor(config),
     nodeEnv: config.environment,
     introspection: !isProduction,
     hideSchemaDetailsFromClientErrors: isProduction,
@@ -51,6 +50,7 @@ export async function graphqlServer(room: Room, config: Config): Promise<ApolloS
       ApolloServerPluginLandingPageDisabled(),
       ApolloServerPluginUsageReportingDisabled(),
       statusPlugin,
+      subscriptionsElsewhere,
     ],
   });
   await apollo.start();
@@ -72,17 +72,23 @@ const statusPlugin: ApolloServerPlugin<Context> = {
   }),
 };
 
+/** Executed over HTTP, a subscription would be asked for a level that nobody has read. */
+const subscriptionsElsewhere: ApolloServerPlugin<Context> = {
+  requestDidStart: async () => ({
+    didResolveOperation: async ({ operation }) => {
+      if (operation?.operation !== OperationTypeNode.SUBSCRIPTION) return;
+      const message = 'Subscribe over WebSocket, at the same address, with the protocol graphql-transport-ws';
+      throw new GraphQLError(message, { extensions: { code: 'BAD_USER_INPUT', http: { status: 400 } } });
+    },
+  }),
+};
+
 /** The routes, in a scope of their own: here errors have GraphQL's shape. */
 export function graphqlRoutes(apollo: ApolloServer<Context>, room: Room, config: Config) {
   const verify = createTokenVerifier(config);
   const { checkout } = room;
   const answer = fastifyApolloHandler(apollo, {
-    context: async (request) => ({
-      ...room,
-      requestId: request.id,
-      caller: request.caller,
-      loaders: loadersFor(checkout.database, request.caller),
-    }),
+    context: async (request) => contextFor(room, request.caller, request.id),
   });
   return async (scope: FastifyInstance): Promise<void> => {
     scope.removeContentTypeParser('text/plain');
