@@ -5,6 +5,7 @@ import fastify, { type FastifyInstance } from 'fastify';
 import type { Checkout } from './checkout/checkout';
 import { createHoldOf } from './checkout/create-hold';
 import { createOrderOf } from './checkout/create-order';
+import { recordPaymentEventOf } from './checkout/record-payment-event';
 import type { Config } from './config';
 import { pendingMigrations } from './database/migrate';
 import { openDatabase, type Database } from './database/orm';
@@ -50,7 +51,9 @@ export async function startApp(config: Config, options: { databaseUrl: string; l
   const apollo = await graphqlServer(room, config);
   const http = httpServer();
   await http.register(graphqlRoutes(apollo, room, config));
-  await http.register(paymentsWebhook({ checkout, secrets: config.webhookSecrets }));
+  await http.register(
+    paymentsWebhook({ recordPaymentEvent: recordPaymentEventOf(checkout), secrets: config.webhookSecrets, log }),
+  );
   await http.register(storefront);
   healthRoutes(http, database, state);
   const subscriptions = connectSubscriptions(http.server, { apollo, room, config });

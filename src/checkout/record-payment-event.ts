@@ -1,10 +1,14 @@
 /** recordPaymentEvent: remembers what a provider reports, once, and applies it in the same transaction. */
 import { isId, newId } from '../database/ids';
-import { findEvent, insertEvent } from '../database/payment-events';
-import { isPaymentType } from '../domain/judge-payment';
+import { findOrders, lockFreeOrders, markPaid } from '../database/orders';
+import { findEvent, findEvents, findReferencesOfParked, insertEvent, insertEvents } from '../database/payment-events';
+import { readClock } from '../database/statement';
+import { Busy } from '../domain/errors';
+import { isPaymentType, judgePayment } from '../domain/judge-payment';
 import { repeats, type PaymentMessage } from '../domain/payment-message';
-import type { PaymentEvent } from '../domain/records';
+import type { Order, PaymentEvent } from '../domain/records';
 import type { Checkout } from './checkout';
+import { GroupCommit } from './group-commit';
 import { logSettled } from './payment-log';
 import { settleEvent, type Settled, type Settling } from './settle-payment';
 
@@ -13,57 +17,159 @@ export type Recorded =
   /** The same id came before with another content: nothing was changed. */
   | { readonly kind: 'conflict' };
 
+export type RecordPaymentEvent = (provider: string, message: PaymentMessage) => Promise<Recorded>;
+
+type Received = Omit<PaymentEvent, 'receivedAt' | 'outcome' | 'orderId' | 'settledAt'>;
+
+/** What an unlocked look finds: the event itself, or the order that it names, or neither. */
+interface Peeked {
+  readonly earlier: PaymentEvent | null;
+  readonly order: Order | null;
+}
+
+interface Plain {
+  readonly event: Received;
+  readonly order: Order;
+}
+
 /**
- * The event's row and its effect commit together: when this answers, both are durable, and a copy of the event, even one
- * that comes at the same moment, is a duplicate without effect that answers with the event's outcome as it stands.
+ * Remembers an event and applies it. Its row and its effect commit together: when this answers, both are durable, and a copy
+ * of the event, even one that comes at the same moment, is a duplicate without effect that answers with the event's outcome
+ * as it stands. Throws `Busy` and `Unavailable`; then the provider sends it again.
  *
- * Throws `Busy` and `Unavailable`; then the provider sends it again.
+ * Most events are plain: a success for an unpaid order, with the right amount and nothing parked for it. They move no units,
+ * and share transactions. Every other has one of its own.
  * Locks: the event's own new row → order → stock (if units move) → holds → parked events.
  */
-export async function recordPaymentEvent(
-  checkout: Checkout,
-  provider: string,
-  received: PaymentMessage,
-): Promise<Recorded> {
-  const { database, log } = checkout;
-  const message = { ...received, reference: canonical(received.reference) };
-  const settling: Settling = { movesUnits: false, newOrderId: newId() };
-  const { eventId, type } = message;
-  log.info({ event: 'payment.received', provider, eventId, type, reference: message.reference }, 'payment.received');
-
-  const result = await database.inTransaction('recordPaymentEvent', async ({ em, rollBack }) => {
-    const event = await insertEvent(em, {
-      provider,
-      eventId,
-      type,
-      reference: message.reference,
-      amountMinor: message.amountMinor,
-      currency: message.currency,
-      paymentId: message.paymentId,
-      payload: message.payload,
-      outcome: isPaymentType(type) ? 'PARKED' : 'IGNORED',
-      orderId: null,
-      settledAt: null,
-    });
-    if (!event) {
-      rollBack();
-      return { earlier: await findEvent(em, { provider, eventId }) };
+export function recordPaymentEventOf(checkout: Checkout): RecordPaymentEvent {
+  const peeks = new GroupCommit<Received, Peeked>((_, events) => peek(checkout, events));
+  const commits = new GroupCommit<Plain, PaymentEvent | null>((_, plains) => recordTogether(checkout, plains));
+  return async (provider, message) => {
+    const { eventId, type, amountMinor, currency, paymentId, payload } = message;
+    const reference = canonical(message.reference);
+    const event: Received = { provider, eventId, type, reference, amountMinor, currency, paymentId, payload };
+    checkout.log.info({ event: 'payment.received', provider, eventId, type, reference }, 'payment.received');
+    const { earlier, order } = await peeks.submit('', event);
+    if (earlier) return compare(checkout, event, earlier);
+    if (order && isPlain(event, order)) {
+      const recorded = await commits.submit('', { event, order });
+      if (recorded) return { kind: 'recorded', event: recorded };
     }
-    return { event, settled: isPaymentType(type) ? await settleEvent(em, event, true, settling) : null };
-  });
+    return recordAlone(checkout, event);
+  };
+}
 
-  if ('earlier' in result) {
-    if (!result.earlier || !repeats(message, result.earlier)) return { kind: 'conflict' };
-    log.info({ event: 'payment.duplicate', provider, eventId, outcome: result.earlier.outcome }, 'payment.duplicate');
-    return { kind: 'duplicate', event: result.earlier };
+/** A row once there never goes away, and what its event says never changes; an order is looked at again under its lock. */
+async function peek({ database }: Checkout, events: readonly Received[]): Promise<readonly Peeked[]> {
+  const references = events.map((event) => event.reference).filter(isId);
+  const [earlier, orders] = await database.read(async (em) => [
+    await findEvents(em, events),
+    await findOrders(em, [...new Set(references)]),
+  ]);
+  return events.map((event) => ({
+    earlier: earlier.find((other) => isSame(event, other)) ?? null,
+    order: orders.find((order) => order.id === event.reference) ?? null,
+  }));
+}
+
+function isPlain(event: Received, order: Order): boolean {
+  if (event.type !== 'payment.succeeded' || order.status !== 'PENDING_PAYMENT') return false;
+  return judgePayment(event, { kind: 'order', order, payments: [] }).move === 'pay';
+}
+
+/** What turned out not to be plain, once locked: everything is rolled back, and done again without it. */
+class NotPlain extends Error {
+  override readonly name = 'NotPlain';
+  constructor(readonly plains: ReadonlySet<Plain>) {
+    super('some events are not plain');
   }
-  logSettled(log, result.settled ?? { order: null, events: [result.event] });
-  return { kind: 'recorded', event: judgedOf(result.event, result.settled) };
+}
+
+/** null for each event that has to be recorded alone. One bad neighbour, or one that waits for a lock, holds up nobody. */
+async function recordTogether(checkout: Checkout, plains: readonly Plain[]): Promise<(PaymentEvent | null)[]> {
+  // A second event for the same order must see what the first one did, and a copy of an event is a duplicate of it.
+  const taken = new Set<string>();
+  let together = plains.filter(({ event, order }) => {
+    const names = [`order ${order.id}`, `event ${event.provider} ${event.eventId}`];
+    if (names.some((name) => taken.has(name))) return false;
+    names.forEach((name) => taken.add(name));
+    return true;
+  });
+  while (together.length > 0) {
+    try {
+      const recorded = await commitPlain(checkout, together);
+      return plains.map((plain) => recorded.get(plain) ?? null);
+    } catch (error) {
+      if (error instanceof Busy && plains.length > 1) break;
+      if (!(error instanceof NotPlain)) throw error;
+      together = together.filter((plain) => !error.plains.has(plain));
+    }
+  }
+  return plains.map(() => null);
+}
+
+async function commitPlain({ database, log }: Checkout, plains: readonly Plain[]): Promise<Map<Plain, PaymentEvent>> {
+  const recorded = await database.inTransaction('recordPaymentEvents', async ({ em, rollBack }) => {
+    const inserted = await insertEvents(
+      em,
+      plains.map(({ event, order }) => ({ ...event, outcome: 'APPLIED' as const, orderId: order.id })),
+    );
+    const fresh = plains.filter(({ event }) => inserted.some((row) => isSame(event, row)));
+    if (fresh.length === 0) {
+      rollBack();
+      return new Map<Plain, PaymentEvent>();
+    }
+    const ids = fresh.map(({ order }) => order.id);
+    const locked = new Map((await lockFreeOrders(em, ids)).map((order) => [order.id, order]));
+    const parked = await findReferencesOfParked(em, ids);
+    const others = fresh.filter(({ event, order }) => {
+      const now = locked.get(order.id);
+      return !now || parked.has(order.id) || !isPlain(event, now);
+    });
+    if (others.length > 0) throw new NotPlain(new Set(others));
+    await markPaid(
+      em,
+      fresh.map(({ event, order }) => ({ orderId: order.id, ...event })),
+      await readClock(em),
+    );
+    return new Map(fresh.map((plain) => [plain, inserted.find((row) => isSame(plain.event, row))!]));
+  });
+  for (const event of recorded.values()) logSettled(log, { order: null, events: [event] });
+  for (const { order } of recorded.keys()) log.info({ event: 'order.paid', orderId: order.id }, 'order.paid');
+  return recorded;
+}
+
+async function recordAlone(checkout: Checkout, event: Received): Promise<Recorded> {
+  const settling: Settling = { movesUnits: false, newOrderId: newId() };
+  const isKnownType = isPaymentType(event.type);
+  const result = await checkout.database.inTransaction('recordPaymentEvent', async ({ em, rollBack }) => {
+    const outcome = isKnownType ? 'PARKED' : 'IGNORED';
+    const inserted = await insertEvent(em, { ...event, outcome, orderId: null, settledAt: null });
+    if (!inserted) {
+      rollBack();
+      return { earlier: await findEvent(em, event) };
+    }
+    return { inserted, settled: isKnownType ? await settleEvent(em, inserted, true, settling) : null };
+  });
+  if ('earlier' in result) return result.earlier ? compare(checkout, event, result.earlier) : { kind: 'conflict' };
+  logSettled(checkout.log, result.settled ?? { order: null, events: [result.inserted] });
+  return { kind: 'recorded', event: judgedOf(result.inserted, result.settled) };
+}
+
+function compare({ log }: Checkout, event: Received, earlier: PaymentEvent): Recorded {
+  if (!repeats(event, earlier)) return { kind: 'conflict' };
+  const { provider, eventId, outcome } = earlier;
+  log.info({ event: 'payment.duplicate', provider, eventId, outcome }, 'payment.duplicate');
+  return { kind: 'duplicate', event: earlier };
 }
 
 /** The event as its transaction left it. */
 function judgedOf(event: PaymentEvent, settled: Settled | null): PaymentEvent {
-  return settled?.events.find((other) => other.eventId === event.eventId && other.provider === event.provider) ?? event;
+  return settled?.events.find((other) => isSame(event, other)) ?? event;
+}
+
+function isSame(a: Pick<PaymentEvent, 'provider' | 'eventId'>, b: Pick<PaymentEvent, 'provider' | 'eventId'>): boolean {
+  return a.provider === b.provider && a.eventId === b.eventId;
 }
 
 /** UUIDs are compared as text where parked events are looked up. */

@@ -9,6 +9,33 @@ export async function lockOrder(em: EntityManager, id: string): Promise<Order | 
   return em.findOne(OrderRow, { id }, { lockMode: LockMode.PESSIMISTIC_WRITE, disableIdentityMap: true });
 }
 
+/** Locks those of the orders that nobody else has locked, in ascending id. Waits for none. */
+export async function lockFreeOrders(em: EntityManager, ids: readonly string[]): Promise<Order[]> {
+  return em.find(
+    OrderRow,
+    { id: { $in: [...ids] } },
+    { orderBy: { id: 'asc' }, lockMode: LockMode.PESSIMISTIC_PARTIAL_WRITE, disableIdentityMap: true },
+  );
+}
+
+/** PENDING_PAYMENT → PAID, many orders in one statement. The caller has locked them. */
+export async function markPaid(
+  em: EntityManager,
+  payments: readonly { orderId: string; provider: string; eventId: string; paymentId: string | null }[],
+  at: Date,
+): Promise<void> {
+  await run(
+    em,
+    sql`/* markPaid */
+      UPDATE orders SET status = 'PAID', paid_at = ${at}, payment_provider = p.provider,
+        payment_event_id = p.event_id, payment_id = p.payment_id
+      FROM unnest(${payments.map((p) => p.orderId)}::uuid[], ${payments.map((p) => p.provider)}::text[],
+        ${payments.map((p) => p.eventId)}::text[], ${payments.map((p) => p.paymentId)}::text[])
+        AS p (order_id, provider, event_id, payment_id)
+      WHERE orders.id = p.order_id AND orders.status = 'PENDING_PAYMENT'`,
+  );
+}
+
 /** Not locked: to answer a replay, or to show them. */
 export async function findOrders(em: EntityManager, ids: readonly string[]): Promise<Order[]> {
   return ids.length === 0 ? [] : em.find(OrderRow, { id: { $in: [...ids] } }, { disableIdentityMap: true });

@@ -1,35 +1,78 @@
 /** Statements on `payment_events`. Each that locks or writes names its shard, the event's id. */
 import { LockMode, type EntityManager } from '@mikro-orm/postgresql';
+import { groupBy } from '../domain/group-by';
 import type { PaymentEvent } from '../domain/records';
 import { PaymentEventRow } from './entities';
-import { run, sql } from './statement';
+import { run, sql, time } from './statement';
 
 /** A key of one event: providers number their events each for themselves. */
 export type EventKey = Pick<PaymentEvent, 'provider' | 'eventId'>;
 
 /**
- * Remembers a new event; its time of arrival is the database's. A concurrent copy waits here until the first has ended.
- * null: the event is known already.
+ * Remembers new events; their time of arrival is the database's, and what is APPLIED or IGNORED is settled at once. A
+ * concurrent copy waits here until the first has ended. Answers those that were new; the others are known already.
+ * In ascending id, so that two that insert the same events never wait for each other.
  */
+export async function insertEvents(
+  em: EntityManager,
+  events: readonly Omit<PaymentEvent, 'receivedAt' | 'settledAt'>[],
+): Promise<PaymentEvent[]> {
+  const column = <T>(valueOf: (event: (typeof events)[number]) => T) => events.map(valueOf);
+  const rows = await run<{ provider: string; event_id: string; received_at: string }>(
+    em,
+    sql`/* insertEvents */
+      INSERT INTO payment_events (provider, event_id, type, reference, amount_minor, currency, payment_id, payload, outcome,
+        order_id, received_at, settled_at)
+      SELECT e.provider, e.event_id, e.type, e.reference, e.amount_minor, e.currency, e.payment_id, e.payload, e.outcome,
+        e.order_id, c.at, CASE WHEN e.outcome IN ('APPLIED', 'IGNORED') THEN c.at END
+      FROM (SELECT date_trunc('milliseconds', statement_timestamp()) AS at) c,
+        unnest(${column((e) => e.provider)}::text[], ${column((e) => e.eventId)}::text[], ${column((e) => e.type)}::text[],
+          ${column((e) => e.reference)}::text[], ${column((e) => e.amountMinor)}::bigint[],
+          ${column((e) => e.currency)}::text[], ${column((e) => e.paymentId)}::text[],
+          ${column((e) => JSON.stringify(e.payload))}::jsonb[], ${column((e) => e.outcome)}::text[],
+          ${column((e) => e.orderId)}::uuid[])
+        AS e (provider, event_id, type, reference, amount_minor, currency, payment_id, payload, outcome, order_id)
+      ORDER BY e.event_id, e.provider
+      ON CONFLICT (provider, event_id) DO NOTHING
+      RETURNING provider, event_id, received_at`,
+  );
+  return rows.map((row) => {
+    const event = events.find((own) => own.eventId === row.event_id && own.provider === row.provider)!;
+    const receivedAt = time(row.received_at);
+    const isSettled = event.outcome === 'APPLIED' || event.outcome === 'IGNORED';
+    return { ...event, receivedAt, settledAt: isSettled ? receivedAt : null };
+  });
+}
+
+/** One new event. null: it is known already. */
 export async function insertEvent(
   em: EntityManager,
   event: Omit<PaymentEvent, 'receivedAt'>,
 ): Promise<PaymentEvent | null> {
-  const [row] = await run<{ received_at: string }>(
+  return (await insertEvents(em, [event]))[0] ?? null;
+}
+
+export async function findEvents(em: EntityManager, keys: readonly EventKey[]): Promise<PaymentEvent[]> {
+  const providers = groupBy(keys, (key) => key.provider);
+  const some = [...providers].map(([provider, own]) => ({ provider, eventId: { $in: own.map((key) => key.eventId) } }));
+  return em.find(PaymentEventRow, { $or: some }, { disableIdentityMap: true });
+}
+
+/** Those orders for which an event is parked, under their own id or that of one of their holds. */
+export async function findReferencesOfParked(
+  em: EntityManager,
+  orderIds: readonly string[],
+): Promise<ReadonlySet<string>> {
+  const rows = await run<{ order_id: string }>(
     em,
-    sql`/* insertEvent */
-      INSERT INTO payment_events (provider, event_id, type, reference, amount_minor, currency, payment_id, payload, outcome,
-        order_id, received_at, settled_at)
-      SELECT ${event.provider}, ${event.eventId}, ${event.type}, ${event.reference}, ${event.amountMinor}::bigint,
-        ${event.currency}, ${event.paymentId}, ${JSON.stringify(event.payload)}::jsonb, ${event.outcome},
-        ${event.orderId}::uuid, c.at, CASE WHEN ${event.outcome} = 'IGNORED' THEN c.at END
-      FROM (SELECT date_trunc('milliseconds', statement_timestamp()) AS at) c
-      ON CONFLICT (provider, event_id) DO NOTHING
-      RETURNING received_at`,
+    sql`/* parked for orders */
+      SELECT o.order_id
+      FROM (SELECT unnest(${orderIds}::uuid[]) AS order_id) o
+      WHERE EXISTS (SELECT FROM payment_events e WHERE e.outcome = 'PARKED' AND e.reference = o.order_id::text)
+        OR EXISTS (SELECT FROM order_lines l JOIN payment_events e ON e.reference = l.hold_id::text
+          WHERE l.order_id = o.order_id AND e.outcome = 'PARKED')`,
   );
-  if (!row) return null;
-  const receivedAt = new Date(row.received_at);
-  return { ...event, receivedAt, settledAt: event.outcome === 'IGNORED' ? receivedAt : null };
+  return new Set(rows.map((row) => row.order_id));
 }
 
 export async function findEvent(em: EntityManager, { provider, eventId }: EventKey): Promise<PaymentEvent | null> {

@@ -1,4 +1,5 @@
 /** What a provider tells us, in our words, and when two messages say the same. */
+import { isDeepStrictEqual } from 'node:util';
 import type { PaymentEvent } from './records';
 
 export interface PaymentMessage {
@@ -25,7 +26,7 @@ type Compared = Pick<PaymentEvent, 'type' | 'reference' | 'amountMinor' | 'curre
  * "100" is not -1.
  */
 export function repeats(message: Compared, earlier: Compared): boolean {
-  return JSON.stringify(whatCounts(message)) === JSON.stringify(whatCounts(earlier));
+  return isDeepStrictEqual(whatCounts(message), whatCounts(earlier));
 }
 
 function whatCounts({ type, reference, amountMinor, currency, paymentId, payload }: Compared): unknown[] {

@@ -1,8 +1,8 @@
 /** POST /webhooks/payments: verify → parse → use case → status code. Only what was committed is answered 200. */
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
-import type { Checkout } from '../checkout/checkout';
-import { recordPaymentEvent } from '../checkout/record-payment-event';
+import type { RecordPaymentEvent } from '../checkout/record-payment-event';
 import { Busy, Unavailable } from '../domain/errors';
+import type { Logger } from '../telemetry/logger';
 import { parsePaymentMessage } from './message';
 import { verifySignature } from './signature';
 
@@ -16,26 +16,30 @@ const MAX_BODY_BYTES = 64 * 1024;
  * with another content · 413 too large · 415 not JSON · 503 + Retry-After when it could not be stored. Never 410, which
  * providers take for "never again".
  */
-export function paymentsWebhook(options: { checkout: Checkout; secrets: readonly string[] }) {
-  const { checkout, secrets } = options;
+export function paymentsWebhook(options: {
+  recordPaymentEvent: RecordPaymentEvent;
+  secrets: readonly string[];
+  log: Logger;
+}) {
+  const { recordPaymentEvent, secrets, log } = options;
   return async (scope: FastifyInstance): Promise<void> => {
     scope.removeAllContentTypeParsers();
     scope.addContentTypeParser('*', { parseAs: 'buffer', bodyLimit: MAX_BODY_BYTES }, (_request, body, done) =>
       done(null, body),
     );
-    scope.setErrorHandler((error: FastifyError, request, reply) => answerError(checkout, error, request, reply));
+    scope.setErrorHandler((error: FastifyError, request, reply) => answerError(log, error, request, reply));
     scope.post('/webhooks/payments', async (request, reply) => {
       if (!isPlainJson(request)) return problem(reply, 415, 'Send application/json, not compressed');
       const body = Buffer.isBuffer(request.body) ? request.body : Buffer.alloc(0);
       const { headers } = request;
       const verdict = verifySignature({ headers, body, secrets, nowSeconds: Date.now() / 1_000 });
       if (verdict !== 'ok') {
-        checkout.log.warn({ event: 'payment.unsigned', reason: verdict.reason }, 'payment.unsigned');
+        log.warn({ event: 'payment.unsigned', reason: verdict.reason }, 'payment.unsigned');
         return problem(reply, 401, 'The signature is missing or does not match');
       }
       const message = parsePaymentMessage(body);
       if ('problem' in message) return problem(reply, 400, message.problem);
-      const recorded = await recordPaymentEvent(checkout, PROVIDER, message);
+      const recorded = await recordPaymentEvent(PROVIDER, message);
       if (recorded.kind === 'conflict') return problem(reply, 409, 'This event_id came before with another content');
       const { eventId, outcome, orderId } = recorded.event;
       return reply.send({
@@ -58,12 +62,7 @@ function problem(reply: FastifyReply, status: number, message: string): FastifyR
   return reply.code(status).send({ error: message });
 }
 
-function answerError(
-  { log }: Checkout,
-  error: FastifyError,
-  request: FastifyRequest,
-  reply: FastifyReply,
-): FastifyReply {
+function answerError(log: Logger, error: FastifyError, request: FastifyRequest, reply: FastifyReply): FastifyReply {
   if (error instanceof Busy || error instanceof Unavailable) {
     reply.header('retry-after', Math.max(1, Math.ceil(error.retryAfterMs / 1_000)));
     return problem(reply, 503, 'The event could not be stored: send it again');

@@ -169,7 +169,7 @@ describe('two messages under one event id', () => {
               .map(([key, part]) => [key, sorted(part)]),
           )
         : inner;
-    return { ...columns, payload: sorted(JSON.parse(JSON.stringify(payload))) };
+    return { ...columns, payload: sorted(JSON.parse(JSON.stringify(payload))) as Record<string, unknown> };
   };
   const withData = (change: object) => ({ ...message, data: { ...data, ...change } });
 

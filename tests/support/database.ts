@@ -1,0 +1,85 @@
+/** One PostgreSQL database for one test file, cloned from the run's migrated template. */
+import { randomBytes } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { Pool, type Client } from 'pg';
+import { openDatabase, type Database } from '../../src/database/orm';
+import { closeLogger, type Logger } from '../../src/telemetry/logger';
+import { connectAdmin, databaseUrl, drop, nameOf, TEMPLATE } from './cluster';
+import { testLogger } from './log';
+
+/** For asserting and back-dating, on connections of their own: `bigint` comes as text, `timestamptz` as Date. */
+export type Sql = <Row = Record<string, unknown>>(text: string, values?: readonly unknown[]) => Promise<Row[]>;
+
+export interface FreshDatabase {
+  readonly url: string;
+  readonly database: Database;
+  readonly log: Logger;
+  readonly sql: Sql;
+  /** Another process, as far as PostgreSQL can tell: pools of its own on the same database. Whoever opens it closes it. */
+  openAnother(): Promise<Database>;
+  /** Drops the database. Throws when somebody is still connected to it: a leak of the test or of what it tests. */
+  close(): Promise<void>;
+}
+
+const POOL_SIZE = 8;
+/** PostgreSQL's processes end a moment after their connections were closed, in ms. */
+const LEAVE_WITHIN_MS = 3_000;
+
+/** Call it in `beforeAll`, and `close` in `afterAll`. Empty but for the tables. Takes some 50 ms. */
+export async function freshDatabase({ poolSize = POOL_SIZE } = {}): Promise<FreshDatabase> {
+  const name = nameOf(randomBytes(4).toString('hex'));
+  const url = databaseUrl(name);
+  const admin = await connectAdmin('flashsale tests');
+  await admin.query(`CREATE DATABASE ${name} TEMPLATE ${nameOf(TEMPLATE)}`);
+
+  const log = testLogger();
+  const open = () => openDatabase({ url, poolSize, log });
+  const database = await open();
+  const pool = new Pool({ connectionString: url, max: 4, application_name: 'test assertions' });
+  pool.on('error', () => undefined);
+
+  return {
+    url,
+    database,
+    log,
+    sql: async (text, values) => (await pool.query(text, values && [...values])).rows,
+    openAnother: open,
+    close: async () => {
+      await Promise.all([database.close(), pool.end()]);
+      await closeLogger(log);
+      const left = await untilAllLeft(admin, name);
+      await drop(admin, name);
+      await admin.end();
+      if (left.length > 0) throw new Error(`still connected to the test's database:\n  ${left.join('\n  ')}`);
+    },
+  };
+}
+
+async function untilAllLeft(admin: Client, name: string): Promise<string[]> {
+  for (const patience = AbortSignal.timeout(LEAVE_WITHIN_MS); ; await sleep(10)) {
+    const { rows } = await admin.query<{ who: string }>(
+      `SELECT concat_ws(', ', pid, application_name, state, query) AS who FROM pg_stat_activity
+       WHERE datname = $1 AND backend_type = 'client backend'`,
+      [name],
+    );
+    if (rows.length === 0 || patience.aborted) return rows.map((row) => row.who);
+  }
+}
+
+/** The process ids of PostgreSQL behind both pools. */
+export async function backendsOf(database: Database): Promise<number[]> {
+  const knexes = [database.orm.em.getKnex(), await database.readForBatch(async (em) => em.getKnex())];
+  return knexes.flatMap(({ client }) => {
+    const { used, free } = (client as { pool: Record<'used' | 'free', { resource: { processID: number } }[]> }).pool;
+    return [...used, ...free].map(({ resource }) => resource.processID);
+  });
+}
+
+/** Until these processes have ended: what PostgreSQL counted of them is then in its statistics. */
+export async function untilGone(sql: Sql, pids: readonly number[]): Promise<void> {
+  for (const patience = AbortSignal.timeout(LEAVE_WITHIN_MS); ; await sleep(5)) {
+    const left = await sql('SELECT pid, state, query FROM pg_stat_activity WHERE pid = ANY ($1)', [pids]);
+    if (left.length === 0) return;
+    if (patience.aborted) throw new Error(`connections are still open: ${JSON.stringify(left)}`);
+  }
+}

@@ -1,0 +1,51 @@
+/** Before all tests: one PostgreSQL for the run, and in it a migrated database that every test file clones. */
+import { resolve } from 'node:path';
+import { startEmbeddedPostgres, type EmbeddedPostgres } from '../../src/database/embedded-postgres';
+import { migrate } from '../../src/database/migrate';
+import { openDatabase, writableUrl } from '../../src/database/orm';
+import { closeLogger } from '../../src/telemetry/logger';
+import { beginRun, databaseUrl, dropLeftovers, TEMPLATE, type Run } from './cluster';
+import { testLogger } from './log';
+
+const ROOT = resolve(__dirname, '../..');
+
+/** What the teardown needs; it runs in this very process. */
+export interface Started {
+  readonly run: Run;
+  readonly embedded: EmbeddedPostgres | null;
+}
+
+/** Tells the tests their cluster, run and template through the environment, see `cluster.ts`. */
+export default async function setUp(): Promise<void> {
+  const embedded = process.env.DATABASE_URL ? null : await startOurs();
+  const run = await beginRun(embedded?.url ?? (await writableUrl(process.env.DATABASE_URL!.split(','))));
+  (globalThis as { started?: Started }).started = { run, embedded };
+  await dropLeftovers(run);
+  await createTemplate(run);
+}
+
+async function startOurs(): Promise<EmbeddedPostgres> {
+  const said: string[] = [];
+  try {
+    // Durable as in production: fsync on costs the tests little, and what they measure is then what is promised.
+    return await startEmbeddedPostgres({ directory: resolve(ROOT, '.data/test'), log: (line) => said.push(line) });
+  } catch (error) {
+    throw new Error(['the tests have no PostgreSQL:', String(error), ...said].join('\n  '), { cause: error });
+  }
+}
+
+async function createTemplate(run: Run): Promise<void> {
+  const name = run.nameOf(TEMPLATE);
+  await run.admin.query(`CREATE DATABASE ${name}`);
+  const log = testLogger();
+  const url = databaseUrl(name);
+  const database = await openDatabase({ url, poolSize: 2, log });
+  try {
+    await migrate(database, url);
+  } finally {
+    await database.close();
+    await closeLogger(log);
+  }
+  // Nobody can connect, not even autovacuum: a database that somebody uses cannot be cloned.
+  await run.admin.query(`ALTER DATABASE ${name} ALLOW_CONNECTIONS false`);
+}
