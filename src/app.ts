@@ -17,6 +17,7 @@ import { connectSubscriptions } from './graphql/subscriptions';
 import { startSweepJob } from './jobs/sweep-job';
 import { withRequestId, type Logger } from './telemetry/logger';
 import { paymentsWebhook } from './webhooks/payments-route';
+import { SimulatedProvider } from './webhooks/simulated-provider';
 import { storefront } from './web/storefront';
 
 /** A request whose headers and body have not come by then is a slow attack, or a lost client. */
@@ -37,19 +38,23 @@ export interface App {
 export async function startApp(config: Config, options: { databaseUrl: string; log: Logger }): Promise<App> {
   const { log } = options;
   const database = await openDatabase({ url: options.databaseUrl, poolSize: config.databasePoolSize, log });
+  const http = httpServer();
   const { holdTtlSeconds, orderPaymentWindowSeconds } = config;
   const checkout: Checkout = { database, log, holdTtlSeconds, orderPaymentWindowSeconds };
   const levels = new StockLevels(database);
+  const isProduction = config.environment === 'production';
+  const provider = isProduction ? null : simulatedProvider(config, log, () => urlOf(http, config));
   const room: Room = {
     checkout,
     createHold: createHoldOf(checkout),
     createOrder: createOrderOf(checkout),
     levels,
     watch: new StockWatch(levels, log),
+    provider,
+    developmentAuth: isProduction ? null : config.auth,
   };
   const state = { isDraining: false };
   const apollo = await graphqlServer(room, config);
-  const http = httpServer();
   await http.register(graphqlRoutes(apollo, room, config));
   await http.register(
     paymentsWebhook({ recordPaymentEvent: recordPaymentEventOf(checkout), secrets: config.webhookSecrets, log }),
@@ -71,17 +76,35 @@ export async function startApp(config: Config, options: { databaseUrl: string; l
   const close = async () => {
     state.isDraining = true;
     await sweep?.stop();
+    provider?.close();
     await subscriptions.close();
     await drain(http);
     await apollo.stop();
     await database.close();
   };
   return {
-    url: `http://${config.host.includes(':') ? `[${config.host}]` : config.host}:${(http.server.address() as AddressInfo).port}`,
+    url: urlOf(http, config),
     checkout,
     database,
     close: () => (closing ??= close()),
   };
+}
+
+function urlOf({ server }: FastifyInstance, { host }: Config): string {
+  return `http://${host.includes(':') ? `[${host}]` : host}:${(server.address() as AddressInfo).port}`;
+}
+
+/** Sends to this very server, as whoever cannot see into it would. */
+function simulatedProvider({ host, webhookSecrets }: Config, log: Logger, url: () => string): SimulatedProvider {
+  return new SimulatedProvider({
+    secret: webhookSecrets[0]!,
+    webhook: () => {
+      const webhook = new URL('/webhooks/payments', url());
+      if (host === '0.0.0.0' || host === '::') webhook.hostname = '127.0.0.1';
+      return webhook;
+    },
+    onFailure: (err) => log.warn({ event: 'simulation.failed', err }, 'simulation.failed'),
+  });
 }
 
 function httpServer(): FastifyInstance {

@@ -1,8 +1,9 @@
-/** `npm run schema:emit`: writes schema/schema.graphql from the code. */
+/** `npm run schema:emit`: writes schema/schema.graphql and schema/development.graphql from the code. */
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { printedSchema } from '../graphql/schema';
+import { printedDevelopmentSchema, printedSchema } from '../graphql/schema';
 
-const file = join(__dirname, '..', '..', '..', 'schema', 'schema.graphql');
-writeFileSync(file, printedSchema());
-process.stdout.write('Written: schema/schema.graphql\n');
+const folder = join(__dirname, '..', '..', '..', 'schema');
+writeFileSync(join(folder, 'schema.graphql'), printedSchema());
+writeFileSync(join(folder, 'development.graphql'), printedDevelopmentSchema());
+process.stdout.write('Written: schema/schema.graphql, schema/development.graphql\n');

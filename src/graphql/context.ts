@@ -2,6 +2,7 @@
 import type { Caller, Checkout } from '../checkout/checkout';
 import type { CreateHold } from '../checkout/create-hold';
 import type { CreateOrder } from '../checkout/create-order';
+import type { AuthConfig } from '../config';
 import { CallerError } from '../domain/errors';
 import { loadersFor, type Loaders } from './loaders';
 import type { StockLevels } from './stock-levels';
@@ -14,6 +15,25 @@ export interface Room {
   readonly createOrder: CreateOrder;
   readonly levels: StockLevels;
   readonly watch: StockWatch;
+  /** Plays the payment provider. null in production. */
+  readonly provider: PaymentSimulation | null;
+  /** What signs tokens for whoever asks, where its secret is the well-known one. null in production. */
+  readonly developmentAuth: AuthConfig | null;
+}
+
+export interface PaymentSimulation {
+  /** The webhook's answers; none when the event is to be sent later. */
+  send(
+    event: {
+      readonly eventId: string;
+      readonly type: string;
+      readonly reference: string;
+      readonly amountMinor: number | undefined;
+      readonly currency: string | undefined;
+      readonly paymentId: string;
+    },
+    when: { delayMs: number; times: number },
+  ): Promise<readonly { readonly status: number; readonly body: string }[]>;
 }
 
 export interface Context extends Room {
