@@ -59,7 +59,7 @@ export async function startApp(config: Config, options: { databaseUrl: string; l
   await http.register(
     paymentsWebhook({ recordPaymentEvent: recordPaymentEventOf(checkout), secrets: config.webhookSecrets, log }),
   );
-  await http.register(storefront);
+  await http.register(storefront(config));
   healthRoutes(http, database, state);
   const subscriptions = connectSubscriptions(http.server, { apollo, room, config });
   try {
