@@ -1,7 +1,15 @@
 /** The settings of the process: environment variables, checked once and turned into one frozen, typed object. */
 import { existsSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { validate as isCronExpression } from 'node-cron';
 import { z } from 'zod';
+
+/** A file or folder of the project, whether the code runs compiled or from its sources. */
+export function projectPath(...parts: readonly string[]): string {
+  let root = __dirname;
+  while (!existsSync(join(root, 'package.json'))) root = dirname(root);
+  return join(root, ...parts);
+}
 
 /** The well-known secrets of a machine that was given none. Production refuses them by value. */
 export const developmentJwtSecret = 'development-only-jwt-secret-known-to-everybody';

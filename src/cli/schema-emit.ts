@@ -1,9 +1,8 @@
 /** `npm run schema:emit`: writes schema/schema.graphql and schema/development.graphql from the code. */
 import { writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { projectPath } from '../config';
 import { printedDevelopmentSchema, printedSchema } from '../graphql/schema';
 
-const folder = join(__dirname, '..', '..', '..', 'schema');
-writeFileSync(join(folder, 'schema.graphql'), printedSchema());
-writeFileSync(join(folder, 'development.graphql'), printedDevelopmentSchema());
+writeFileSync(projectPath('schema', 'schema.graphql'), printedSchema());
+writeFileSync(projectPath('schema', 'development.graphql'), printedDevelopmentSchema());
 process.stdout.write('Written: schema/schema.graphql, schema/development.graphql\n');

@@ -1,10 +1,10 @@
 /** Which database a process works on, started first when it is the embedded one. */
-import { join } from 'node:path';
+import { projectPath } from '../config';
 import { startEmbeddedPostgres } from './embedded-postgres';
 import { writableUrl } from './orm';
 
 /** The embedded database lives here, whichever folder the command was started in. */
-const DATA_DIRECTORY = join(__dirname, '..', '..', '..', '.data');
+const DATA_DIRECTORY = projectPath('.data');
 
 /**
  * The URL of the database: DATABASE_URL's writable server, else the embedded one, started or adopted. `stop` leaves it

@@ -22,7 +22,7 @@ export class Restart extends Error {
 
 /** Sent with BEGIN. 2 s for a lock: a hot batch takes milliseconds; 5 s for a statement or an idle client frees the row. */
 export const BEGIN_WITH_LIMITS =
-  "BEGIN; SET LOCAL lock_timeout = '2s'; SET LOCAL statement_timeout = '5s';" +
+  "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL lock_timeout = '2s'; SET LOCAL statement_timeout = '5s';" +
   " SET LOCAL idle_in_transaction_session_timeout = '5s'";
 
 const MAX_RERUNS = 5;

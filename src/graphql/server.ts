@@ -7,7 +7,7 @@ import {
 } from '@apollo/server/plugin/disabled';
 import { fastifyApolloHandler } from '@as-integrations/fastify';
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
-import { GraphQLError, OperationTypeNode } from 'graphql';
+import { GraphQLError, OperationTypeNode, type FormattedExecutionResult, type GraphQLFormattedError } from 'graphql';
 import type { Caller } from '../checkout/checkout';
 import type { Config } from '../config';
 import { readFirstProductId } from '../database/views';
@@ -18,6 +18,7 @@ import { DOCUMENT_LIMITS, MAX_TOKENS } from './limits';
 import { asksForPlayground, registerPlaygroundAssets, servePlayground } from './playground';
 import { schemaFor } from './schema';
 import { createTokenVerifier } from './tokens';
+import { codegenDocuments, execute, TrustedDocuments } from './trusted-documents';
 
 /** A document of 1,000 tokens with its variables has a few kB; an import is another command. */
 const MAX_BODY_BYTES = 256 * 1024;
@@ -62,12 +63,9 @@ const statusPlugin: ApolloServerPlugin<Context> = {
   requestDidStart: async () => ({
     willSendResponse: async ({ response }) => {
       if (response.body.kind !== 'single') return;
-      const { data, errors } = response.body.singleResult;
-      if (!errors || (data && Object.values(data).some((value) => value !== null))) return;
-      const { code, retryAfterMs } = errors[0]!.extensions ?? {};
-      const status = STATUS_OF_CODE[String(code)];
+      const { status, retryAfter } = httpOf(response.body.singleResult);
       if (status) response.http.status = status;
-      if (typeof retryAfterMs === 'number') response.http.headers.set('retry-after', retryAfterSeconds(retryAfterMs));
+      if (retryAfter) response.http.headers.set('retry-after', retryAfter);
     },
   }),
 };
@@ -83,13 +81,45 @@ const subscriptionsElsewhere: ApolloServerPlugin<Context> = {
   }),
 };
 
+function httpOf({ data, errors }: FormattedExecutionResult): { status?: number | undefined; retryAfter?: string } {
+  if (!errors || (data && Object.values(data).some((value) => value !== null))) return {};
+  const { code, retryAfterMs } = errors[0]!.extensions ?? {};
+  return {
+    status: STATUS_OF_CODE[String(code)],
+    ...(typeof retryAfterMs === 'number' && { retryAfter: retryAfterSeconds(retryAfterMs) }),
+  };
+}
+
 /** The routes, in a scope of their own: here errors have GraphQL's shape. */
 export function graphqlRoutes(apollo: ApolloServer<Context>, room: Room, config: Config) {
   const verify = createTokenVerifier(config);
   const { checkout } = room;
-  const answer = fastifyApolloHandler(apollo, {
-    context: async (request) => contextFor(room, request.caller, request.id),
-  });
+  const contextOf = ({ id, caller }: { id: string; caller: Caller }) => contextFor(room, caller, id);
+  const answer = fastifyApolloHandler(apollo, { context: async (request) => contextOf(request) });
+  const documents = new TrustedDocuments(schemaFor(config), codegenDocuments());
+  const mask = maskErrors(checkout.log);
+
+  /** The body; null: Apollo has to answer. (A reply is thenable: an async function that returned it would wait for its end.) */
+  const answerTrusted = async (request: FastifyRequest, reply: FastifyReply): Promise<string | null> => {
+    const trusted = request.method === 'POST' ? documents.match(request.body) : null;
+    if (!trusted) return null;
+    const result = acceptsJson(request) ? await execute(trusted, contextOf(request)) : null;
+    if (!result) {
+      const { text, operationName } = trusted.document;
+      request.body = { query: text, operationName, variables: trusted.variables };
+      return null;
+    }
+    const errors = result.errors?.map((error) => mask(formattedError(error), error));
+    const formatted = { ...(errors && { errors }), data: result.data ?? null };
+    const { status, retryAfter } = errors ? httpOf(formatted) : {};
+    if (retryAfter) reply.header('retry-after', retryAfter);
+    void reply
+      .code(status ?? 200)
+      .header('content-type', 'application/json; charset=utf-8')
+      .header('cache-control', 'no-store');
+    return `${JSON.stringify(formatted)}\n`;
+  };
+
   return async (scope: FastifyInstance): Promise<void> => {
     scope.removeContentTypeParser('text/plain');
     scope.setErrorHandler((error: FastifyError, request, reply) => answerError(checkout.log, error, request, reply));
@@ -105,10 +135,20 @@ export function graphqlRoutes(apollo: ApolloServer<Context>, room: Room, config:
           return servePlayground(request, reply, { auth: config.auth, ...(productId && { productId }) });
         }
         request.caller = await verify(request.headers.authorization);
-        return answer.call(scope, request as never, reply as never);
+        return (await answerTrusted(request, reply)) ?? answer.call(scope, request as never, reply as never);
       },
     });
   };
+}
+
+/** Any other wish has its media type negotiated by Apollo. */
+function acceptsJson({ headers: { accept } }: FastifyRequest): boolean {
+  return accept === undefined || accept === '*/*' || accept === 'application/json';
+}
+
+/** As Apollo hands errors to its `formatError`. */
+function formattedError(error: GraphQLError): GraphQLFormattedError {
+  return { ...error.toJSON(), extensions: { code: 'INTERNAL_SERVER_ERROR', ...error.extensions } };
 }
 
 /** Whatever goes wrong before Apollo is asked: unreadable bodies, tokens that do not verify. */

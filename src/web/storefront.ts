@@ -5,10 +5,7 @@ import { extname, join } from 'node:path';
 import { promisify } from 'node:util';
 import { brotliCompress, gzip } from 'node:zlib';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
-import type { Config } from '../config';
-
-/** Where `npm run build` puts the pages, seen from the compiled code and from the sources. */
-const BUILT = [join(__dirname, '..', '..', 'web'), join(__dirname, '..', '..', 'dist', 'web')];
+import { projectPath, type Config } from '../config';
 
 const TYPES: Readonly<Record<string, string>> = {
   '.html': 'text/html; charset=utf-8',
@@ -41,8 +38,8 @@ interface Packed {
  */
 export function storefront({ environment }: Pick<Config, 'environment'>) {
   return async (scope: FastifyInstance): Promise<void> => {
-    const folder = BUILT.find((candidate) => existsSync(join(candidate, 'index.html')));
-    if (!folder) {
+    const folder = projectPath('dist', 'web');
+    if (!existsSync(join(folder, 'index.html'))) {
       scope.get('/', async (_request, reply) => reply.code(503).send('The storefront is not built: npm run build\n'));
       return;
     }

@@ -122,7 +122,7 @@ class Gate {
     if (this.isTaken) return;
     this.isTaken = true;
     this.arrive(await pid());
-    await this.opened.promise;
+    await this.opened;
   }
 }
 

@@ -1,0 +1,111 @@
+/**
+ * Trusted documents: the operations that codegen wrote, validated with every rule and compiled once at start. They run
+ * without Apollo's request pipeline, and from outside nobody can tell.
+ */
+import { createHash } from 'node:crypto';
+import { existsSync, readFileSync } from 'node:fs';
+import {
+  getOperationAST,
+  OperationTypeNode,
+  parse,
+  specifiedRules,
+  validate,
+  type ExecutionResult,
+  type GraphQLSchema,
+} from 'graphql';
+import { compileQuery, isCompiledQuery, type CompiledQuery } from 'graphql-jit';
+import { projectPath } from '../config';
+import { DOCUMENT_LIMITS, MAX_TOKENS } from './limits';
+
+export interface TrustedDocument {
+  readonly text: string;
+  readonly operationName: string | null;
+  readonly compiled: CompiledQuery;
+}
+
+export interface TrustedRequest {
+  readonly document: TrustedDocument;
+  readonly variables: Record<string, unknown>;
+}
+
+export class TrustedDocuments {
+  private readonly byText = new Map<string, TrustedDocument>();
+  private readonly byHash = new Map<string, TrustedDocument>();
+
+  /** Throws when a document is not valid against the schema: it was written by codegen of another schema. */
+  constructor(schema: GraphQLSchema, texts: readonly string[]) {
+    for (const text of texts) {
+      const document = compile(schema, text);
+      if (!document) continue;
+      this.byText.set(text, document);
+      this.byHash.set(createHash('sha256').update(text).digest('hex'), document);
+    }
+  }
+
+  /**
+   * The trusted document that a request's body names, by its exact text or its hash. null: Apollo serves it, which is always
+   * right, and the only way for whatever is unusual (several operations, other extensions, malformed bodies).
+   */
+  match(body: unknown): TrustedRequest | null {
+    if (!isObject(body)) return null;
+    const { query, variables = null, operationName = null, extensions = null } = body;
+    const document = this.find(query, extensions);
+    if (!document || !(operationName === null || operationName === document.operationName)) return null;
+    if (variables === null) return { document, variables: {} };
+    return isObject(variables) ? { document, variables } : null;
+  }
+
+  private find(query: unknown, extensions: unknown): TrustedDocument | undefined {
+    if (extensions === null) return typeof query === 'string' ? this.byText.get(query) : undefined;
+    const hash = hashIn(extensions);
+    const document = hash === undefined ? undefined : this.byHash.get(hash);
+    return query === undefined || query === null || query === document?.text ? document : undefined;
+  }
+}
+
+/** The texts that `npm run codegen` wrote. None of them: no document is trusted. */
+export function codegenDocuments(): string[] {
+  const file = projectPath('src', 'web', 'client', 'generated', 'persisted-documents.json');
+  return existsSync(file) ? Object.values(JSON.parse(readFileSync(file, 'utf8')) as Record<string, string>) : [];
+}
+
+/**
+ * Runs a trusted document. null: its variables do not fit, nothing was executed, and Apollo shall say so in its own words.
+ * Errors are as the resolvers threw them, not masked.
+ */
+export async function execute(
+  { document, variables }: TrustedRequest,
+  context: unknown,
+): Promise<ExecutionResult | null> {
+  const result = await document.compiled.query(undefined, context, variables);
+  return result.data === undefined ? null : result;
+}
+
+/** null: a subscription, which is served over WebSocket. */
+function compile(schema: GraphQLSchema, text: string): TrustedDocument | null {
+  const ast = parse(text, { maxTokens: MAX_TOKENS });
+  const problems = validate(schema, ast, [...specifiedRules, ...DOCUMENT_LIMITS]);
+  const operation = getOperationAST(ast);
+  if (problems.length > 0 || !operation) {
+    throw new Error(
+      `A trusted document does not fit the schema (${problems.join('; ')}); run npm run codegen:\n${text}`,
+    );
+  }
+  if (operation.operation === OperationTypeNode.SUBSCRIPTION) return null;
+  const compiled = compileQuery(schema, ast, operation.name?.value ?? '');
+  if (!isCompiledQuery(compiled))
+    throw new Error(`A trusted document cannot be compiled: ${compiled.errors?.join('; ')}`);
+  return { text, operationName: operation.name?.value ?? null, compiled };
+}
+
+/** As Apollo Client and urql send them: `{ persistedQuery: { version: 1, sha256Hash } }`, and nothing else. */
+function hashIn(extensions: unknown): string | undefined {
+  if (!isObject(extensions) || Object.keys(extensions).length !== 1) return undefined;
+  const { persistedQuery } = extensions;
+  if (!isObject(persistedQuery) || persistedQuery.version !== 1) return undefined;
+  return typeof persistedQuery.sha256Hash === 'string' ? persistedQuery.sha256Hash : undefined;
+}
+
+function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
