@@ -240,9 +240,9 @@ function operationsOf(apollo: ApolloServer<Context>, room: Room, config: Config)
   };
 }
 
-/** graphql gives no code to variables that do not fit. */
+/** graphql gives no code to variables that do not fit; what a resolver threw has a path. */
 function orBadInput(error: GraphQLError): GraphQLError {
-  if (error.path || error.originalError) return error;
+  if (error.path) return error;
   return new GraphQLError(error.message, { nodes: error.nodes, extensions: { code: 'BAD_USER_INPUT' } });
 }
 

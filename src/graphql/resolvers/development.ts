@@ -1,14 +1,17 @@
 /** For development and QA alone: a payment provider and a sign-in at the press of a button. Production's schema has none of it. */
 import { randomUUID } from 'node:crypto';
 import { Arg, Ctx, Field, ID, InputType, Int, Mutation, ObjectType, Resolver } from 'type-graphql';
+import type { Checkout } from '../../checkout/checkout';
 import { developmentJwtSecret } from '../../config';
+import { findHoldsNow } from '../../database/holds';
+import { isId } from '../../database/ids';
+import { findOrders } from '../../database/orders';
 import { CallerError } from '../../domain/errors';
 import { checkText } from '../../domain/input';
 import type { Context } from '../context';
-import { loadersFor } from '../loaders';
+import { presentHold } from '../present';
 import { PositiveInt, SafeInt } from '../scalars';
 import { signToken } from '../tokens';
-import type { Money } from '../types';
 
 const MAX_TIMES = 100;
 const MAX_DELAY_MS = 24 * 3600 * 1000;
@@ -75,11 +78,17 @@ export class DevelopmentResolver {
     if (delayMs < 0 || delayMs > MAX_DELAY_MS) {
       throw new CallerError('BAD_USER_INPUT', `delayMs must be from 0 to ${MAX_DELAY_MS}`);
     }
-    const { order, hold } = loadersFor(checkout.database, { customerId: '', isAdmin: true });
-    const total: Money | undefined = ((await order.load(reference)) ?? (await hold.load(reference)))?.total;
-    const amountMinor = input.amountMinor ?? total?.amountMinor;
+    const about = await known(checkout, reference);
     const eventId = `evt_${randomUUID()}`;
-    const event = { eventId, type, reference, amountMinor, currency: total?.currency, paymentId: `pay_${eventId}` };
+    const event = {
+      eventId,
+      type,
+      reference,
+      amountMinor: input.amountMinor ?? about?.amountMinor,
+      currency: about?.currency,
+      // A refund speaks of the payment that it gives back.
+      paymentId: (type === 'payment.refunded' && about?.paymentId) || `pay_${eventId}`,
+    };
     return { eventId, deliveries: await provider.send(event, { delayMs, times }) };
   }
 
@@ -97,4 +106,17 @@ export class DevelopmentResolver {
     }
     return signToken(developmentAuth, { sub: customerId, ttlSeconds: TOKEN_TTL_SECONDS });
   }
+}
+
+/** What the provider would know of the order or hold: what it comes to, and the payment that paid it. */
+async function known(
+  { database }: Checkout,
+  reference: string,
+): Promise<{ amountMinor: number; currency: string; paymentId: string | null } | null> {
+  const id = reference.toLowerCase();
+  if (!isId(id)) return null;
+  const { holds } = await database.read((em) => findHoldsNow(em, [id]));
+  const [order] = await database.read((em) => findOrders(em, [holds[0]?.orderId ?? id]));
+  if (order) return { amountMinor: order.totalMinor, currency: order.currency, paymentId: order.paymentId };
+  return holds[0] ? { ...presentHold(holds[0], holds[0].createdAt).total, paymentId: null } : null;
 }

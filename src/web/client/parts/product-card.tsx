@@ -63,14 +63,11 @@ export function ProductCard({ product, isSignedIn, onHold }: Props) {
             about={product.name}
             onChange={setQuantity}
           />
-          <button
-            type="button"
-            class={isOnSale ? 'button main' : 'button'}
-            aria-disabled={isAsking}
-            aria-label={`Hold ${units(quantity)} of ${product.name}`}
-            onClick={hold}
-          >
+          <button type="button" class={isOnSale ? 'button main' : 'button'} aria-disabled={isAsking} onClick={hold}>
             {isAsking ? 'Asking…' : isOnSale ? 'Hold it' : 'Try to hold it'}
+            <span class="unseen">
+              : {units(quantity)} of {product.name}
+            </span>
           </button>
         </div>
         <Notice problem={problem} />

@@ -23,6 +23,8 @@ interface Move {
 
 export function ProviderPanel({ about }: { about: About }) {
   const [answer, setAnswer] = useState('');
+  const isUnpaid = about.kind === 'order' && about.order.status === 'PENDING_PAYMENT';
+  const [isOpen, setIsOpen] = useState(isUnpaid);
   const reference = about.kind === 'hold' ? about.hold.id : about.order.id;
 
   const play = async ({ words: _words, ...move }: Move) => {
@@ -39,7 +41,7 @@ export function ProviderPanel({ about }: { about: About }) {
 
   const moves = about.kind === 'hold' ? movesForHold(about.hold) : movesForOrder(about.order);
   return (
-    <details class="provider" open={about.kind === 'order' && about.order.status === 'PENDING_PAYMENT'}>
+    <details class="provider" open={isOpen} onToggle={(event) => setIsOpen(event.currentTarget.open)}>
       <summary>Development: play the payment provider</summary>
       <div class="moves">
         {moves.map((move) => (
@@ -48,7 +50,7 @@ export function ProviderPanel({ about }: { about: About }) {
           </button>
         ))}
       </div>
-      {about.kind === 'order' && about.order.status === 'PENDING_PAYMENT' && (
+      {isUnpaid && (
         <p class="quiet small">Or never: press nothing, and the order is cancelled when its time is over.</p>
       )}
       <p class="small" role="status">
