@@ -13,8 +13,8 @@ const TICK_MS = 200;
 /** How often while the process is busy and many watch: showing stock must not slow selling it. */
 const SLOWEST_TICK_MS = 1_000;
 /** The share of time in which the event loop works, from 0 to 1, above which the process is busy. */
-const BUSY = 0.75;
-/** What a busy process delivers in a second: at about 40 µs each, less than a tenth of a core. */
+const BUSY = 0.6;
+/** What a busy process delivers in a second: at about 30 µs each (2,000 sockets, one core), less than a tenth of it. */
 const DELIVERIES_A_SECOND_WHILE_BUSY = 2_000;
 /** The contract: at most ten a second a product. */
 const LEAST_SPACING_MS = 100;
