@@ -7,13 +7,17 @@ import { createHoldOf } from './checkout/create-hold';
 import { createOrderOf } from './checkout/create-order';
 import { recordPaymentEventOf } from './checkout/record-payment-event';
 import type { Config } from './config';
+import { sealFailpoints } from './database/failpoints';
 import { pendingMigrations } from './database/migrate';
 import { openDatabase, type Database } from './database/orm';
 import type { Room } from './graphql/context';
+import { checkoutSchema } from './graphql/schema';
 import { graphqlRoutes, graphqlServer } from './graphql/server';
+import { sharedReads } from './graphql/shared-reads';
 import { StockLevels } from './graphql/stock-levels';
 import { StockWatch } from './graphql/stock-watch';
 import { connectSubscriptions } from './graphql/subscriptions';
+import { codegenDocuments } from './graphql/trusted-documents';
 import { startSweepJob } from './jobs/sweep-job';
 import { withRequestId, type Logger } from './telemetry/logger';
 import { paymentsWebhook } from './webhooks/payments-route';
@@ -34,9 +38,19 @@ export interface App {
   close(): Promise<void>;
 }
 
+export interface AppOptions {
+  readonly databaseUrl: string;
+  readonly log: Logger;
+  /** What the benchmark has beside ours: resolvers, and documents that are trusted. */
+  readonly resolvers?: readonly Function[];
+  readonly documents?: readonly string[];
+}
+
 /** Serves on the configured address. The database is migrated. Throws when the port is taken. */
-export async function startApp(config: Config, options: { databaseUrl: string; log: Logger }): Promise<App> {
-  const { log } = options;
+export async function startApp(config: Config, options: AppOptions): Promise<App> {
+  const { log, resolvers = [], documents = [] } = options;
+  if (config.environment === 'production') sealFailpoints();
+  checkoutSchema(...resolvers);
   const database = await openDatabase({ url: options.databaseUrl, poolSize: config.databasePoolSize, log });
   const http = httpServer();
   const { holdTtlSeconds, orderPaymentWindowSeconds } = config;
@@ -49,13 +63,14 @@ export async function startApp(config: Config, options: { databaseUrl: string; l
     createHold: createHoldOf(checkout),
     createOrder: createOrderOf(checkout),
     levels,
+    reads: sharedReads(database),
     watch: new StockWatch(levels, log),
     provider,
     developmentAuth: isProduction ? null : config.auth,
   };
   const state = { isDraining: false };
   const apollo = await graphqlServer(room, config);
-  await http.register(graphqlRoutes(apollo, room, config));
+  await http.register(graphqlRoutes(apollo, room, config, [...codegenDocuments(), ...documents]));
   await http.register(
     paymentsWebhook({ recordPaymentEvent: recordPaymentEventOf(checkout), secrets: config.webhookSecrets, log }),
   );
@@ -117,11 +132,13 @@ function httpServer(): FastifyInstance {
     forceCloseConnections: 'idle',
   });
   http.server.headersTimeout = REQUEST_TIMEOUT_MS;
-  // After the body was read: its events come from the socket, outside of any context.
-  http.addHook('preValidation', (request, reply, done) => {
+  // First of all, so that a body which is refused while it is read has it, too.
+  http.addHook('onRequest', (request, reply, done) => {
     void reply.header('x-request-id', request.id);
-    withRequestId(request.id, done);
+    done();
   });
+  // After the body was read: its events come from the socket, outside of any context.
+  http.addHook('preValidation', (request, _reply, done) => withRequestId(request.id, done));
   return http;
 }
 

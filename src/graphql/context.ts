@@ -5,6 +5,7 @@ import type { CreateOrder } from '../checkout/create-order';
 import type { AuthConfig } from '../config';
 import { CallerError } from '../domain/errors';
 import { loadersFor, type Loaders } from './loaders';
+import type { SharedReads } from './shared-reads';
 import type { StockLevels } from './stock-levels';
 import type { StockWatch } from './stock-watch';
 
@@ -14,6 +15,7 @@ export interface Room {
   readonly createHold: CreateHold;
   readonly createOrder: CreateOrder;
   readonly levels: StockLevels;
+  readonly reads: SharedReads;
   readonly watch: StockWatch;
   /** Plays the payment provider. null in production. */
   readonly provider: PaymentSimulation | null;
@@ -44,7 +46,7 @@ export interface Context extends Room {
 
 /** For one operation, over HTTP and WebSocket alike: loaders remember, so they must not outlive it. */
 export function contextFor(room: Room, caller: Caller, requestId: string): Context {
-  return { ...room, requestId, caller, loaders: loadersFor(room.checkout.database, caller) };
+  return { ...room, requestId, caller, loaders: loadersFor(room.reads, caller) };
 }
 
 export function requireAdmin({ caller }: Context): void {

@@ -9,13 +9,15 @@ import type { Product } from '../../src/domain/records';
 import { openShop, type Shop } from '../support/checkout';
 import { connectAdmin } from '../support/cluster';
 import { expectClean } from '../support/invariants';
-import { startServer, type TestServer } from '../support/server';
+import { serve } from '../support/server';
 import { expireIn } from '../support/time';
 
 const STOCK = `subscription Stock($ids: [ID!]!) {
   stockChanged(productIds: $ids) { product { id name } availableStock saleStatus at }
 }`;
 const UNKNOWN_ID = '01930000-0000-7000-8000-00000000dead';
+
+type Server = Awaited<ReturnType<typeof serve>>;
 
 interface Level {
   product: { id: string; name: string };
@@ -25,13 +27,13 @@ interface Level {
 }
 
 let shop: Shop;
-let first: TestServer;
-let second: TestServer;
+let first: Server;
+let second: Server;
 const clients: Client[] = [];
 
 beforeAll(async () => {
   shop = await openShop();
-  [first, second] = [await startServer(shop), await startServer(shop)];
+  [first, second] = [await serve(shop), await serve(shop)];
 });
 
 afterEach(async () => {
@@ -44,9 +46,9 @@ afterAll(async () => {
   await shop.close();
 });
 
-const addressOf = ({ url }: TestServer) => `${url.replace('http', 'ws')}/graphql`;
+const addressOf = ({ url }: Server) => `${url.replace('http', 'ws')}/graphql`;
 
-function connect(server: TestServer, options: Partial<ClientOptions> = {}): Client {
+function connect(server: Server, options: Partial<ClientOptions> = {}): Client {
   const client = createClient({ url: addressOf(server), webSocketImpl: WebSocket, retryAttempts: 0, ...options });
   clients.push(client);
   return client;
@@ -94,8 +96,8 @@ async function failureOf(client: Client, query: string, variables: Record<string
   );
 }
 
-const holdOn = (server: TestServer, { id }: Product) =>
-  server.graphql(`mutation ($id: ID!) { createHold(input: { productId: $id }) { hold { id } userErrors { code } } }`, {
+const holdOn = (server: Server, { id }: Product) =>
+  server.gql(`mutation ($id: ID!) { createHold(input: { productId: $id }) { hold { id } userErrors { code } } }`, {
     id,
   });
 
@@ -112,7 +114,7 @@ describe('a subscriber', () => {
     );
     for (let taken = 1; taken <= 3; taken += 1) {
       const held = await holdOn(second, one);
-      expect(held.errors).toBeUndefined();
+      expect(held.body.errors).toBeUndefined();
       const heldAt = performance.now();
       await watching.until(() => watching.last.availableStock === 5 - taken);
       expect(performance.now() - heldAt).toBeLessThan(500);
@@ -151,7 +153,7 @@ describe('a subscriber', () => {
 
   it('shares one reading with everybody else, whoever they are and whatever they select', async () => {
     const product = await shop.product(3);
-    const alice = connect(first, { connectionParams: { authorization: `Bearer ${await first.tokenOf('alice')}` } });
+    const alice = connect(first, { connectionParams: { authorization: `Bearer ${await first.token('alice')}` } });
     const short = STOCK.replace('{ product { id name } availableStock saleStatus at }', '{ availableStock at }');
     const watchings = [
       new Watching(alice, [product.id]),
@@ -169,7 +171,7 @@ describe('a subscriber', () => {
 
   it('stays through an outage of the database, and is told what happened meanwhile', async () => {
     const own = await openShop();
-    const server = await startServer(own);
+    const server = await serve(own);
     const admin = await connectAdmin('flashsale tests');
     const name = new URL(own.url).pathname.slice(1);
     try {
@@ -180,7 +182,7 @@ describe('a subscriber', () => {
       await admin.query('SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = $1', [name]);
       const newcomer = new Watching(connect(server), [product.id]);
       await sleep(600);
-      expect((await server.graphql('{ serverTime }')).errors?.[0]?.extensions?.code).toBe('SERVICE_UNAVAILABLE');
+      expect((await server.gql('{ serverTime }')).body.errors?.[0]?.extensions?.code).toBe('SERVICE_UNAVAILABLE');
       expect([watching.errors, newcomer.errors, newcomer.told.length]).toEqual([null, null, 0]);
       await admin.query(`ALTER DATABASE ${name} ALLOW_CONNECTIONS true`);
       await own.hold(product);
@@ -237,7 +239,7 @@ describe('the socket', () => {
     expect(refused).toMatchObject({
       data: { createHold: { hold: null, userErrors: [{ code: 'CUSTOMER_REQUIRED' }] } },
     });
-    const token = `Bearer ${await first.tokenOf('alice')}`;
+    const token = `Bearer ${await first.token('alice')}`;
     const alice = connect(first, { connectionParams: { Authorization: token } });
     const granted = await ask(alice, hold, { id: product.id });
     expect(granted).toEqual({ data: { createHold: { hold: { quantity: 1 }, userErrors: [] } } });
@@ -336,12 +338,15 @@ describe('the socket', () => {
       socket.on('error', () => undefined);
     });
     expect(status).toBe(404);
-    const answer = await first.graphql(STOCK, { ids: [UNKNOWN_ID] });
-    expect(answer).toMatchObject({ status: 400, errors: [{ message: expect.stringContaining('WebSocket') }] });
+    const answer = await first.gql(STOCK, { ids: [UNKNOWN_ID] });
+    expect(answer).toMatchObject({
+      status: 400,
+      body: { errors: [{ message: expect.stringContaining('WebSocket') }] },
+    });
   });
 
   it('is closed with 1001 when the server stops, well before HTTP would be cut off', async () => {
-    const server = await startServer(shop);
+    const server = await serve(shop);
     const product = await shop.product(1);
     const closed = new Promise<number>((resolve) => {
       const client = connect(server, { on: { closed: (event) => resolve((event as { code: number }).code) } });

@@ -6,7 +6,7 @@ import { source as axeSource, type AxeResults } from 'axe-core';
 import { chromium, type Browser, type BrowserContext, type Page, type Route } from 'playwright-core';
 import { openShop, valueOf, type Shop } from '../support/checkout';
 import { expectClean } from '../support/invariants';
-import { startServer, type TestServer } from '../support/server';
+import { serve } from '../support/server';
 import { expire, expireIn } from '../support/time';
 
 const ROOT = join(__dirname, '..', '..');
@@ -37,7 +37,7 @@ const inBrowser = CHROMIUM ? describe : describe.skip;
 
 inBrowser('the storefront', () => {
   let shop: Shop;
-  let server: TestServer;
+  let server: Awaited<ReturnType<typeof serve>>;
   let browser: Browser;
   /** What should not be: console errors, failed scripts, requests that leave the machine. */
   const faults: string[] = [];
@@ -47,7 +47,7 @@ inBrowser('the storefront', () => {
     const vite = join(ROOT, 'node_modules', 'vite', 'bin', 'vite.js');
     execFileSync(process.execPath, [vite, 'build', '--config', 'src/web/vite.config.mts'], { cwd: ROOT });
     shop = await openShop();
-    server = await startServer(shop, { SWEEP_CRON: '* * * * * *' });
+    server = await serve(shop, { SWEEP_CRON: '* * * * * *' });
     browser = await chromium.launch({ executablePath: CHROMIUM!, args: FLAGS });
   });
 
@@ -293,7 +293,7 @@ inBrowser('the storefront', () => {
       const [row] = await shop.sql<{ id: string; hold_id: string }>(
         `SELECT o.id, l.hold_id FROM orders o JOIN order_lines l ON l.order_id = o.id ORDER BY o.created_at DESC LIMIT 1`,
       );
-      await server.graphql(`mutation ($id: ID!) { simulatePayment(input: { reference: $id }) { eventId } }`, {
+      await server.gql(`mutation ($id: ID!) { simulatePayment(input: { reference: $id }) { eventId } }`, {
         id: row!.id,
       });
       await cancel.click();

@@ -1,11 +1,8 @@
 /** For development and QA alone: a payment provider and a sign-in at the press of a button. Production's schema has none of it. */
 import { randomUUID } from 'node:crypto';
 import { Arg, Ctx, Field, ID, InputType, Int, Mutation, ObjectType, Resolver } from 'type-graphql';
-import type { Checkout } from '../../checkout/checkout';
 import { developmentJwtSecret } from '../../config';
-import { findHoldsNow } from '../../database/holds';
 import { isId } from '../../database/ids';
-import { findOrders } from '../../database/orders';
 import { CallerError } from '../../domain/errors';
 import { checkText } from '../../domain/input';
 import type { Context } from '../context';
@@ -68,9 +65,10 @@ export class DevelopmentResolver {
   })
   async simulatePayment(
     @Arg('input', () => SimulatePaymentInput) input: SimulatePaymentInput,
-    @Ctx() { provider, checkout }: Context,
+    @Ctx() context: Context,
   ): Promise<SimulatePaymentPayload> {
     const { reference, type, delayMs, times } = input;
+    const { provider } = context;
     if (!provider) throw new CallerError('FORBIDDEN', 'There is no simulated payment provider here');
     checkText('reference', reference);
     checkText('type', type);
@@ -78,7 +76,7 @@ export class DevelopmentResolver {
     if (delayMs < 0 || delayMs > MAX_DELAY_MS) {
       throw new CallerError('BAD_USER_INPUT', `delayMs must be from 0 to ${MAX_DELAY_MS}`);
     }
-    const about = await known(checkout, reference);
+    const about = await known(context, reference);
     const eventId = `evt_${randomUUID()}`;
     const event = {
       eventId,
@@ -110,13 +108,13 @@ export class DevelopmentResolver {
 
 /** What the provider would know of the order or hold: what it comes to, and the payment that paid it. */
 async function known(
-  { database }: Checkout,
+  { reads }: Context,
   reference: string,
 ): Promise<{ amountMinor: number; currency: string; paymentId: string | null } | null> {
   const id = reference.toLowerCase();
   if (!isId(id)) return null;
-  const { holds } = await database.read((em) => findHoldsNow(em, [id]));
-  const [order] = await database.read((em) => findOrders(em, [holds[0]?.orderId ?? id]));
+  const { holds, at } = await reads.holds([id]);
+  const [order] = await reads.orders([holds[0]?.orderId ?? id]);
   if (order) return { amountMinor: order.totalMinor, currency: order.currency, paymentId: order.paymentId };
-  return holds[0] ? { ...presentHold(holds[0], holds[0].createdAt).total, paymentId: null } : null;
+  return holds[0] ? { ...presentHold(holds[0], at).total, paymentId: null } : null;
 }
