@@ -120,19 +120,26 @@ export function mutationText(name: Mutation): string {
 /** Call it in `beforeAll`, and `close` in `afterAll`. Nothing sweeps unless `SWEEP_CRON` says so. */
 export async function openServer(env: NodeJS.ProcessEnv = {}): Promise<TestServer> {
   const db = await freshDatabase();
-  const config = loadConfig({ NODE_ENV: 'test', PORT: '0', SWEEP_CRON: 'off', DATABASE_URL: db.url, ...env });
-  const app = await startApp(config, { databaseUrl: config.databaseUrls[0]!, log: db.log });
+  const server = await serve(db, env);
   return {
-    ...(await clientOf(app.url, config)),
-    app,
-    config,
+    ...server,
     db,
     sql: db.sql,
     close: async () => {
-      await app.close();
+      await server.close();
       await db.close();
     },
   };
+}
+
+/** A server on a database that is there already; several on one are several servers. Closes itself, not the database. */
+export async function serve(
+  db: Pick<FreshDatabase, 'url' | 'log'>,
+  env: NodeJS.ProcessEnv = {},
+): Promise<Omit<TestServer, 'db' | 'sql'>> {
+  const config = loadConfig({ NODE_ENV: 'test', PORT: '0', SWEEP_CRON: 'off', DATABASE_URL: db.url, ...env });
+  const app = await startApp(config, { databaseUrl: config.databaseUrls[0]!, log: db.log });
+  return { ...(await clientOf(app.url, config)), app, config, close: () => app.close() };
 }
 
 export async function clientOf(
