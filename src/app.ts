@@ -7,11 +7,13 @@ import { createHoldOf } from './checkout/create-hold';
 import { createOrderOf } from './checkout/create-order';
 import { recordPaymentEventOf } from './checkout/record-payment-event';
 import type { Config } from './config';
+import { sealFailpoints } from './database/failpoints';
 import { pendingMigrations } from './database/migrate';
 import { openDatabase, type Database } from './database/orm';
 import type { Room } from './graphql/context';
 import { checkoutSchema } from './graphql/schema';
 import { graphqlRoutes, graphqlServer } from './graphql/server';
+import { sharedReads } from './graphql/shared-reads';
 import { StockLevels } from './graphql/stock-levels';
 import { codegenDocuments } from './graphql/trusted-documents';
 import { startSweepJob } from './jobs/sweep-job';
@@ -44,6 +46,7 @@ export interface AppOptions {
 /** Serves on the configured address. The database is migrated. Throws when the port is taken. */
 export async function startApp(config: Config, options: AppOptions): Promise<App> {
   const { log, resolvers = [], documents = [] } = options;
+  if (config.environment === 'production') sealFailpoints();
   checkoutSchema(...resolvers);
   const database = await openDatabase({ url: options.databaseUrl, poolSize: config.databasePoolSize, log });
   const { holdTtlSeconds, orderPaymentWindowSeconds } = config;
@@ -53,6 +56,7 @@ export async function startApp(config: Config, options: AppOptions): Promise<App
     createHold: createHoldOf(checkout),
     createOrder: createOrderOf(checkout),
     levels: new StockLevels(database),
+    reads: sharedReads(database),
   };
   const state = { isDraining: false };
   const apollo = await graphqlServer(room, config);
@@ -98,11 +102,13 @@ function httpServer(): FastifyInstance {
     forceCloseConnections: 'idle',
   });
   http.server.headersTimeout = REQUEST_TIMEOUT_MS;
-  // After the body was read: its events come from the socket, outside of any context.
-  http.addHook('preValidation', (request, reply, done) => {
+  // First of all, so that a body which is refused while it is read has it, too.
+  http.addHook('onRequest', (request, reply, done) => {
     void reply.header('x-request-id', request.id);
-    withRequestId(request.id, done);
+    done();
   });
+  // After the body was read: its events come from the socket, outside of any context.
+  http.addHook('preValidation', (request, _reply, done) => withRequestId(request.id, done));
   return http;
 }
 

@@ -12,7 +12,7 @@ import type { Hold, Product } from '../domain/records';
 import { granted, refusal, refused, replayed, type Answer } from '../domain/refusals';
 import type { Checkout } from './checkout';
 import { GroupCommit } from './group-commit';
-import { lockStock, makeAvailable, readLevel, takeForHolds } from './stock-keeper';
+import { countOverdueOf, lockStock, makeAvailable, readLevel, takeForHolds } from './stock-keeper';
 
 export interface CreateHoldInput {
   readonly productId: string;
@@ -122,17 +122,18 @@ class HoldBatches {
       const askedAt = performance.now();
       const stock = await lockStock(em, productId);
       const lockWaitMs = performance.now() - askedAt;
-      const level = stock && (await readLevel(em, productId, requests, attempt > 1));
-      if (!level) {
+      const read = stock && (await readLevel(em, productId, requests, attempt > 1));
+      if (!read) {
         rollBack();
         return { verdicts: requests.map(() => NOT_FOUND), taken: 0, missing: 0, closedUnits: 0, lockWaitMs };
       }
+      const level = await countOverdueOf(em, read);
       let decision = grantHolds(level, requests, holdTtlSeconds);
-      let closedUnits = 0;
+      let closedUnits = level.available - read.available;
       if (decision.missing > 0 && level.hasOverdue) {
         const wanted = level.available + decision.missing;
         const available = await makeAvailable(em, level, wanted);
-        closedUnits = available - level.available;
+        closedUnits = available - read.available;
         decision = grantHolds({ ...level, available }, requests, holdTtlSeconds);
       }
       const holds = decision.verdicts.flatMap((verdict) => (verdict.kind === 'grant' ? [verdict.hold] : []));

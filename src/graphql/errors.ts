@@ -22,6 +22,9 @@ const REQUEST_CODES = new Set([
 
 /** The HTTP status of a request that a code refused as a whole. Everything that was executed is 200. */
 export const STATUS_OF_CODE: Readonly<Record<string, number>> = {
+  // Apollo says 200, although nothing was executed.
+  PERSISTED_QUERY_NOT_FOUND: 400,
+  PERSISTED_QUERY_NOT_SUPPORTED: 400,
   UNAUTHENTICATED: 401,
   RATE_LIMITED: 429,
   SERVICE_UNAVAILABLE: 503,
@@ -37,7 +40,7 @@ export function maskErrors(log: Logger): (formatted: GraphQLFormattedError, erro
     };
     const expected = expectedError(cause);
     if (expected) return { ...place, message: expected.message, extensions: expected.extensions };
-    const code = formatted.extensions?.code;
+    const code = codeOf(formatted, cause);
     if (cause instanceof GraphQLError && typeof code === 'string' && REQUEST_CODES.has(code)) {
       return { ...place, message: formatted.message, extensions: { code } };
     }
@@ -49,6 +52,12 @@ export function maskErrors(log: Logger): (formatted: GraphQLFormattedError, erro
       extensions: { code: 'INTERNAL_SERVER_ERROR', ...(requestId && { requestId }) },
     };
   };
+}
+
+/** Apollo gives whatever a validation rule refuses a code of its own; a limit of ours says BAD_USER_INPUT (DESIGN §8). */
+function codeOf(formatted: GraphQLFormattedError, cause: unknown): unknown {
+  const rule = cause instanceof GraphQLError ? cause.originalError : undefined;
+  return (rule instanceof GraphQLError ? rule.extensions.code : undefined) ?? formatted.extensions?.code;
 }
 
 /** Our own errors, as GraphQL says them. null: something nobody expected. */

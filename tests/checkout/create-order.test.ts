@@ -156,6 +156,24 @@ describe('a key names one order for ever', () => {
   });
 });
 
+test('requests that share a transaction see what their neighbours did', async () => {
+  const product = await shop.product(9);
+  const [first, a, b] = [await shop.hold(product), await shop.hold(product), await shop.hold(product)];
+  const more = { idempotencyKey: newKey() };
+  // The first goes at once, and the others wait for it together.
+  const [, ...answers] = await Promise.all([
+    place([first.id]),
+    place([a.id]),
+    place([a.id]),
+    place([b.id], more),
+    place([b.id], more),
+  ]);
+  const [own, used, one, copy] = answers;
+  expect([used!.granted, refusalsOf(used!)[0]?.code]).toEqual([false, 'HOLD_ALREADY_USED']);
+  expect(copy).toEqual({ granted: true, replay: true, value: valueOf(one!) });
+  expect(valueOf(own!).createdAt).toEqual(valueOf(one!).createdAt);
+});
+
 describe('a payment that came before the shopper', () => {
   const pay = (hold: Hold, more = {}) => shop.receive(message('succeeded', hold, more));
 

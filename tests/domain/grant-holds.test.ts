@@ -35,6 +35,7 @@ const level = (more: Partial<ProductLevel> = {}): ProductLevel => ({
   nextExpiryAt: null,
   earlier: [],
   unitsOf: new Map(),
+  overdueOf: [],
   ...more,
 });
 const decide = (start: ProductLevel, ...requests: HoldRequest[]) => grantHolds(start, requests, TTL_SECONDS);

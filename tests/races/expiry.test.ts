@@ -14,7 +14,7 @@ import {
 } from '../support/checkout';
 import { expectClean, violations } from '../support/invariants';
 import { collide, collideWithLock, fairly, stampede } from '../support/races';
-import { expire, expireIn } from '../support/time';
+import { expire, expireIn, expireNow } from '../support/time';
 import { naiveSweep } from './controls/naive';
 
 let shop: Shop;
@@ -94,7 +94,7 @@ describe('a hold closes once', () => {
     const { id } = await shop.hold(product);
     const lock = { text: 'SELECT FROM holds WHERE id = $1 FOR UPDATE', values: [id] };
     const order = (server: Server) => server.createOrder({ holdIds: [id], customerId: '' });
-    const [answer] = await fairly(shop, () => collideWithLock(shop, lock, [order], (sql) => expire(sql, id)));
+    const [answer] = await fairly(shop, () => collideWithLock(shop, lock, [order], (sql) => expireNow(sql, id)));
     expect(codesOf(answer!)).toEqual(['HOLD_EXPIRED']);
   });
 

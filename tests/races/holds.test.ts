@@ -13,7 +13,7 @@ import {
 } from '../support/checkout';
 import { expectClean, violations } from '../support/invariants';
 import { collide, collideWithLock, fairly, stampede } from '../support/races';
-import { expire } from '../support/time';
+import { endSaleNow, expireNow } from '../support/time';
 import { naiveHold, naiveLimitedHold } from './controls/naive';
 
 let shop: Shop;
@@ -85,7 +85,7 @@ test('a hold that becomes overdue while another shopper waits is theirs', async 
   const product = await shop.product(1);
   const { id } = await shop.hold(product);
   const [answer] = await fairly(shop, () =>
-    collideWithLock(shop, { ...STOCK_OF, values: [product.id] }, [hold(product)], (sql) => expire(sql, id)),
+    collideWithLock(shop, { ...STOCK_OF, values: [product.id] }, [hold(product)], (sql) => expireNow(sql, id)),
   );
   expect(answer!.granted).toBe(true);
 });
@@ -93,9 +93,7 @@ test('a hold that becomes overdue while another shopper waits is theirs', async 
 test('a sale that ends while a shopper waits is over for them', async () => {
   const product = await shop.product(1);
   const [answer] = await fairly(shop, () =>
-    collideWithLock(shop, { ...STOCK_OF, values: [product.id] }, [hold(product)], async (sql) => {
-      await sql('UPDATE products SET sale_ends_at = now() WHERE id = $1', [product.id]);
-    }),
+    collideWithLock(shop, { ...STOCK_OF, values: [product.id] }, [hold(product)], (sql) => endSaleNow(sql, product.id)),
   );
   expect(codesOf(answer!)).toEqual(['SALE_ENDED']);
 });

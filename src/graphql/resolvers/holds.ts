@@ -66,8 +66,8 @@ function primeProduct({ loaders }: Context, answer: HoldAnswer): HoldAnswer {
 
 async function holdPayload({ loaders }: Context, answer: Promise<Answer<HoldRecord>>): Promise<HoldPayload> {
   const { object, isReplay, userErrors } = await outcomeOf(answer);
+  loaders.forgetWhatMayHaveChanged();
   if (!object) return { hold: null, userErrors };
-  loaders.hold.clear(object.id);
   // Whether an older hold is overdue by now, only the database's clock can tell.
   if (isReplay && object.status === 'ACTIVE') return { hold: await loaders.hold.load(object.id), userErrors };
   const hold = presentHold(object, object.createdAt);
