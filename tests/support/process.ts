@@ -83,7 +83,7 @@ export async function buildProject(): Promise<Build> {
       const url = await Promise.race([
         new Promise<string>((resolve) =>
           child.stdout.on('data', () => {
-            const started = /server\.started.*?(http:\/\/[^\s"]+)/.exec(output.stdout);
+            const started = /(?:server\.started|Storefront).*?(http:\/\/[\w.:]+)/.exec(output.stdout);
             if (started) resolve(started[1]!);
           }),
         ),
