@@ -175,6 +175,18 @@ export function loadDotEnv(): void {
   if (existsSync('.env')) process.loadEnvFile('.env');
 }
 
+/**
+ * The environment of a child process that shall run with this one's settings: `over` replaces what is set, `unlessSet` only
+ * fills in what is not.
+ */
+export function environmentForChild(
+  over: Partial<Record<Key, string>>,
+  unlessSet: Partial<Record<Key, string>> = {},
+): NodeJS.ProcessEnv {
+  const missing = Object.entries(unlessSet).filter(([key]) => textOf(process.env, key as Key) === undefined);
+  return { ...process.env, ...Object.fromEntries(missing), ...over };
+}
+
 /** The settings as they may be printed: no secret, no password in a URL. */
 export function redactedConfig(config: Config): Record<string, unknown> {
   const { auth } = config;

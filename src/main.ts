@@ -1,12 +1,14 @@
 /** The process: settings, database, server; stops in order on SIGTERM and SIGINT. */
-import { startApp, type App } from './app';
+import { startApp } from './app';
 import { ConfigError, loadConfig, loadDotEnv, redactedConfig, type Config } from './config';
+import { checkServer } from './database/check-server';
 import { findDatabase } from './database/find-database';
 import { migrate } from './database/migrate';
-import { openDatabase } from './database/orm';
+import { openDatabase, writableUrl } from './database/orm';
 import { seedIfEmpty } from './database/seed';
 import { readFirstProductId } from './database/views';
 import { closeLogger, createLogger, type Logger } from './telemetry/logger';
+import { isWorker, report, startWorkers } from './workers';
 
 async function main(): Promise<void> {
   loadDotEnv();
@@ -14,19 +16,58 @@ async function main(): Promise<void> {
   const { logLevel: level, logFile: file, environment } = config;
   const log = createLogger({ level, file, environment });
   log.debug({ event: 'config', config: redactedConfig(config) }, 'config');
+  // A promise that nobody looked after is a bug to be fixed, and no reason to cut off everybody's requests: whatever was in
+  // flight in PostgreSQL is committed or not, and nothing in this process is needed to keep a promise.
+  process.on('unhandledRejection', (error) =>
+    log.error({ event: 'unhandled.rejection', err: error }, 'unhandled.rejection'),
+  );
   const stopping = stopSignal(log);
+  try {
+    await (isWorker ? serveAsWorker(config, log, stopping) : serve(config, log, stopping));
+  } finally {
+    log.info({ event: 'server.stopped' }, 'server.stopped');
+    await closeLogger(log);
+  }
+}
+
+/** The only process, or the one that looks after the workers. Either way the database is its business. */
+async function serve(config: Config, log: Logger, stopping: Promise<void>): Promise<void> {
   const database = await findDatabase(config.databaseUrls, (message) => log.info({ event: 'postgres' }, message));
   try {
     const productId = await prepare(config, database.url, log);
-    const app = await startApp(config, { databaseUrl: database.url, log });
-    log.info({ event: 'server.started', url: app.url }, 'server.started');
-    if (environment === 'development') greet(app, productId);
+    const server = await startServer(config, database.url, log);
+    log.info({ event: 'server.started', url: server.url, workers: config.workers }, 'server.started');
+    if (config.environment === 'development') greet(server.url, productId);
     await stopping;
-    await app.close();
+    await server.stop();
   } finally {
     await database.stop();
-    log.info({ event: 'server.stopped' }, 'server.stopped');
-    await closeLogger(log);
+  }
+}
+
+async function startServer(
+  config: Config,
+  databaseUrl: string,
+  log: Logger,
+): Promise<{ url: string; stop(): Promise<void> }> {
+  if (config.workers > 1) return startWorkers(config.workers, databaseUrl, log);
+  const app = await startApp(config, { databaseUrl, log });
+  return { url: app.url, stop: () => app.close() };
+}
+
+/** One of several: its database was found and prepared by the process that started it. */
+async function serveAsWorker(config: Config, log: Logger, stopping: Promise<void>): Promise<void> {
+  try {
+    const app = await startApp(config, { databaseUrl: await writableUrl(config.databaseUrls), log });
+    report({ url: app.url });
+    await stopping;
+    await app.close();
+  } catch (error) {
+    report({ error: error instanceof Error ? error.message : String(error) });
+    throw error;
+  } finally {
+    // The channel to the primary would keep this process open.
+    process.disconnect?.();
   }
 }
 
@@ -34,6 +75,8 @@ async function main(): Promise<void> {
 async function prepare(config: Config, url: string, log: Logger): Promise<string | null> {
   const database = await openDatabase({ url, poolSize: 2, log });
   try {
+    for (const warning of await checkServer(database))
+      log.warn({ event: 'database.warning', warning }, 'database.warning');
     const applied = await migrate(database, url);
     if (applied.length > 0) log.info({ event: 'database.migrated', applied }, 'database.migrated');
     if (config.environment !== 'production' && (await seedIfEmpty(database))) {
@@ -60,7 +103,7 @@ function stopSignal(log: Logger): Promise<void> {
   });
 }
 
-function greet({ url }: App, productId: string | null): void {
+function greet(url: string, productId: string | null): void {
   const mutation = `mutation { createHold(input: { productId: "${productId}", quantity: 1 }) { hold { id expiresAt } userErrors { code message } } }`;
   process.stdout.write(
     `\n  Storefront   ${url}/\n  Playground   ${url}/graphql\n\n  Hold a unit:\n\n` +

@@ -14,8 +14,9 @@ const LINE_OF = {
 export function logSettled(log: Logger, { order, events }: Settled): void {
   for (const event of events) logEvent(log, event);
   if (!order || events.length === 0) return;
-  const line = order.status === 'PAID' ? 'order.paid' : order.status === 'CANCELLED' ? 'order.cancelled' : null;
-  if (line) log.info({ event: line, orderId: order.id, status: order.status, by: order.cancelledBy }, line);
+  const { id: orderId, cancelledBy: by } = order;
+  if (order.status === 'PAID') log.info({ event: 'order.paid', orderId }, 'order.paid');
+  if (order.status === 'CANCELLED') log.info({ event: 'order.cancelled', orderId, by }, 'order.cancelled');
 }
 
 function logEvent(log: Logger, payment: PaymentEvent): void {

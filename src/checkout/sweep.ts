@@ -14,6 +14,7 @@ import { ALL_UNITS, closeOverdue, lockStock, MAX_CLOSED_AT_ONCE } from './stock-
 const LOCK_TIMEOUT_MS = 200;
 /** Orders and events that are read at once. */
 const PAGE = 1_000;
+const MAX_IDS_LOGGED = 20;
 
 export interface Swept {
   readonly expiredHolds: number;
@@ -67,7 +68,11 @@ async function closeSome({ database, log }: Checkout, productId: string): Promis
     if (closed.holdIds.length === 0) rollBack();
     return closed;
   });
-  for (const holdId of holdIds) log.info({ event: 'hold.expired', holdId, productId }, 'hold.expired');
+  if (holdIds.length > 0) {
+    // One line a transaction: a sale that ends unsold expires thousands of holds at once.
+    const some = holdIds.slice(0, MAX_IDS_LOGGED);
+    log.info({ event: 'hold.expired', productId, count: holdIds.length, holdIds: some }, 'hold.expired');
+  }
   return holdIds.length;
 }
 

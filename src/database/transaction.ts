@@ -3,6 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { EntityManager } from '@mikro-orm/postgresql';
 import { Busy, CallerError, Unavailable } from '../domain/errors';
 import type { Logger } from '../telemetry/logger';
+import { failpoint } from './failpoints';
 import { classify, type Failure } from './failures';
 
 /** One attempt of a transaction's work. */
@@ -22,7 +23,7 @@ export class Restart extends Error {
 
 /** Sent with BEGIN. 2 s for a lock: a hot batch takes milliseconds; 5 s for a statement or an idle client frees the row. */
 export const BEGIN_WITH_LIMITS =
-  "BEGIN; SET LOCAL lock_timeout = '2s'; SET LOCAL statement_timeout = '5s';" +
+  "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL lock_timeout = '2s'; SET LOCAL statement_timeout = '5s';" +
   " SET LOCAL idle_in_transaction_session_timeout = '5s'";
 
 const MAX_RERUNS = 5;
@@ -46,7 +47,7 @@ export function transactionsOf(forkEm: () => EntityManager, log: Logger): InTran
   return async (name, work) => {
     let outcomeUnknown = false;
     for (let attempt = 1; ; attempt += 1) {
-      const run = await attemptOnce(forkEm(), attempt, work);
+      const run = await attemptOnce(forkEm(), name, attempt, work);
       if (run.ended) return run.value;
       outcomeUnknown ||= run.committing && run.failure.kind === 'lost';
       if (attempt > MAX_RERUNS || !mayRunAgain(run.failure, outcomeUnknown)) {
@@ -65,6 +66,7 @@ type Run<T> = { ended: true; value: T } | { ended: false; committing: boolean; e
 
 async function attemptOnce<T>(
   em: EntityManager,
+  name: string,
   attempt: number,
   work: (transaction: Transaction) => Promise<T>,
 ): Promise<Run<T>> {
@@ -76,8 +78,10 @@ async function attemptOnce<T>(
     if (rollBack) {
       await em.rollback();
     } else {
+      await failpoint('before-commit', name);
       committing = true;
       await em.commit();
+      await failpoint('after-commit', name);
     }
     return { ended: true, value };
   } catch (error) {

@@ -4,6 +4,7 @@ import type { CreateHold } from '../checkout/create-hold';
 import type { CreateOrder } from '../checkout/create-order';
 import { CallerError } from '../domain/errors';
 import type { Loaders } from './loaders';
+import type { SharedReads } from './shared-reads';
 import type { StockLevels } from './stock-levels';
 
 /** What lives as long as the process. */
@@ -12,6 +13,7 @@ export interface Room {
   readonly createHold: CreateHold;
   readonly createOrder: CreateOrder;
   readonly levels: StockLevels;
+  readonly reads: SharedReads;
 }
 
 export interface Context extends Room {

@@ -19,7 +19,7 @@ import { loadersFor } from './loaders';
 import { asksForPlayground, registerPlaygroundAssets, servePlayground } from './playground';
 import { checkoutSchema } from './schema';
 import { createTokenVerifier } from './tokens';
-import { codegenDocuments, execute, TrustedDocuments } from './trusted-documents';
+import { execute, TrustedDocuments } from './trusted-documents';
 
 /** A document of 1,000 tokens with its variables has a few kB; an import is another command. */
 const MAX_BODY_BYTES = 256 * 1024;
@@ -80,17 +80,17 @@ function httpOf({ data, errors }: FormattedExecutionResult): { status?: number |
 }
 
 /** The routes, in a scope of their own: here errors have GraphQL's shape. */
-export function graphqlRoutes(apollo: ApolloServer<Context>, room: Room, config: Config) {
+export function graphqlRoutes(apollo: ApolloServer<Context>, room: Room, config: Config, trusted: readonly string[]) {
   const verify = createTokenVerifier(config);
   const { checkout } = room;
   const contextOf = ({ id, caller }: { id: string; caller: Caller }): Context => ({
     ...room,
     requestId: id,
     caller,
-    loaders: loadersFor(checkout.database, caller),
+    loaders: loadersFor(room.reads, caller),
   });
   const answer = fastifyApolloHandler(apollo, { context: async (request) => contextOf(request) });
-  const documents = new TrustedDocuments(checkoutSchema(), codegenDocuments());
+  const documents = new TrustedDocuments(checkoutSchema(), trusted);
   const mask = maskErrors(checkout.log);
 
   /** The body; null: Apollo has to answer. (A reply is thenable: an async function that returned it would wait for its end.) */

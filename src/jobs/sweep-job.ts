@@ -18,7 +18,7 @@ export function startSweepJob(checkout: Checkout, cronExpression: string): Job {
       running = sweep(checkout);
       return running;
     },
-    { noOverlap: true, name: 'sweep' },
+    { noOverlap: true, name: 'sweep', suppressMissedWarning: true, logger: quietly(checkout) },
   );
   return {
     stop: async () => {
@@ -26,6 +26,13 @@ export function startSweepJob(checkout: Checkout, cronExpression: string): Job {
       await running;
     },
   };
+}
+
+/** node-cron would print to the console. That a tick was skipped is no news: the next one does its work. */
+function quietly({ log }: Checkout) {
+  const debug = (message: string | Error) => log.debug({ event: 'cron' }, String(message));
+  const error = (message: string | Error) => log.error({ event: 'cron' }, String(message));
+  return { info: debug, warn: debug, debug, error };
 }
 
 async function sweep(checkout: Checkout): Promise<void> {

@@ -5,6 +5,7 @@ import { migrate } from '../../src/database/migrate';
 import { openDatabase, writableUrl } from '../../src/database/orm';
 import { closeLogger } from '../../src/telemetry/logger';
 import { beginRun, databaseUrl, dropLeftovers, TEMPLATE, type Run } from './cluster';
+import tearDown from './global-teardown';
 import { testLogger } from './log';
 
 const ROOT = resolve(__dirname, '../..');
@@ -15,14 +16,22 @@ export interface Started {
   readonly embedded: EmbeddedPostgres | null;
 }
 
-/** Tells the tests their cluster, run and template through the environment, see `cluster.ts`. */
+/** Tells the tests their cluster, run and template through the environment, see `cluster.ts`. Leaves nothing when it fails. */
 export default async function setUp(): Promise<void> {
   const embedded = process.env.DATABASE_URL ? null : await startOurs();
-  const run = await beginRun(embedded?.url ?? (await writableUrl(process.env.DATABASE_URL!.split(','))));
-  (globalThis as { started?: Started }).started = { run, embedded };
-  await dropLeftovers(run);
-  await createTemplate(run);
-  forgetEntities();
+  const started = globalThis as { started?: Started };
+  try {
+    const run = await beginRun(embedded?.url ?? (await writableUrl(process.env.DATABASE_URL!.split(','))));
+    started.started = { run, embedded };
+    await dropLeftovers(run);
+    await createTemplate(run);
+    forgetEntities();
+  } catch (error) {
+    // Jest calls no teardown then, and an open connection would keep it alive for ever.
+    await tearDown();
+    await embedded?.stop();
+    throw error;
+  }
 }
 
 /**
@@ -54,6 +63,7 @@ async function createTemplate(run: Run): Promise<void> {
   } finally {
     await database.close();
     await closeLogger(log);
+    forgetEntities();
   }
   // Nobody can connect, not even autovacuum: a database that somebody uses cannot be cloned.
   await run.admin.query(`ALTER DATABASE ${name} ALLOW_CONNECTIONS false`);

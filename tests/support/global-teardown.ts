@@ -5,7 +5,11 @@ import type { Started } from './global-setup';
 export default async function tearDown(): Promise<void> {
   const { started } = globalThis as { started?: Started };
   if (!started) return;
-  await dropOwn(started.run);
-  await started.run.admin.end();
-  await started.embedded?.stop();
+  try {
+    await dropOwn(started.run);
+  } finally {
+    // An open connection would keep Jest alive for ever.
+    await started.run.admin.end();
+    await started.embedded?.stop();
+  }
 }

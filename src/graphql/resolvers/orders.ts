@@ -7,7 +7,6 @@ import type { Order as OrderRecord } from '../../domain/records';
 import type { Answer } from '../../domain/refusals';
 import { requireCustomer, type Context } from '../context';
 import { outcomeOf } from '../errors';
-import { forgetWhatMayHaveChanged } from '../loaders';
 import { isText, pageOf, timeOf, type Cut } from '../pages';
 import { presentOrder } from '../present';
 import {
@@ -103,7 +102,7 @@ export class OrderLineResolver {
 
 async function orderPayload({ loaders }: Context, answer: Promise<Answer<OrderRecord>>): Promise<OrderPayload> {
   const { object, userErrors } = await outcomeOf(answer);
-  forgetWhatMayHaveChanged(loaders);
+  loaders.forgetWhatMayHaveChanged();
   const order = object && presentOrder(object);
   if (order) loaders.order.prime(order.id, order);
   return { order, userErrors };

@@ -6,7 +6,6 @@ import { checkText } from '../../domain/input';
 import type { PaymentEvent as PaymentEventRecord } from '../../domain/records';
 import { requireAdmin, type Context } from '../context';
 import { outcomeOf } from '../errors';
-import { forgetWhatMayHaveChanged } from '../loaders';
 import { isText, pageOf, timeOf, type Cut } from '../pages';
 import { presentEvent } from '../present';
 import {
@@ -58,7 +57,7 @@ export class PaymentEventResolver {
     checkText('provider', provider);
     checkText('eventId', eventId);
     const { object, userErrors } = await outcomeOf(replayPaymentEvent(context.checkout, { provider, eventId }));
-    forgetWhatMayHaveChanged(context.loaders);
+    context.loaders.forgetWhatMayHaveChanged();
     return { paymentEvent: object && presentEvent(object), userErrors };
   }
 

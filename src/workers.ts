@@ -1,0 +1,75 @@
+/** WORKERS=n: Node's cluster. One port, n processes, each with batches and pools of its own; a worker that dies is replaced. */
+import cluster, { type Worker } from 'node:cluster';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Logger } from './telemetry/logger';
+
+/** A worker that dies younger than this, in ms, has a lasting reason: it is replaced after a pause, not in a busy loop. */
+const YOUNG_MS = 5_000;
+const PAUSE_MS = 1_000;
+/** A worker that has not drained by then is ended. Longer than its own drain. */
+const STOP_WITHIN_MS = 14_000;
+
+/** Whether this process is one of the workers. */
+export const isWorker = cluster.isWorker;
+
+/** A worker says so once it serves, with its URL, or why it cannot. */
+export type WorkerReport = { readonly url: string } | { readonly error: string };
+
+export function report(message: WorkerReport): void {
+  process.send?.(message);
+}
+
+export interface Workers {
+  readonly url: string;
+  /** Every worker answers its requests in progress and ends. */
+  stop(): Promise<void>;
+}
+
+/**
+ * Starts `count` workers with `databaseUrl` as their DATABASE_URL, and answers when all of them serve. Throws the first
+ * worker's reason when it cannot serve (its port is taken): then none is left running.
+ */
+export async function startWorkers(count: number, databaseUrl: string, log: Logger): Promise<Workers> {
+  let isStopping = false;
+  const fork = () => cluster.fork({ DATABASE_URL: databaseUrl });
+  const stop = async () => {
+    isStopping = true;
+    await Promise.all(Object.values(cluster.workers ?? {}).map((worker) => endOf(worker!)));
+  };
+  const first = Array.from({ length: count }, fork);
+  let url: string;
+  try {
+    [url] = (await Promise.all(first.map(reportOf))) as [string];
+  } catch (error) {
+    await stop();
+    throw error;
+  }
+  const bornAt = new Map(first.map((worker) => [worker.id, performance.now()]));
+  cluster.on('exit', async (worker, code, signal) => {
+    if (isStopping) return;
+    log.error({ event: 'worker.died', worker: worker.process.pid, code, signal }, 'worker.died');
+    if (performance.now() - (bornAt.get(worker.id) ?? 0) < YOUNG_MS) await sleep(PAUSE_MS);
+    bornAt.delete(worker.id);
+    if (!isStopping) bornAt.set(fork().id, performance.now());
+  });
+  return { url, stop };
+}
+
+function reportOf(worker: Worker): Promise<string> {
+  return new Promise((resolve, reject) => {
+    worker.once('message', (message: WorkerReport) => {
+      if ('url' in message) resolve(message.url);
+      else reject(new Error(message.error));
+    });
+    worker.once('exit', (code, signal) => reject(new Error(`A worker ended before it served (${signal ?? code}).`)));
+  });
+}
+
+async function endOf(worker: Worker): Promise<void> {
+  if (worker.isDead()) return;
+  const ended = new Promise<void>((resolve) => worker.once('exit', () => resolve()));
+  worker.process.kill('SIGTERM');
+  const patience = setTimeout(() => worker.process.kill('SIGKILL'), STOP_WITHIN_MS);
+  await ended;
+  clearTimeout(patience);
+}
