@@ -114,7 +114,7 @@ test.each<[string, () => string[], number, RegExp]>([
   ['no file', () => [], 2, /missing required argument/],
   ['a file that is not there', () => [join(directory, 'nowhere.csv')], 1, /^error: There is no file/],
   ['a currency that does not exist', () => [FIXTURE, '--currency', 'usd'], 2, /ISO 4217/],
-  ['a file of something else', () => [join(ROOT, 'LICENSE')], 1, /^error: .*names no column/],
+  ['a file of something else', () => [join(ROOT, '.gitignore')], 1, /^error: .*names no column/],
 ])('%s is told in one line', async (_name, args, code, message) => {
   const ended = await importing(...args());
   expect(ended.code).toBe(code);
