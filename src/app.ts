@@ -1,18 +1,29 @@
 /** The composition root: builds every room on one database, and serves it. Tests start the same app. */
 import { randomUUID } from 'node:crypto';
+import type { IncomingMessage } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import type { ApolloServer } from '@apollo/server';
 import fastify, { type FastifyInstance } from 'fastify';
+import { admissionOf, type Admission, type AdmissionHook } from './admission/admission';
+import { clientsOf } from './admission/clients';
+import { limitHttp, socketLimits } from './admission/http-limits';
 import type { Checkout } from './checkout/checkout';
 import { createHoldOf } from './checkout/create-hold';
+import { limitHoldsOf } from './checkout/hold-limits';
 import { createOrderOf } from './checkout/create-order';
 import { recordPaymentEventOf } from './checkout/record-payment-event';
 import type { Config } from './config';
+import { sealFailpoints } from './database/failpoints';
 import { pendingMigrations } from './database/migrate';
 import { gaugesOf } from './database/gauges';
 import { openDatabase, type Database } from './database/orm';
-import type { Room } from './graphql/context';
+import type { Context, Room } from './graphql/context';
+import { documentGuard } from './graphql/document-guard';
+import { checkoutSchema } from './graphql/schema';
 import { graphqlRoutes, graphqlServer } from './graphql/server';
+import { sharedReads } from './graphql/shared-reads';
 import { StockLevels } from './graphql/stock-levels';
+import { codegenDocuments, TrustedDocuments } from './graphql/trusted-documents';
 import { startSweepJob } from './jobs/sweep-job';
 import { withRequestId, type Logger } from './telemetry/logger';
 import { Metrics } from './telemetry/metrics';
@@ -21,8 +32,6 @@ import { standardProvider } from './webhooks/standard';
 import { stripeProvider } from './webhooks/stripe';
 import { storefront } from './web/storefront';
 
-/** A request whose headers and body have not come by then is a slow attack, or a lost client. */
-const REQUEST_TIMEOUT_MS = 15_000;
 /** How long a stop waits for requests in progress before it cuts them off. */
 const DRAIN_MS = 10_000;
 
@@ -31,6 +40,8 @@ export interface App {
   readonly url: string;
   readonly checkout: Checkout;
   readonly database: Database;
+  readonly room: Room;
+  readonly apollo: ApolloServer<Context>;
   /** readyz 503 → sweep → requests in progress → Apollo → pools. Idempotent. */
   close(): Promise<void>;
 }
@@ -38,13 +49,31 @@ export interface App {
 export interface AppOptions {
   readonly databaseUrl: string;
   readonly log: Logger;
+  /** What the benchmark has beside ours. */
+  readonly resolvers?: readonly Function[];
   /** How /metrics is answered, when this process is one of several. Left out: with its own metrics. */
   readonly scrapeWith?: (metrics: Metrics) => () => Promise<string>;
+  /** In place of the queue tokens of ADMISSION_SECRET. */
+  readonly admissionHook?: AdmissionHook;
+  /** In place of those that codegen wrote. */
+  readonly documents?: readonly string[];
 }
 
-/** Serves on the configured address. The database is migrated. Throws when the port is taken. */
+/**
+ * Serves on the configured address. The database is migrated. Throws when the port is taken, and when only trusted documents
+ * are to be served and there are none.
+ */
 export async function startApp(config: Config, options: AppOptions): Promise<App> {
-  const { log } = options;
+  const { log, resolvers = [] } = options;
+  if (config.environment === 'production') sealFailpoints();
+  const admission = admissionOf(config, { log, hook: options.admissionHook });
+  const schema = checkoutSchema(...resolvers);
+  const trusted = new TrustedDocuments(schema, options.documents ?? codegenDocuments());
+  if (config.persistedOnly && trusted.size === 0) {
+    throw new Error(
+      'PERSISTED_ONLY=on serves only the operations that codegen wrote, and there are none: npm run codegen',
+    );
+  }
   const metrics = new Metrics();
   const database = await openDatabase({
     url: options.databaseUrl,
@@ -57,13 +86,18 @@ export async function startApp(config: Config, options: AppOptions): Promise<App
   const checkout: Checkout = { database, log, metrics, holdTtlSeconds, orderPaymentWindowSeconds };
   const room: Room = {
     checkout,
-    createHold: createHoldOf(checkout),
+    createHold: limitHoldsOf(createHoldOf(checkout), checkout, config),
     createOrder: createOrderOf(checkout),
     levels: new StockLevels(database),
+    reads: sharedReads(database),
+    admission,
+    trusted,
+    guard: documentGuard({ schema, admission, trusted, persistedOnly: config.persistedOnly }),
   };
   const state = { isDraining: false };
   const apollo = await graphqlServer(room, config);
   const http = httpServer();
+  await limitHttp(http, config);
   await http.register(graphqlRoutes(apollo, room, config));
   await http.register(
     paymentsWebhook({
@@ -71,6 +105,7 @@ export async function startApp(config: Config, options: AppOptions): Promise<App
       providers: [standardProvider(config.webhookSecrets), stripeProvider(config.stripeWebhookSecret)],
       log,
       metrics,
+      countFailure: failureCount(admission, config),
     }),
   );
   await http.register(storefront);
@@ -98,6 +133,8 @@ export async function startApp(config: Config, options: AppOptions): Promise<App
     url: `http://${config.host.includes(':') ? `[${config.host}]` : config.host}:${(http.server.address() as AddressInfo).port}`,
     checkout,
     database,
+    room,
+    apollo,
     close: () => (closing ??= close()),
   };
 }
@@ -106,18 +143,25 @@ function httpServer(): FastifyInstance {
   const http = fastify({
     logger: false,
     genReqId: () => randomUUID(),
-    requestTimeout: REQUEST_TIMEOUT_MS,
+    ...socketLimits,
     // Requests that come while the server drains are answered, not cut off: readyz has told the balancer already.
     return503OnClosing: false,
     forceCloseConnections: 'idle',
   });
-  http.server.headersTimeout = REQUEST_TIMEOUT_MS;
-  // After the body was read: its events come from the socket, outside of any context.
-  http.addHook('preValidation', (request, reply, done) => {
+  // First of all, so that a body which is refused while it is read has it, too.
+  http.addHook('onRequest', (request, reply, done) => {
     void reply.header('x-request-id', request.id);
-    withRequestId(request.id, done);
+    done();
   });
+  // After the body was read: its events come from the socket, outside of any context.
+  http.addHook('preValidation', (request, _reply, done) => withRequestId(request.id, done));
   return http;
+}
+
+/** Senders that sign nothing are counted by their address. */
+function failureCount({ rates }: Admission, config: Config) {
+  const clientOf = clientsOf(config);
+  return (request: IncomingMessage) => rates.count('webhook', { customerId: '', client: clientOf(request) }, 1);
 }
 
 /** livez: the process answers. readyz: it can sell, too. */

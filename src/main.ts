@@ -17,6 +17,11 @@ async function main(): Promise<void> {
   const { logLevel: level, logFile: file, environment } = config;
   const log = createLogger({ level, file, environment });
   log.debug({ event: 'config', config: redactedConfig(config) }, 'config');
+  // A promise that nobody looked after is a bug to be fixed, and no reason to cut off everybody's requests: whatever was in
+  // flight in PostgreSQL is committed or not, and nothing in this process is needed to keep a promise.
+  process.on('unhandledRejection', (error) =>
+    log.error({ event: 'unhandled.rejection', err: error }, 'unhandled.rejection'),
+  );
   const stopping = stopSignal(log);
   try {
     await (isWorker ? serveAsWorker(config, log, stopping) : serve(config, log, stopping));

@@ -1,4 +1,5 @@
 /** recordPaymentEvent: remembers what a provider reports, once, and applies it in the same transaction. */
+import { failpoint } from '../database/failpoints';
 import { isId, newId } from '../database/ids';
 import { findOrders, lockFreeOrders, markPaid } from '../database/orders';
 import { findEvent, findEvents, findReferencesOfParked, insertEvent, insertEvents } from '../database/payment-events';
@@ -154,6 +155,7 @@ async function recordAlone(checkout: Checkout, event: Received): Promise<Recorde
       rollBack();
       return { earlier: await findEvent(em, event) };
     }
+    await failpoint('webhook-after-insert', event.eventId);
     return { inserted, settled: isKnownType ? await settleEvent(em, inserted, true, settling) : null };
   });
   if ('earlier' in result) return result.earlier ? compare(checkout, event, result.earlier) : { kind: 'conflict' };

@@ -47,7 +47,7 @@ export async function settleEvent(
   settling: Settling,
 ): Promise<Settled> {
   const { reference } = event;
-  if (!isId(reference)) return { ...NO_ORDER, events: [event] };
+  if (!isId(reference)) return settleUnknown(em, event, isNew);
   let order = await lockOrder(em, reference);
   const hold = order ? undefined : (await findHolds(em, [reference]))[0];
   if (hold?.orderId) order = await lockOrder(em, hold.orderId);
@@ -55,10 +55,19 @@ export async function settleEvent(
     const scene = await sceneOf(em, order, settling);
     return scene.settle(isNew ? [event] : await stillOpen(em, event));
   }
-  if (!hold) return { ...NO_ORDER, events: [event] };
+  if (!hold) return settleUnknown(em, event, isNew);
   // The hold names an order that is not to be seen yet: two shards of one commit become visible one after the other.
   if (hold.orderId) throw new Restart('the order of a hold is not visible yet');
   return settleForHold(em, hold, event, isNew, settling);
+}
+
+/** What it speaks of may still come, so it stays parked; but what is no money now will be none then. */
+async function settleUnknown(em: EntityManager, event: PaymentEvent, isNew: boolean): Promise<Settled> {
+  const verdict = judgePayment(event, { kind: 'unknown' });
+  if (!isNew || verdict.move !== 'none' || verdict.outcome === 'PARKED') return { ...NO_ORDER, events: [event] };
+  const judged = judgedAs(event, verdict.outcome, null, event.receivedAt);
+  await updateEvent(em, judged);
+  return { ...NO_ORDER, events: [judged] };
 }
 
 /** A row that somebody else may settle at the same time: nothing is left to judge when they have. */

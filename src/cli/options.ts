@@ -1,5 +1,6 @@
-/** What the commands share: options that are numbers, and one clear line for whatever goes wrong. */
+/** What the commands share: options that are numbers, where the server is, and one clear line for whatever goes wrong. */
 import { type Command, CommanderError, InvalidArgumentError } from 'commander';
+import type { Config } from '../config';
 
 /** Exit codes: 1 the command could not do its work, 2 it was called wrongly. */
 export const exitCodes = { failed: 1, usage: 2 } as const;
@@ -13,6 +14,13 @@ export function wholeNumberOption(min: number, max: number): (text: string) => n
     }
     return value;
   };
+}
+
+/** Where this configuration's server is reached from this machine. */
+export function configuredUrl({ host, port }: Pick<Config, 'host' | 'port'>): URL {
+  const isEverywhere = host === '0.0.0.0' || host === '::';
+  const reachableHost = isEverywhere ? '127.0.0.1' : host.includes(':') ? `[${host}]` : host;
+  return new URL(`http://${reachableHost}:${port}`);
 }
 
 /**

@@ -5,7 +5,7 @@ import { Command, Option } from 'commander';
 import { type Config, loadConfig, loadDotEnv } from '../config';
 import { signToken } from '../graphql/tokens';
 import { signPayload } from '../webhooks/signature';
-import { exitCodes, runCommand, wholeNumberOption } from './options';
+import { configuredUrl, exitCodes, runCommand, wholeNumberOption } from './options';
 
 /** Each copy is a connection of its own. */
 const maxTimes = 1_000;
@@ -175,17 +175,15 @@ async function post(url: URL, body: string, headers: Record<string, string>): Pr
   }
 }
 
-function webhookUrl(given: string | undefined, { host, port }: Config): URL {
+function webhookUrl(given: string | undefined, config: Config): URL {
   if (given !== undefined) {
     if (!URL.canParse(given) || !/^https?:$/.test(new URL(given).protocol)) {
       return command.error(`error: --url must be an http:// or https:// URL, not ${given}`);
     }
     return new URL(given);
   }
-  if (port === 0) return command.error('error: PORT is 0, so the server’s port is not known here: give --url');
-  const isEverywhere = host === '0.0.0.0' || host === '::';
-  const reachableHost = isEverywhere ? '127.0.0.1' : host.includes(':') ? `[${host}]` : host;
-  return new URL(`http://${reachableHost}:${port}/webhooks/payments`);
+  if (config.port === 0) return command.error('error: PORT is 0, so the server’s port is not known here: give --url');
+  return new URL('/webhooks/payments', configuredUrl(config));
 }
 
 function wrongSecret(): string {

@@ -3,6 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { EntityManager } from '@mikro-orm/postgresql';
 import { Busy, CallerError, Unavailable } from '../domain/errors';
 import type { Logger } from '../telemetry/logger';
+import { failpoint } from './failpoints';
 import { classify, type Failure } from './failures';
 
 /** One attempt of a transaction's work. */
@@ -50,7 +51,7 @@ export function transactionsOf(
   return async (name, work) => {
     let outcomeUnknown = false;
     for (let attempt = 1; ; attempt += 1) {
-      const run = await attemptOnce(forkEm(), attempt, work);
+      const run = await attemptOnce(forkEm(), name, attempt, work);
       if (run.ended) return run.value;
       outcomeUnknown ||= run.committing && run.failure.kind === 'lost';
       if (attempt > MAX_RERUNS || !mayRunAgain(run.failure, outcomeUnknown)) {
@@ -70,6 +71,7 @@ type Run<T> = { ended: true; value: T } | { ended: false; committing: boolean; e
 
 async function attemptOnce<T>(
   em: EntityManager,
+  name: string,
   attempt: number,
   work: (transaction: Transaction) => Promise<T>,
 ): Promise<Run<T>> {
@@ -81,8 +83,10 @@ async function attemptOnce<T>(
     if (rollBack) {
       await em.rollback();
     } else {
+      await failpoint('before-commit', name);
       committing = true;
       await em.commit();
+      await failpoint('after-commit', name);
     }
     return { ended: true, value };
   } catch (error) {

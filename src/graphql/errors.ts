@@ -1,7 +1,7 @@
 /** The one place that turns errors into GraphQL's: our own pass, everything else becomes "Internal server error". */
 import { unwrapResolverError } from '@apollo/server/errors';
 import { GraphQLError, type GraphQLFormattedError } from 'graphql';
-import { Busy, CallerError, Unavailable } from '../domain/errors';
+import { Busy, CallerError, RateLimited, Unavailable } from '../domain/errors';
 import { refusal, type Answer, type Refusal } from '../domain/refusals';
 import { currentRequestId, type Logger } from '../telemetry/logger';
 
@@ -22,6 +22,9 @@ const REQUEST_CODES = new Set([
 
 /** The HTTP status of a request that a code refused as a whole. Everything that was executed is 200. */
 export const STATUS_OF_CODE: Readonly<Record<string, number>> = {
+  // Apollo says 200, although nothing was executed.
+  PERSISTED_QUERY_NOT_FOUND: 400,
+  PERSISTED_QUERY_NOT_SUPPORTED: 400,
   UNAUTHENTICATED: 401,
   RATE_LIMITED: 429,
   SERVICE_UNAVAILABLE: 503,
@@ -35,9 +38,10 @@ export function maskErrors(log: Logger): (formatted: GraphQLFormattedError, erro
       ...(formatted.locations && { locations: formatted.locations }),
       ...(formatted.path && { path: formatted.path }),
     };
-    const expected = expectedError(cause);
+    // Apollo wraps what a plugin of ours throws; only what a resolver throws was unwrapped above.
+    const expected = expectedError(cause) ?? expectedError(cause instanceof GraphQLError ? cause.originalError : null);
     if (expected) return { ...place, message: expected.message, extensions: expected.extensions };
-    const code = formatted.extensions?.code;
+    const code = codeOf(formatted, cause);
     if (cause instanceof GraphQLError && typeof code === 'string' && REQUEST_CODES.has(code)) {
       return { ...place, message: formatted.message, extensions: { code } };
     }
@@ -51,9 +55,19 @@ export function maskErrors(log: Logger): (formatted: GraphQLFormattedError, erro
   };
 }
 
+/** Apollo gives whatever a validation rule refuses a code of its own; a limit of ours says BAD_USER_INPUT (DESIGN §8). */
+function codeOf(formatted: GraphQLFormattedError, cause: unknown): unknown {
+  const rule = cause instanceof GraphQLError ? cause.originalError : undefined;
+  return (rule instanceof GraphQLError ? rule.extensions.code : undefined) ?? formatted.extensions?.code;
+}
+
 /** Our own errors, as GraphQL says them. null: something nobody expected. */
 export function expectedError(error: unknown): GraphQLError | null {
   if (error instanceof CallerError) return new GraphQLError(error.message, { extensions: { code: error.code } });
+  if (error instanceof RateLimited) {
+    const { message, retryAfterMs } = error;
+    return new GraphQLError(message, { extensions: { code: 'RATE_LIMITED', retryAfterMs } });
+  }
   if (error instanceof Busy || error instanceof Unavailable) {
     // BUSY is an answer of mutations (`payloadOf`); of a query it says no more than that it could not be served now.
     const message = 'The service is not available at the moment: try again';

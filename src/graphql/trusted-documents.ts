@@ -6,6 +6,7 @@ import { createHash } from 'node:crypto';
 import { existsSync, readFileSync } from 'node:fs';
 import { getOperationAST, parse, specifiedRules, validate, type ExecutionResult, type GraphQLSchema } from 'graphql';
 import { compileQuery, isCompiledQuery, type CompiledQuery } from 'graphql-jit';
+import { workOf, type Work } from '../admission/operation';
 import { projectPath } from '../config';
 import { DOCUMENT_LIMITS, MAX_TOKENS } from './limits';
 
@@ -13,6 +14,7 @@ export interface TrustedDocument {
   readonly text: string;
   readonly operationName: string | null;
   readonly compiled: CompiledQuery;
+  readonly work: Work;
 }
 
 export interface TrustedRequest {
@@ -31,6 +33,15 @@ export class TrustedDocuments {
       this.byText.set(text, document);
       this.byHash.set(createHash('sha256').update(text).digest('hex'), document);
     }
+  }
+
+  /** None: there is nothing that `PERSISTED_ONLY` could serve. */
+  get size(): number {
+    return this.byText.size;
+  }
+
+  has(text: string): boolean {
+    return this.byText.has(text);
   }
 
   /**
@@ -84,7 +95,7 @@ function compile(schema: GraphQLSchema, text: string): TrustedDocument {
   const compiled = compileQuery(schema, ast, operation.name?.value ?? '');
   if (!isCompiledQuery(compiled))
     throw new Error(`A trusted document cannot be compiled: ${compiled.errors?.join('; ')}`);
-  return { text, operationName: operation.name?.value ?? null, compiled };
+  return { text, operationName: operation.name?.value ?? null, compiled, work: workOf(ast, operation) };
 }
 
 /** As Apollo Client and urql send them: `{ persistedQuery: { version: 1, sha256Hash } }`, and nothing else. */

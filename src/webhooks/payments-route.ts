@@ -1,7 +1,8 @@
 /** POST /webhooks/payments and …/stripe: verify → parse → use case → status code. Only what was committed is answered 200. */
+import type { IncomingMessage } from 'node:http';
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { Recorded, RecordPaymentEvent } from '../checkout/record-payment-event';
-import { Busy, Unavailable } from '../domain/errors';
+import { Busy, RateLimited, Unavailable } from '../domain/errors';
 import type { Logger } from '../telemetry/logger';
 import type { Metrics } from '../telemetry/metrics';
 import type { Provider } from './provider';
@@ -17,13 +18,15 @@ export interface PaymentsWebhook {
   readonly providers: readonly Provider[];
   readonly log: Logger;
   readonly metrics: Metrics;
+  /** Throws `RateLimited` after too many. A good signature is never counted, nor refused: providers come from few addresses. */
+  readonly countFailure: (request: IncomingMessage) => Promise<void>;
 }
 
 /**
  * A plugin of its own scope: here bodies stay the bytes that were signed.
  *
  * 200 with the event's outcome, also for a duplicate · 400 not a message of ours · 401 signature · 409 the id came before
- * with another content · 413 too large · 415 not JSON · 503 + Retry-After when it could not be stored, or the provider is not
+ * with another content · 413 too large · 415 not JSON · 429 too many bad signatures from one address · 503 + Retry-After when it could not be stored, or the provider is not
  * set up. Never 410, which providers take for "never again".
  */
 export function paymentsWebhook(webhook: PaymentsWebhook) {
@@ -40,7 +43,7 @@ export function paymentsWebhook(webhook: PaymentsWebhook) {
 }
 
 async function receive(
-  { recordPaymentEvent, log, metrics }: PaymentsWebhook,
+  { recordPaymentEvent, log, metrics, countFailure }: PaymentsWebhook,
   provider: Provider,
   request: FastifyRequest,
   reply: FastifyReply,
@@ -51,6 +54,7 @@ async function receive(
   const body = Buffer.isBuffer(request.body) ? request.body : Buffer.alloc(0);
   const verdict = provider.verify(request.headers, body);
   if (verdict !== 'ok') {
+    await countFailure(request.raw);
     log.warn({ event: 'payment.unsigned', provider: provider.name, reason: verdict.reason }, 'payment.unsigned');
     return problem(reply, 401, 'The signature is missing or does not match');
   }
@@ -93,6 +97,10 @@ function answerError(log: Logger, error: FastifyError, request: FastifyRequest, 
   if (error instanceof Busy || error instanceof Unavailable) {
     const seconds = Math.max(1, Math.ceil(error.retryAfterMs / 1_000));
     return tryLater(reply, seconds, 'The event could not be stored: send it again');
+  }
+  if (error instanceof RateLimited) {
+    reply.header('retry-after', Math.max(1, Math.ceil(error.retryAfterMs / 1_000)));
+    return problem(reply, 429, 'Too many messages without a valid signature');
   }
   const status = error.statusCode ?? 500;
   if (status === 413) return problem(reply, 413, `A message may have ${request.routeOptions.bodyLimit} bytes`);
