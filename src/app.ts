@@ -1,31 +1,40 @@
 /** The composition root: builds every room on one database, and serves it. Tests start the same app. */
 import { randomUUID } from 'node:crypto';
+import type { IncomingMessage } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import type { ApolloServer } from '@apollo/server';
 import fastify, { type FastifyInstance } from 'fastify';
+import { admissionOf, type Admission, type AdmissionHook } from './admission/admission';
+import { clientsOf } from './admission/clients';
+import { limitHttp, socketLimits } from './admission/http-limits';
 import type { Checkout } from './checkout/checkout';
 import { createHoldOf } from './checkout/create-hold';
+import { limitHoldsOf } from './checkout/hold-limits';
 import { createOrderOf } from './checkout/create-order';
 import { recordPaymentEventOf } from './checkout/record-payment-event';
 import type { Config } from './config';
 import { sealFailpoints } from './database/failpoints';
 import { pendingMigrations } from './database/migrate';
+import { gaugesOf } from './database/gauges';
 import { openDatabase, type Database } from './database/orm';
-import type { Room } from './graphql/context';
-import { checkoutSchema } from './graphql/schema';
+import type { Context, Room } from './graphql/context';
+import { documentGuard } from './graphql/document-guard';
+import { checkoutSchema, schemaFor } from './graphql/schema';
 import { graphqlRoutes, graphqlServer } from './graphql/server';
 import { sharedReads } from './graphql/shared-reads';
 import { StockLevels } from './graphql/stock-levels';
 import { StockWatch } from './graphql/stock-watch';
 import { connectSubscriptions } from './graphql/subscriptions';
-import { codegenDocuments } from './graphql/trusted-documents';
+import { codegenDocuments, TrustedDocuments } from './graphql/trusted-documents';
 import { startSweepJob } from './jobs/sweep-job';
 import { withRequestId, type Logger } from './telemetry/logger';
+import { Metrics } from './telemetry/metrics';
 import { paymentsWebhook } from './webhooks/payments-route';
 import { SimulatedProvider } from './webhooks/simulated-provider';
+import { standardProvider } from './webhooks/standard';
+import { stripeProvider } from './webhooks/stripe';
 import { storefront } from './web/storefront';
 
-/** A request whose headers and body have not come by then is a slow attack, or a lost client. */
-const REQUEST_TIMEOUT_MS = 15_000;
 /** How long a stop waits for requests in progress before it cuts them off. */
 const DRAIN_MS = 10_000;
 
@@ -34,6 +43,8 @@ export interface App {
   readonly url: string;
   readonly checkout: Checkout;
   readonly database: Database;
+  readonly room: Room;
+  readonly apollo: ApolloServer<Context>;
   /** readyz 503 → sweep → sockets → requests in progress → Apollo → pools. Idempotent. */
   close(): Promise<void>;
 }
@@ -41,41 +52,75 @@ export interface App {
 export interface AppOptions {
   readonly databaseUrl: string;
   readonly log: Logger;
-  /** What the benchmark has beside ours: resolvers, and documents that are trusted. */
+  /** What the benchmark has beside ours. */
   readonly resolvers?: readonly Function[];
+  /** How /metrics is answered, when this process is one of several. Left out: with its own metrics. */
+  readonly scrapeWith?: (metrics: Metrics) => () => Promise<string>;
+  /** In place of the queue tokens of ADMISSION_SECRET. */
+  readonly admissionHook?: AdmissionHook;
+  /** In place of those that codegen wrote. */
   readonly documents?: readonly string[];
 }
 
-/** Serves on the configured address. The database is migrated. Throws when the port is taken. */
+/**
+ * Serves on the configured address. The database is migrated. Throws when the port is taken, and when only trusted documents
+ * are to be served and there are none.
+ */
 export async function startApp(config: Config, options: AppOptions): Promise<App> {
-  const { log, resolvers = [], documents = [] } = options;
+  const { log, resolvers = [] } = options;
   if (config.environment === 'production') sealFailpoints();
+  const admission = admissionOf(config, { log, hook: options.admissionHook });
   checkoutSchema(...resolvers);
-  const database = await openDatabase({ url: options.databaseUrl, poolSize: config.databasePoolSize, log });
-  const http = httpServer();
+  const schema = schemaFor(config);
+  const trusted = new TrustedDocuments(schema, options.documents ?? codegenDocuments());
+  if (config.persistedOnly && trusted.size === 0) {
+    throw new Error(
+      'PERSISTED_ONLY=on serves only the operations that codegen wrote, and there are none: npm run codegen',
+    );
+  }
+  const metrics = new Metrics();
+  const database = await openDatabase({
+    url: options.databaseUrl,
+    poolSize: config.databasePoolSize,
+    log,
+    onRetry: (reason) => metrics.retry(reason),
+  });
+  metrics.watch(gaugesOf(database), log);
   const { holdTtlSeconds, orderPaymentWindowSeconds } = config;
-  const checkout: Checkout = { database, log, holdTtlSeconds, orderPaymentWindowSeconds };
+  const checkout: Checkout = { database, log, metrics, holdTtlSeconds, orderPaymentWindowSeconds };
   const levels = new StockLevels(database);
+  const http = httpServer();
   const isProduction = config.environment === 'production';
   const provider = isProduction ? null : simulatedProvider(config, log, () => urlOf(http, config));
   const room: Room = {
     checkout,
-    createHold: createHoldOf(checkout),
+    createHold: limitHoldsOf(createHoldOf(checkout), checkout, config),
     createOrder: createOrderOf(checkout),
     levels,
     reads: sharedReads(database),
     watch: new StockWatch(levels, log),
+    admission,
+    trusted,
+    guard: documentGuard({ schema, admission, trusted, persistedOnly: config.persistedOnly }),
     provider,
     developmentAuth: isProduction ? null : config.auth,
   };
   const state = { isDraining: false };
   const apollo = await graphqlServer(room, config);
-  await http.register(graphqlRoutes(apollo, room, config, [...codegenDocuments(), ...documents]));
+  await limitHttp(http, config);
+  await http.register(graphqlRoutes(apollo, room, config));
   await http.register(
-    paymentsWebhook({ recordPaymentEvent: recordPaymentEventOf(checkout), secrets: config.webhookSecrets, log }),
+    paymentsWebhook({
+      recordPaymentEvent: recordPaymentEventOf(checkout),
+      providers: [standardProvider(config.webhookSecrets), stripeProvider(config.stripeWebhookSecret)],
+      log,
+      metrics,
+      countFailure: failureCount(admission, config),
+    }),
   );
   await http.register(storefront(config));
   healthRoutes(http, database, state);
+  metricsRoute(http, metrics, options.scrapeWith?.(metrics) ?? (() => metrics.text()));
   const subscriptions = connectSubscriptions(http.server, { apollo, room, config });
   try {
     await http.listen({ host: config.host, port: config.port });
@@ -95,12 +140,15 @@ export async function startApp(config: Config, options: AppOptions): Promise<App
     await subscriptions.close();
     await drain(http);
     await apollo.stop();
+    await metrics.close();
     await database.close();
   };
   return {
     url: urlOf(http, config),
     checkout,
     database,
+    room,
+    apollo,
     close: () => (closing ??= close()),
   };
 }
@@ -126,12 +174,11 @@ function httpServer(): FastifyInstance {
   const http = fastify({
     logger: false,
     genReqId: () => randomUUID(),
-    requestTimeout: REQUEST_TIMEOUT_MS,
+    ...socketLimits,
     // Requests that come while the server drains are answered, not cut off: readyz has told the balancer already.
     return503OnClosing: false,
     forceCloseConnections: 'idle',
   });
-  http.server.headersTimeout = REQUEST_TIMEOUT_MS;
   // First of all, so that a body which is refused while it is read has it, too.
   http.addHook('onRequest', (request, reply, done) => {
     void reply.header('x-request-id', request.id);
@@ -140,6 +187,12 @@ function httpServer(): FastifyInstance {
   // After the body was read: its events come from the socket, outside of any context.
   http.addHook('preValidation', (request, _reply, done) => withRequestId(request.id, done));
   return http;
+}
+
+/** Senders that sign nothing are counted by their address. */
+function failureCount({ rates }: Admission, config: Config) {
+  const clientOf = clientsOf(config);
+  return (request: IncomingMessage) => rates.count('webhook', { customerId: '', client: clientOf(request) }, 1);
 }
 
 /** livez: the process answers. readyz: it can sell, too. */
@@ -157,6 +210,14 @@ function healthRoutes(http: FastifyInstance, database: Database, state: { isDrai
       return notReady('the database does not answer');
     }
     return isMigrated ? { status: 'ok' } : notReady('migrations are missing');
+  });
+}
+
+/** For Prometheus. */
+function metricsRoute(http: FastifyInstance, metrics: Metrics, scrape: () => Promise<string>): void {
+  http.get('/metrics', async (_request, reply) => {
+    void reply.type(metrics.contentType).header('cache-control', 'no-store');
+    return scrape();
   });
 }
 

@@ -1,5 +1,6 @@
 /** The settings of the process: environment variables, checked once and turned into one frozen, typed object. */
 import { existsSync } from 'node:fs';
+import { isIP } from 'node:net';
 import { dirname, join } from 'node:path';
 import { validate as isCronExpression } from 'node-cron';
 import { z } from 'zod';
@@ -29,6 +30,41 @@ export type LogLevel = 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'fatal' |
 export type TokenKeys = { kind: 'secret'; secret: string } | { kind: 'jwks'; url: string };
 export type AuthConfig = TokenKeys & { issuer?: string; audience?: string };
 
+/** What is counted apart, each with a limit of its own. `document`: one that has to be read, and tokens that do not verify. */
+export const rateClasses = ['browse', 'hold', 'order', 'admin', 'document', 'webhook'] as const;
+export type RateClass = (typeof rateClasses)[number];
+
+/** Requests in 10 s; null: as many as they like. */
+export interface Rate {
+  readonly perCustomer: number | null;
+  readonly perAddress: number | null;
+}
+
+export interface RateLimits extends Readonly<Record<RateClass, Rate>> {
+  /** Whether this very machine is limited, too: as it is, its tools, tests and benches are not. */
+  readonly loopback: boolean;
+}
+
+/**
+ * No person reaches what a customer may do. An address may be an office or a whole mobile network, so it may do what many
+ * persons do: 500 holds in one second pass. `webhook`: bad signatures; good ones are not counted.
+ */
+export const defaultRateLimits: RateLimits = {
+  browse: { perCustomer: 300, perAddress: 3_000 },
+  hold: { perCustomer: 50, perAddress: 1_000 },
+  order: { perCustomer: 30, perAddress: 600 },
+  admin: { perCustomer: 600, perAddress: 1_200 },
+  document: { perCustomer: 60, perAddress: 600 },
+  webhook: { perCustomer: null, perAddress: 100 },
+  loopback: false,
+};
+
+/** After letting this many holds expire within this time, a customer gets no new hold for as long. */
+export interface HoldCooldown {
+  readonly holds: number;
+  readonly seconds: number;
+}
+
 export interface Config {
   readonly environment: Environment;
   readonly host: string;
@@ -51,7 +87,23 @@ export interface Config {
   /** null: no log file. */
   readonly logFile: string | null;
   readonly playground: boolean;
-  readonly rateLimit: boolean;
+  /** Only the documents that codegen wrote are served. */
+  readonly persistedOnly: boolean;
+  /** null: nothing is counted. */
+  readonly rateLimits: RateLimits | null;
+  /** Live holds of one customer over all products; null: any number. */
+  readonly maxActiveHolds: number | null;
+  readonly holdCooldown: HoldCooldown | null;
+  /** Signs the waiting room's queue tokens; null: there is no queue. */
+  readonly admissionSecret: string | null;
+  /** Whose X-Forwarded-For is believed: addresses and networks, or how many proxies stand in a row. Empty: nobody's. */
+  readonly trustedProxies: readonly string[] | number;
+  /** Origins whose pages may call us; `*`: every one. */
+  readonly corsOrigins: readonly string[];
+  /** 0: no Strict-Transport-Security. */
+  readonly hstsMaxAgeSeconds: number;
+  /** Open sockets of one process; the next one is closed at once. */
+  readonly maxConnections: number;
 }
 
 /** The settings do not hold. The message names every bad key, with what is accepted; it repeats no secret. */
@@ -87,6 +139,44 @@ const databaseUrls = z
   );
 
 const onOrOff = z.enum(['on', 'off']).transform((text) => text === 'on');
+
+const offOr = <T>(schema: z.ZodType<T, string>) =>
+  z.union([z.literal('off').transform(() => null), schema]) as z.ZodType<T | null, string>;
+
+/** `hold=30/600,loopback=on`: the defaults with these changes. */
+const rateChanges = z.string().transform((text, context): RateLimits => {
+  const limits: Record<string, unknown> = { ...defaultRateLimits };
+  for (const part of list(text)) {
+    const [, name, customer, address] = /^([a-z]+)=(\d{1,9}|-)\/(\d{1,9}|-)$/.exec(part) ?? [];
+    const points = (digits: string) => (digits === '-' ? null : Number(digits));
+    if (part === 'loopback=on') limits.loopback = true;
+    else if (name !== undefined && (rateClasses as readonly string[]).includes(name)) {
+      limits[name] = { perCustomer: points(customer!), perAddress: points(address!) };
+    } else context.addIssue({ code: 'custom', message: part });
+  }
+  return limits as unknown as RateLimits;
+});
+
+const rateLimits = z.union([z.literal('on').transform(() => defaultRateLimits), offOr(rateChanges)]);
+
+const cooldown = z
+  .string()
+  .regex(/^[1-9]\d{0,3}\/[1-9]\d{0,5}$/)
+  .transform((text): HoldCooldown => {
+    const [holds, seconds] = text.split('/').map(Number) as [number, number];
+    return { holds, seconds };
+  });
+
+const proxies = z.union([
+  z
+    .string()
+    .regex(/^[1-9]$/)
+    .transform(Number),
+  z
+    .string()
+    .transform(list)
+    .pipe(z.array(z.string().refine(isNetwork)).min(1)),
+]);
 
 const setting = <T>(accepts: string, schema: z.ZodType<T, string>) => ({ accepts, schema });
 
@@ -132,7 +222,30 @@ const settings = {
     z.string().refine((text) => !text.includes('\0')),
   ),
   PLAYGROUND: setting('on or off', onOrOff),
-  RATE_LIMIT: setting('on or off', onOrOff),
+  PERSISTED_ONLY: setting('on or off', onOrOff),
+  RATE_LIMIT: setting(
+    `on, off, or changes such as hold=30/600,loopback=on (${rateClasses.join(', ')}; per customer/per address in 10 s, - for none)`,
+    rateLimits,
+  ),
+  MAX_ACTIVE_HOLDS: setting('a whole number from 1 to 10000, or off', offOr(wholeNumber(1, 10_000))),
+  HOLD_COOLDOWN: setting('<holds>/<seconds>, such as 10/300, or off', offOr(cooldown)),
+  ADMISSION_SECRET: setting(
+    `at least ${minJwtSecretBytes} bytes`,
+    z.string().refine((text) => Buffer.byteLength(text) >= minJwtSecretBytes),
+  ),
+  TRUSTED_PROXIES: setting(
+    'addresses and networks, separated by commas, or the number of proxies from 1 to 9',
+    proxies,
+  ),
+  CORS_ORIGINS: setting(
+    'origins such as https://shop.example, separated by commas, or *',
+    z
+      .string()
+      .transform(list)
+      .pipe(z.array(z.string().refine((text) => text === '*' || isOrigin(text)))),
+  ),
+  HSTS_MAX_AGE_SECONDS: setting('a whole number of seconds up to 63072000 (two years)', wholeNumber(0, 63_072_000)),
+  MAX_CONNECTIONS: setting('a whole number from 1 to 1000000', wholeNumber(1, 1_000_000)),
 };
 
 type Key = keyof typeof settings;
@@ -146,6 +259,7 @@ const secretKeys: readonly Key[] = [
   'WEBHOOK_SECRETS',
   'STRIPE_WEBHOOK_SECRET',
   'JWT_SECRET',
+  'ADMISSION_SECRET',
   'DATABASE_URL',
   'DATABASE_REPLICA_URLS',
 ];
@@ -196,6 +310,7 @@ export function redactedConfig(config: Config): Record<string, unknown> {
     databaseReplicaUrls: config.databaseReplicaUrls.map(withoutPassword),
     webhookSecrets: config.webhookSecrets.map(() => '[redacted]'),
     stripeWebhookSecret: config.stripeWebhookSecret === null ? null : '[redacted]',
+    admissionSecret: config.admissionSecret === null ? null : '[redacted]',
     auth: auth.kind === 'secret' ? { ...auth, secret: '[redacted]' } : { ...auth, url: withoutPassword(auth.url) },
   };
 }
@@ -277,7 +392,16 @@ function toConfig(values: Values, environment: Environment): Config {
     logLevel: values.LOG_LEVEL ?? 'info',
     logFile: values.LOG_FILE === 'off' ? null : (values.LOG_FILE ?? defaultLogFile(environment)),
     playground: values.PLAYGROUND ?? environment !== 'production',
-    rateLimit: values.RATE_LIMIT ?? true,
+    persistedOnly: values.PERSISTED_ONLY ?? false,
+    rateLimits: values.RATE_LIMIT === undefined ? defaultRateLimits : values.RATE_LIMIT,
+    maxActiveHolds:
+      values.MAX_ACTIVE_HOLDS === undefined ? defaultMaxActiveHolds(environment) : values.MAX_ACTIVE_HOLDS,
+    holdCooldown: values.HOLD_COOLDOWN ?? null,
+    admissionSecret: values.ADMISSION_SECRET ?? null,
+    trustedProxies: values.TRUSTED_PROXIES ?? [],
+    corsOrigins: values.CORS_ORIGINS ?? [],
+    hstsMaxAgeSeconds: values.HSTS_MAX_AGE_SECONDS ?? 0,
+    maxConnections: values.MAX_CONNECTIONS ?? 20_000,
   };
 }
 
@@ -285,6 +409,11 @@ function tokenKeys(values: Values): TokenKeys {
   return values.JWKS_URL === undefined
     ? { kind: 'secret', secret: values.JWT_SECRET ?? developmentJwtSecret }
     : { kind: 'jwks', url: values.JWKS_URL };
+}
+
+/** Twice the holds of the largest order. A test may well want more. */
+function defaultMaxActiveHolds(environment: Environment): number | null {
+  return environment === 'production' ? 100 : null;
 }
 
 function defaultLogFile(environment: Environment): string {
@@ -308,6 +437,21 @@ function isWebhookSecret(text: string): boolean {
 
 function isWebUrl(text: string): boolean {
   return hasProtocol(text, ['https:', 'http:']);
+}
+
+/** As a browser writes it in `Origin`: scheme, host and port, no path and no slash. */
+function isOrigin(text: string): boolean {
+  return hasProtocol(text, ['https:', 'http:']) && new URL(text).origin === text;
+}
+
+/** An address, or a network in CIDR notation, of either family. */
+function isNetwork(text: string): boolean {
+  const [address, bits, ...more] = text.split('/');
+  const family = isIP(address!);
+  if (family === 0 || more.length > 0) return false;
+  return (
+    bits === undefined || (/^\d{1,3}$/.test(bits) && Number(bits) >= 1 && Number(bits) <= (family === 4 ? 32 : 128))
+  );
 }
 
 function withoutPassword(url: string): string {

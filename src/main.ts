@@ -7,6 +7,7 @@ import { migrate } from './database/migrate';
 import { openDatabase, writableUrl } from './database/orm';
 import { seedIfEmpty } from './database/seed';
 import { readFirstProductId } from './database/views';
+import { scrapeAllWorkers } from './telemetry/cluster-metrics';
 import { closeLogger, createLogger, type Logger } from './telemetry/logger';
 import { isWorker, report, startWorkers } from './workers';
 
@@ -58,7 +59,8 @@ async function startServer(
 /** One of several: its database was found and prepared by the process that started it. */
 async function serveAsWorker(config: Config, log: Logger, stopping: Promise<void>): Promise<void> {
   try {
-    const app = await startApp(config, { databaseUrl: await writableUrl(config.databaseUrls), log });
+    const databaseUrl = await writableUrl(config.databaseUrls);
+    const app = await startApp(config, { databaseUrl, log, scrapeWith: scrapeAllWorkers });
     report({ url: app.url });
     await stopping;
     await app.close();

@@ -2,6 +2,7 @@
 import { readFileSync } from 'node:fs';
 import {
   ConfigError,
+  defaultRateLimits,
   developmentJwtSecret,
   developmentWebhookSecret,
   environmentKeys,
@@ -46,7 +47,15 @@ test('nothing needs to be set in development', () => {
     logLevel: 'info',
     logFile: 'logs/app.log',
     playground: true,
-    rateLimit: true,
+    persistedOnly: false,
+    rateLimits: defaultRateLimits,
+    maxActiveHolds: null,
+    holdCooldown: null,
+    admissionSecret: null,
+    trustedProxies: [],
+    corsOrigins: [],
+    hstsMaxAgeSeconds: 0,
+    maxConnections: 20_000,
   });
 });
 
@@ -70,7 +79,15 @@ test('every setting is read', () => {
     LOG_LEVEL: 'debug',
     LOG_FILE: 'off',
     PLAYGROUND: 'off',
+    PERSISTED_ONLY: 'on',
     RATE_LIMIT: 'off',
+    MAX_ACTIVE_HOLDS: '20',
+    HOLD_COOLDOWN: '10/300',
+    ADMISSION_SECRET: 'q'.repeat(32),
+    TRUSTED_PROXIES: '10.0.0.0/8, ::1',
+    CORS_ORIGINS: 'https://shop.example, http://localhost:5173',
+    HSTS_MAX_AGE_SECONDS: '31536000',
+    MAX_CONNECTIONS: '500',
   });
   expect(config).toEqual({
     environment: 'test',
@@ -89,8 +106,27 @@ test('every setting is read', () => {
     logLevel: 'debug',
     logFile: null,
     playground: false,
-    rateLimit: false,
+    persistedOnly: true,
+    rateLimits: null,
+    maxActiveHolds: 20,
+    holdCooldown: { holds: 10, seconds: 300 },
+    admissionSecret: 'q'.repeat(32),
+    trustedProxies: ['10.0.0.0/8', '::1'],
+    corsOrigins: ['https://shop.example', 'http://localhost:5173'],
+    hstsMaxAgeSeconds: 31_536_000,
+    maxConnections: 500,
   });
+});
+
+test('limits of requests are the defaults with what is changed, and a number of proxies is a number', () => {
+  expect(loadConfig({ RATE_LIMIT: 'on' }).rateLimits).toEqual(defaultRateLimits);
+  expect(loadConfig({ RATE_LIMIT: 'hold=30/600, browse=-/5,loopback=on' }).rateLimits).toEqual({
+    ...defaultRateLimits,
+    hold: { perCustomer: 30, perAddress: 600 },
+    browse: { perCustomer: null, perAddress: 5 },
+    loopback: true,
+  });
+  expect(loadConfig({ TRUSTED_PROXIES: '2' }).trustedProxies).toBe(2);
 });
 
 test('a blank value is no value', () => {
@@ -136,6 +172,24 @@ describe('a bad value stops the start:', () => {
     ['LOG_LEVEL', 'loud'],
     ['PLAYGROUND', 'yes'],
     ['RATE_LIMIT', '0'],
+    ['RATE_LIMIT', 'hold=30'],
+    ['RATE_LIMIT', 'loopback=1/1'],
+    ['RATE_LIMIT', 'hold=30/600,pay=1/1'],
+    ['PERSISTED_ONLY', '1'],
+    ['MAX_ACTIVE_HOLDS', '0'],
+    ['HOLD_COOLDOWN', '0/300'],
+    ['HOLD_COOLDOWN', '10'],
+    ['ADMISSION_SECRET', 'q'.repeat(31)],
+    ['TRUSTED_PROXIES', '0'],
+    ['TRUSTED_PROXIES', 'proxy.example'],
+    ['TRUSTED_PROXIES', '0.0.0.0/0'],
+    ['TRUSTED_PROXIES', '10.0.0.0/33'],
+    ['TRUSTED_PROXIES', '10.0.0.1,all'],
+    ['CORS_ORIGINS', 'shop.example'],
+    ['CORS_ORIGINS', 'https://shop.example/'],
+    ['CORS_ORIGINS', 'null'],
+    ['HSTS_MAX_AGE_SECONDS', '-1'],
+    ['MAX_CONNECTIONS', '0'],
   ])('%s=%s', (key, value) => {
     const problems = problemsOf({ [key]: value });
     expect(problems).toHaveLength(1);
@@ -163,8 +217,9 @@ test('no error repeats a secret', () => {
     WEBHOOK_SECRETS: 'hush-2',
     DATABASE_URL: 'hush-3',
     STRIPE_WEBHOOK_SECRET: 'hush-4',
+    ADMISSION_SECRET: 'hush-5',
   };
-  expect(problemsOf(secrets)).toHaveLength(4);
+  expect(problemsOf(secrets)).toHaveLength(5);
   expect(problemsOf(secrets).join()).not.toContain('hush');
 });
 
@@ -182,6 +237,11 @@ describe('production', () => {
     expect(loadConfig({ ...production, JWT_SECRET: '', JWKS_URL: 'https://issuer.example/keys' }).auth.kind).toBe(
       'jwks',
     );
+  });
+
+  test('limits the live holds of a customer', () => {
+    expect(loadConfig(production).maxActiveHolds).toBe(100);
+    expect(loadConfig({ ...production, MAX_ACTIVE_HOLDS: 'off' }).maxActiveHolds).toBeNull();
   });
 
   test.each<[string, NodeJS.ProcessEnv]>([
@@ -205,6 +265,7 @@ test('a configuration can be printed', () => {
         DATABASE_URL: 'postgres://shop:hush@db.example/shop?password=hush,postgres://db2.example/shop',
         DATABASE_REPLICA_URLS: 'postgres://shop:hush@replica.example/shop',
         STRIPE_WEBHOOK_SECRET: 'whsec_hushhushhushhush',
+        ADMISSION_SECRET: 'hush'.repeat(8),
       }),
     ),
   );

@@ -12,6 +12,7 @@ import type { Hold, Product } from '../domain/records';
 import { granted, refusal, refused, replayed, type Answer } from '../domain/refusals';
 import type { Checkout } from './checkout';
 import { GroupCommit } from './group-commit';
+import { labelOfAnswer, measured } from './measure';
 import { countOverdueOf, lockStock, makeAvailable, readLevel, takeForHolds } from './stock-keeper';
 
 export interface CreateHoldInput {
@@ -37,7 +38,7 @@ export type CreateHold = (input: CreateHoldInput) => Promise<HoldAnswer>;
 export function createHoldOf(checkout: Checkout): CreateHold {
   const batches = new HoldBatches(checkout);
   const commits = new GroupCommit<HoldRequest, Judged>((productId, requests) => batches.commit(productId, requests));
-  return async (input) => {
+  const createHold: CreateHold = async (input) => {
     const request: HoldRequest = {
       id: newId(),
       productId: input.productId.toLowerCase(),
@@ -50,6 +51,7 @@ export function createHoldOf(checkout: Checkout): CreateHold {
       : { verdict: NOT_FOUND };
     return { ...answerTo(checkout, request, verdict), product };
   };
+  return measured(createHold, labelOfAnswer, (result, seconds) => checkout.metrics.hold(result, seconds));
 }
 
 const NOT_FOUND: HoldVerdict = { kind: 'refuse', refusal: refusal('PRODUCT_NOT_FOUND', { field: ['productId'] }) };
@@ -147,6 +149,7 @@ class HoldBatches {
     const refusals = decision.verdicts.filter((verdict) => verdict.kind === 'refuse');
     if (refusals.some((verdict) => verdict.refusal.code === 'OUT_OF_STOCK')) this.soldOut.add(productId);
     else this.soldOut.delete(productId);
+    this.checkout.metrics.batch(size, decision.lockWaitMs);
     this.checkout.log.info(
       {
         event: 'batch.committed',

@@ -1,5 +1,6 @@
-/** `npm run db:migrate`, `db:seed` and `db:reset`. */
-import { Command } from 'commander';
+/** `npm run db:migrate`, `db:seed`, `db:reset` and `db:grant`. */
+import { Command, InvalidArgumentError } from 'commander';
+import { grantsFor } from '../database/grants';
 import { migrate } from '../database/migrate';
 import { dropAll } from '../database/reset';
 import { seed } from '../database/seed';
@@ -45,5 +46,21 @@ command
       say('Reset: empty tables, example products.');
     }),
   );
+
+command
+  .command('grant')
+  .description('prints the SQL that gives a role what the server needs, and no more; touches no database')
+  .option('--role <name>', 'the role in the server’s DATABASE_URL', roleName, 'flash_sale')
+  .addHelpText('after', '\nExample:\n  npm run --silent db:grant -- --role shop | psql "$OWNER_URL"')
+  .action(({ role }: { role: string }) => {
+    process.stdout.write(grantsFor(role));
+  });
+
+function roleName(text: string): string {
+  // As a PostgreSQL name: 63 bytes. A newline would end the comment that it is named in.
+  if (!/^[^\p{Cc}]+$/u.test(text) || Buffer.byteLength(text) > 63)
+    throw new InvalidArgumentError('Give 1 to 63 bytes.');
+  return text;
+}
 
 void runCommand(command);

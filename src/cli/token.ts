@@ -1,5 +1,6 @@
 /** `npm run token -- --sub alice [--role admin]`: prints a token that this configuration accepts, for trying things out. */
 import { Command, InvalidArgumentError } from 'commander';
+import { signQueueToken } from '../admission/queue-tokens';
 import { loadConfig, loadDotEnv } from '../config';
 import { signToken } from '../graphql/tokens';
 import { runCommand, wholeNumberOption } from './options';
@@ -10,6 +11,7 @@ interface Options {
   sub: string;
   role: string[];
   ttlSeconds: number;
+  queue?: boolean;
 }
 
 const command = new Command('token')
@@ -20,12 +22,21 @@ const command = new Command('token')
   .requiredOption('--sub <customer>', 'who asks: the customer, 1 to 255 characters', customer)
   .option('--role <role>', 'a role; admin may manage products and see every order', collect, [])
   .option('--ttl-seconds <n>', 'how long it is valid', wholeNumberOption(1, 10 * 365 * 24 * 3600), defaultTtlSeconds)
+  .option('--queue', 'a queue token instead, as a waiting room signs it with ADMISSION_SECRET: x-queue-token')
   .addHelpText('after', '\nExample:\n  npm run --silent token -- --sub operator --role admin')
-  .action(async ({ sub, role, ttlSeconds }: Options) => {
+  .action(async ({ sub, role, ttlSeconds, queue }: Options) => {
     loadDotEnv();
-    const token = await signToken(loadConfig().auth, { sub, roles: role, ttlSeconds });
+    const { auth, admissionSecret } = loadConfig();
+    const token = queue
+      ? queueToken(admissionSecret, sub, ttlSeconds)
+      : await signToken(auth, { sub, roles: role, ttlSeconds });
     process.stdout.write(`${token}\n`);
   });
+
+function queueToken(secret: string | null, sub: string, ttlSeconds: number): string {
+  if (secret === null) throw new Error('Set ADMISSION_SECRET: without it there is no queue');
+  return signQueueToken(secret, { sub, endsAtSeconds: Math.floor(Date.now() / 1_000) + ttlSeconds });
+}
 
 function collect(role: string, roles: string[]): string[] {
   return [...roles, role];

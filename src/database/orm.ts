@@ -22,6 +22,8 @@ export interface Database {
   read<T>(work: (em: EntityManager) => Promise<T>): Promise<T>;
   /** A read of a group commit, before it takes its lock. */
   readForBatch<T>(work: (em: EntityManager) => Promise<T>): Promise<T>;
+  /** How many wait for a connection of the pools at this moment. */
+  waiting(): number;
   close(): Promise<void>;
 }
 
@@ -85,22 +87,33 @@ interface Connection {
 }
 const knex = PostgreSqlKnexDialect.prototype as unknown as Knex;
 
+export interface DatabaseOptions {
+  readonly url: string;
+  /** Of each of the two pools. */
+  readonly poolSize: number;
+  readonly log: Logger;
+  /** Is told why whenever a transaction is run again. */
+  readonly onRetry?: (reason: string) => void;
+}
+
 /** Opens the pools; the first connection is made when the first statement needs it. */
-export async function openDatabase(options: { url: string; poolSize: number; log: Logger }): Promise<Database> {
+export async function openDatabase(options: DatabaseOptions): Promise<Database> {
+  const { log, onRetry } = options;
   const [orm, batchOrm] = await Promise.all([openPool(options), openPool(options)]);
   return {
     orm,
-    inTransaction: transactionsOf(() => orm.em.fork({ clear: true }), options.log),
-    inBatch: transactionsOf(() => batchOrm.em.fork({ clear: true }), options.log),
+    inTransaction: transactionsOf(() => orm.em.fork({ clear: true }), log, onRetry),
+    inBatch: transactionsOf(() => batchOrm.em.fork({ clear: true }), log, onRetry),
     read: (work) => readWith(orm, work),
     readForBatch: (work) => readWith(batchOrm, work),
+    waiting: () => waitingOf(orm) + waitingOf(batchOrm),
     close: async () => {
       await Promise.all([orm.close(true), batchOrm.close(true)]);
     },
   };
 }
 
-function openPool({ url, poolSize, log }: { url: string; poolSize: number; log: Logger }): Promise<MikroORM> {
+function openPool({ url, poolSize, log }: DatabaseOptions): Promise<MikroORM> {
   const debug = log.isLevelEnabled('debug');
   return MikroORM.init({
     clientUrl: url,
@@ -128,6 +141,12 @@ function openPool({ url, poolSize, log }: { url: string; poolSize: number; log: 
 function knexLog(log: Logger) {
   const debug = (message: unknown) => log.debug({ event: 'database.connection' }, String(message));
   return { warn: debug, error: debug, deprecate: debug, debug };
+}
+
+/** tarn's pool, which knex does not show in its types. */
+function waitingOf(orm: MikroORM): number {
+  const { pool } = orm.em.getKnex().client as { pool?: { numPendingAcquires(): number } };
+  return pool?.numPendingAcquires() ?? 0;
 }
 
 async function readWith<T>(orm: MikroORM, work: (em: EntityManager) => Promise<T>): Promise<T> {

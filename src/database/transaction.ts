@@ -43,7 +43,11 @@ export type InTransaction = <T>(name: string, work: (transaction: Transaction) =
  * Throws `Busy` when nothing happened (a lock, a statement or the pool took too long), `Unavailable` when the database is
  * away or the outcome of a COMMIT could not be learned, and whatever else the work itself throws, rolled back.
  */
-export function transactionsOf(forkEm: () => EntityManager, log: Logger): InTransaction {
+export function transactionsOf(
+  forkEm: () => EntityManager,
+  log: Logger,
+  onRetry?: (reason: string) => void,
+): InTransaction {
   return async (name, work) => {
     let outcomeUnknown = false;
     for (let attempt = 1; ; attempt += 1) {
@@ -57,6 +61,7 @@ export function transactionsOf(forkEm: () => EntityManager, log: Logger): InTran
         { event: 'lock.retry', transaction: name, attempt, reason: run.failure.reason, outcomeUnknown },
         'lock.retry',
       );
+      onRetry?.(run.failure.reason);
       await sleep(Math.random() * PAUSE_MS * 2 ** attempt);
     }
   };

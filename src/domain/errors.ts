@@ -1,4 +1,4 @@
-/** The families of "no" that are not data: the caller's mistake, busy, and out of service. Everything else is a bug. */
+/** The families of "no" that are not data: the caller's mistake, too often, busy, and out of service. Everything else is a bug. */
 
 export type CallerErrorCode = 'BAD_USER_INPUT' | 'UNAUTHENTICATED' | 'FORBIDDEN';
 
@@ -31,5 +31,16 @@ export class Unavailable extends Error {
   constructor(options?: ErrorOptions & { retryAfterMs?: number }) {
     super('The service is not available at the moment', options);
     this.retryAfterMs = options?.retryAfterMs ?? 1_000;
+  }
+}
+
+/** Asked too often: nothing happened, and the same request may be admitted after `retryAfterMs`. */
+export class RateLimited extends Error {
+  override readonly name = 'RateLimited';
+  constructor(
+    readonly retryAfterMs: number,
+    message = 'Too many requests: wait a little',
+  ) {
+    super(message);
   }
 }

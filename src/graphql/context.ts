@@ -4,10 +4,14 @@ import type { CreateHold } from '../checkout/create-hold';
 import type { CreateOrder } from '../checkout/create-order';
 import type { AuthConfig } from '../config';
 import { CallerError } from '../domain/errors';
+import type { Admission, Asking } from '../admission/admission';
+import type { Client } from '../admission/clients';
+import type { DocumentGuard } from './document-guard';
 import { loadersFor, type Loaders } from './loaders';
 import type { SharedReads } from './shared-reads';
 import type { StockLevels } from './stock-levels';
 import type { StockWatch } from './stock-watch';
+import type { TrustedDocuments } from './trusted-documents';
 
 /** What lives as long as the process. */
 export interface Room {
@@ -17,6 +21,9 @@ export interface Room {
   readonly levels: StockLevels;
   readonly reads: SharedReads;
   readonly watch: StockWatch;
+  readonly admission: Admission;
+  readonly trusted: TrustedDocuments;
+  readonly guard: DocumentGuard;
   /** Plays the payment provider. null in production. */
   readonly provider: PaymentSimulation | null;
   /** What signs tokens for whoever asks, where its secret is the well-known one. null in production. */
@@ -41,12 +48,19 @@ export interface PaymentSimulation {
 export interface Context extends Room {
   readonly requestId: string;
   readonly caller: Caller;
+  readonly client: Client;
+  /** Asked and counted before Apollo was: not again. */
+  readonly isAdmitted?: boolean | undefined;
   readonly loaders: Loaders;
 }
 
 /** For one operation, over HTTP and WebSocket alike: loaders remember, so they must not outlive it. */
-export function contextFor(room: Room, caller: Caller, requestId: string): Context {
-  return { ...room, requestId, caller, loaders: loadersFor(room.reads, caller) };
+export function contextFor(
+  room: Room,
+  { caller, client, isAdmitted }: Asking & { isAdmitted?: boolean | undefined },
+  requestId: string,
+): Context {
+  return { ...room, requestId, caller, client, isAdmitted, loaders: loadersFor(room.reads, caller) };
 }
 
 export function requireAdmin({ caller }: Context): void {

@@ -1,7 +1,7 @@
 /** The one place that turns errors into GraphQL's: our own pass, everything else becomes "Internal server error". */
 import { unwrapResolverError } from '@apollo/server/errors';
 import { GraphQLError, type GraphQLFormattedError } from 'graphql';
-import { Busy, CallerError, Unavailable } from '../domain/errors';
+import { Busy, CallerError, RateLimited, Unavailable } from '../domain/errors';
 import { refusal, type Answer, type Refusal } from '../domain/refusals';
 import { currentRequestId, type Logger } from '../telemetry/logger';
 
@@ -38,7 +38,8 @@ export function maskErrors(log: Logger): (formatted: GraphQLFormattedError, erro
       ...(formatted.locations && { locations: formatted.locations }),
       ...(formatted.path && { path: formatted.path }),
     };
-    const expected = expectedError(cause);
+    // Apollo wraps what a plugin of ours throws; only what a resolver throws was unwrapped above.
+    const expected = expectedError(cause) ?? expectedError(cause instanceof GraphQLError ? cause.originalError : null);
     if (expected) return { ...place, message: expected.message, extensions: expected.extensions };
     const code = codeOf(formatted, cause);
     if (cause instanceof GraphQLError && typeof code === 'string' && REQUEST_CODES.has(code)) {
@@ -85,6 +86,10 @@ function codeOf(formatted: GraphQLFormattedError, cause: unknown): unknown {
 /** Our own errors, as GraphQL says them. null: something nobody expected. */
 export function expectedError(error: unknown): GraphQLError | null {
   if (error instanceof CallerError) return new GraphQLError(error.message, { extensions: { code: error.code } });
+  if (error instanceof RateLimited) {
+    const { message, retryAfterMs } = error;
+    return new GraphQLError(message, { extensions: { code: 'RATE_LIMITED', retryAfterMs } });
+  }
   if (error instanceof Busy || error instanceof Unavailable) {
     // BUSY is an answer of mutations (`payloadOf`); of a query it says no more than that it could not be served now.
     const message = 'The service is not available at the moment: try again';

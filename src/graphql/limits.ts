@@ -2,19 +2,27 @@
 import {
   GraphQLError,
   Kind,
+  type ASTNode,
   type ASTVisitor,
   type FragmentDefinitionNode,
-  type OperationDefinitionNode,
   type SelectionSetNode,
   type ValidationContext,
 } from 'graphql';
+import { costLimit } from './cost';
 
 /** Tokens of one document: 20,000 aliases blocked the process for half a second, and the largest real document has 600. */
 export const MAX_TOKENS = 1_000;
 const MAX_DEPTH = 12;
 const MAX_ROOT_MUTATION_FIELDS = 3;
+/** A page that looks at several products at once needs a few. */
+const MAX_ALIASES = 50;
+/** graphql compares each two fields of one name, and each two fragments: 110 times `hold` took it 70 ms. */
+const MAX_REPETITIONS = 10;
+const MAX_FRAGMENTS = 30;
+/** Each is asked about by a rule of its own, and answered with an error of its own. */
+const MAX_DIRECTIVES = 50;
 
-const badInput = (message: string, nodes: OperationDefinitionNode) =>
+const badInput = (message: string, nodes: ASTNode) =>
   new GraphQLError(message, { nodes, extensions: { code: 'BAD_USER_INPUT' } });
 
 /** Introspection is exempt: its own depth is fixed, and its fields cost nothing. */
@@ -83,4 +91,36 @@ export function rootMutationLimit(context: ValidationContext): ASTVisitor {
   };
 }
 
-export const DOCUMENT_LIMITS = [depthLimit, rootMutationLimit];
+/** What makes a document expensive to validate: each is counted in the whole document, as it is written. */
+export function sizeLimit(context: ValidationContext): ASTVisitor {
+  let aliases = 0;
+  let directives = 0;
+  const countedOnce = (count: number, most: number, what: string, node: ASTNode) => {
+    if (count === most + 1) context.reportError(badInput(`A document may have ${most} ${what}`, node));
+  };
+  return {
+    Document(document) {
+      const fragments = document.definitions.filter((node) => node.kind === Kind.FRAGMENT_DEFINITION).length;
+      if (fragments > MAX_FRAGMENTS) {
+        context.reportError(badInput(`A document may have ${MAX_FRAGMENTS} fragments`, document.definitions[0]!));
+      }
+    },
+    Directive: (node) => countedOnce(++directives, MAX_DIRECTIVES, 'directives', node),
+    Field: (node) => {
+      if (node.alias) countedOnce(++aliases, MAX_ALIASES, 'aliases', node);
+    },
+    SelectionSet(set) {
+      const counts = new Map<string, number>();
+      for (const selection of set.selections) {
+        if (selection.kind === Kind.INLINE_FRAGMENT) continue;
+        const isField = selection.kind === Kind.FIELD;
+        const name = isField ? (selection.alias ?? selection.name).value : `...${selection.name.value}`;
+        counts.set(name, (counts.get(name) ?? 0) + 1);
+        countedOnce(counts.get(name)!, MAX_REPETITIONS, 'times the same name in one selection', selection);
+      }
+    },
+  };
+}
+
+/** Every interface validates with these, and parses with `MAX_TOKENS`. */
+export const DOCUMENT_LIMITS = [sizeLimit, depthLimit, rootMutationLimit, costLimit];

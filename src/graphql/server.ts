@@ -8,24 +8,30 @@ import {
 import { fastifyApolloHandler } from '@as-integrations/fastify';
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { GraphQLError, OperationTypeNode, type FormattedExecutionResult, type GraphQLFormattedError } from 'graphql';
+import { clientsOf, type Client } from '../admission/clients';
 import type { Caller } from '../checkout/checkout';
 import type { Config } from '../config';
 import { readFirstProductId } from '../database/views';
 import type { Logger } from '../telemetry/logger';
 import { contextFor, type Context, type Room } from './context';
 import { expectedError, maskErrors, STATUS_OF_CODE } from './errors';
+import { notTrusted } from './document-guard';
 import { DOCUMENT_LIMITS, MAX_TOKENS } from './limits';
 import { asksForPlayground, registerPlaygroundAssets, servePlayground } from './playground';
 import { schemaFor } from './schema';
-import { createTokenVerifier } from './tokens';
-import { execute, TrustedDocuments } from './trusted-documents';
+import { anonymous, createTokenVerifier } from './tokens';
+import { execute } from './trusted-documents';
 
 /** A document of 1,000 tokens with its variables has a few kB; an import is another command. */
 const MAX_BODY_BYTES = 256 * 1024;
+/** Whoever writes a document by hand reads the first ones. */
+const MAX_VALIDATION_ERRORS = 20;
 
 declare module 'fastify' {
   interface FastifyRequest {
     caller: Caller;
+    client: Client;
+    isAdmitted: boolean;
   }
 }
 
@@ -44,6 +50,8 @@ export async function graphqlServer(room: Room, config: Config): Promise<ApolloS
     stopOnTerminationSignals: false,
     parseOptions: { maxTokens: MAX_TOKENS },
     validationRules: DOCUMENT_LIMITS,
+    validationOptions: { maxErrors: MAX_VALIDATION_ERRORS },
+    documentStore: room.guard.remembered,
     formatError: maskErrors(log),
     logger: quietLogger(log),
     plugins: [
@@ -52,10 +60,24 @@ export async function graphqlServer(room: Room, config: Config): Promise<ApolloS
       ApolloServerPluginUsageReportingDisabled(),
       statusPlugin,
       subscriptionsElsewhere,
+      admissionPlugin(room, config),
     ],
   });
   await apollo.start();
   return apollo;
+}
+
+/** Asked for each operation that Apollo is about to execute, whichever way it came. */
+function admissionPlugin({ admission, trusted }: Room, { persistedOnly }: Config): ApolloServerPlugin<Context> {
+  return {
+    requestDidStart: async () => ({
+      didResolveOperation: async ({ contextValue, document, operation, source }) => {
+        if (persistedOnly && !trusted.has(source)) throw notTrusted();
+        // Without one Apollo answers that there is no such operation.
+        if (operation && !contextValue.isAdmitted) await admission.admit(contextValue, document, operation);
+      },
+    }),
+  };
 }
 
 /** What was refused as a whole has its code's HTTP status; a document that was executed, even in part, is 200. */
@@ -85,24 +107,31 @@ function httpOf({ data, errors }: FormattedExecutionResult): { status?: number |
   if (!errors || (data && Object.values(data).some((value) => value !== null))) return {};
   const { code, retryAfterMs } = errors[0]!.extensions ?? {};
   return {
-    status: STATUS_OF_CODE[String(code)],
+    // Apollo says 500 when a plugin refuses an operation.
+    status: STATUS_OF_CODE[String(code)] ?? (data === undefined && code === 'FORBIDDEN' ? 400 : undefined),
     ...(typeof retryAfterMs === 'number' && { retryAfter: retryAfterSeconds(retryAfterMs) }),
   };
 }
 
 /** The routes, in a scope of their own: here errors have GraphQL's shape. */
-export function graphqlRoutes(apollo: ApolloServer<Context>, room: Room, config: Config, trusted: readonly string[]) {
+export function graphqlRoutes(apollo: ApolloServer<Context>, room: Room, config: Config) {
   const verify = createTokenVerifier(config);
-  const { checkout } = room;
-  const contextOf = ({ id, caller }: { id: string; caller: Caller }) => contextFor(room, caller, id);
-  const answer = fastifyApolloHandler(apollo, { context: async (request) => contextOf(request) });
-  const documents = new TrustedDocuments(schemaFor(config), trusted);
+  const clientOf = clientsOf(config);
+  const { checkout, admission, guard, trusted: documents } = room;
+  const contextOf = (request: FastifyRequest): Context => contextFor(room, request, request.id);
+  const answer = fastifyApolloHandler(apollo, { context: async (request) => contextOf(request as FastifyRequest) });
   const mask = maskErrors(checkout.log);
 
   /** The body; null: Apollo has to answer. (A reply is thenable: an async function that returned it would wait for its end.) */
   const answerTrusted = async (request: FastifyRequest, reply: FastifyReply): Promise<string | null> => {
     const trusted = request.method === 'POST' ? documents.match(request.body) : null;
-    if (!trusted) return null;
+    if (!trusted) {
+      const text = textIn(request);
+      if (text !== null) await guard.check(text, request);
+      return null;
+    }
+    await admission.admitWork(request, trusted.document.work);
+    request.isAdmitted = true;
     const result = acceptsJson(request) ? await execute(trusted, contextOf(request)) : null;
     if (!result) {
       const { text, operationName } = trusted.document;
@@ -124,6 +153,8 @@ export function graphqlRoutes(apollo: ApolloServer<Context>, room: Room, config:
     scope.removeContentTypeParser('text/plain');
     scope.setErrorHandler((error: FastifyError, request, reply) => answerError(checkout.log, error, request, reply));
     scope.decorateRequest('caller', null as never);
+    scope.decorateRequest('client', null as never);
+    scope.decorateRequest('isAdmitted', false);
     if (config.playground) registerPlaygroundAssets(scope);
     scope.route({
       method: ['GET', 'POST'],
@@ -135,11 +166,21 @@ export function graphqlRoutes(apollo: ApolloServer<Context>, room: Room, config:
           const productId = await checkout.database.read(readFirstProductId).catch(() => null);
           return servePlayground(request, reply, { auth: config.auth, ...(productId && { productId }) });
         }
-        request.caller = await verify(request.headers.authorization);
+        request.client = clientOf(request.raw);
+        request.caller = await verify(request.headers.authorization).catch(async (error: unknown) => {
+          await admission.mayRead({ caller: anonymous, client: request.client });
+          throw error;
+        });
         return (await answerTrusted(request, reply)) ?? answer.call(scope, request as never, reply as never);
       },
     });
   };
+}
+
+/** null: there is none, and Apollo says what is missing. */
+function textIn({ method, query, body }: FastifyRequest): string | null {
+  const text = ((method === 'GET' ? query : body) as { query?: unknown } | null | undefined)?.query;
+  return typeof text === 'string' ? text : null;
 }
 
 /** Any other wish has its media type negotiated by Apollo. */
@@ -154,7 +195,7 @@ function formattedError(error: GraphQLError): GraphQLFormattedError {
 
 /** Whatever goes wrong before Apollo is asked: unreadable bodies, tokens that do not verify. */
 function answerError(log: Logger, error: FastifyError, request: FastifyRequest, reply: FastifyReply): FastifyReply {
-  const graphqlError = expectedError(error) ?? requestError(error);
+  const graphqlError = expectedError(error) ?? (error instanceof GraphQLError ? error : requestError(error));
   if (graphqlError) {
     const code = String(graphqlError.extensions.code);
     const { retryAfterMs } = graphqlError.extensions;

@@ -4,6 +4,7 @@ import { findHoldsNow } from '../database/holds';
 import type { Database } from '../database/orm';
 import { findLines, findOrders } from '../database/orders';
 import { findProducts } from '../database/products';
+import { groupBy } from '../domain/group-by';
 import type { Hold, Order, OrderLine, Product } from '../domain/records';
 
 type Ids = readonly string[];
@@ -36,17 +37,19 @@ export function sharedReads(database: Database): SharedReads {
   );
   const holds = new GroupCommit<Ids, { holds: Hold[]; at: Date }>(async (_, requests) => {
     const found = await database.read((em) => findHoldsNow(em, union(requests)));
-    return requests.map((ids) => ({ at: found.at, holds: found.holds.filter((hold) => ids.includes(hold.id)) }));
+    const byId = groupBy(found.holds, (hold) => hold.id);
+    return requests.map((ids) => ({ at: found.at, holds: pick(byId, ids) }));
   });
   return { products, orders, lines, holds: (ids) => holds.submit('', ids) };
 }
 
 function shared<T>(find: (ids: Ids) => Promise<T[]>, idOf: (record: T) => string): (ids: Ids) => Promise<T[]> {
   const reads = new GroupCommit<Ids, T[]>(async (_, requests) => {
-    const found = await find(union(requests));
-    return requests.map((ids) => found.filter((record) => ids.includes(idOf(record))));
+    const byId = groupBy(await find(union(requests)), idOf);
+    return requests.map((ids) => pick(byId, ids));
   });
   return (ids) => reads.submit('', ids);
 }
 
+const pick = <T>(byId: ReadonlyMap<string, readonly T[]>, ids: Ids): T[] => ids.flatMap((id) => byId.get(id) ?? []);
 const union = (requests: readonly Ids[]): string[] => [...new Set(requests.flat())];

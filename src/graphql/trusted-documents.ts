@@ -14,6 +14,7 @@ import {
   type GraphQLSchema,
 } from 'graphql';
 import { compileQuery, isCompiledQuery, type CompiledQuery } from 'graphql-jit';
+import { workOf, type Work } from '../admission/operation';
 import { projectPath } from '../config';
 import { DOCUMENT_LIMITS, MAX_TOKENS } from './limits';
 
@@ -21,6 +22,7 @@ export interface TrustedDocument {
   readonly text: string;
   readonly operationName: string | null;
   readonly compiled: CompiledQuery;
+  readonly work: Work;
 }
 
 export interface TrustedRequest {
@@ -31,15 +33,36 @@ export interface TrustedRequest {
 export class TrustedDocuments {
   private readonly byText = new Map<string, TrustedDocument>();
   private readonly byHash = new Map<string, TrustedDocument>();
+  /** By hash and by text: they are served over WebSocket, and not compiled. */
+  private readonly subscriptions = new Map<string, string>();
 
   /** Throws when a document is not valid against the schema: it was written by codegen of another schema. */
   constructor(schema: GraphQLSchema, texts: readonly string[]) {
     for (const text of texts) {
+      const hash = createHash('sha256').update(text).digest('hex');
       const document = compile(schema, text);
-      if (!document) continue;
-      this.byText.set(text, document);
-      this.byHash.set(createHash('sha256').update(text).digest('hex'), document);
+      if (document) {
+        this.byText.set(text, document);
+        this.byHash.set(hash, document);
+      } else {
+        this.subscriptions.set(text, text).set(hash, text);
+      }
     }
+  }
+
+  /** None: there is nothing that `PERSISTED_ONLY` could serve. */
+  get size(): number {
+    return this.byText.size;
+  }
+
+  has(text: string): boolean {
+    return this.byText.has(text) || this.subscriptions.get(text) === text;
+  }
+
+  /** What a message over WebSocket names by its hash, in place of a text. */
+  textOf(extensions: unknown): string | undefined {
+    const hash = hashIn(extensions);
+    return hash === undefined ? undefined : (this.byHash.get(hash)?.text ?? this.subscriptions.get(hash));
   }
 
   /**
@@ -95,7 +118,7 @@ function compile(schema: GraphQLSchema, text: string): TrustedDocument | null {
   const compiled = compileQuery(schema, ast, operation.name?.value ?? '');
   if (!isCompiledQuery(compiled))
     throw new Error(`A trusted document cannot be compiled: ${compiled.errors?.join('; ')}`);
-  return { text, operationName: operation.name?.value ?? null, compiled };
+  return { text, operationName: operation.name?.value ?? null, compiled, work: workOf(ast, operation) };
 }
 
 /** As Apollo Client and urql send them: `{ persistedQuery: { version: 1, sha256Hash } }`, and nothing else. */

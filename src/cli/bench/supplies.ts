@@ -8,6 +8,7 @@ import { migrate } from '../../database/migrate';
 import { openDatabase } from '../../database/orm';
 import type { Hold, Order } from '../../domain/records';
 import type { Answer } from '../../domain/refusals';
+import { Metrics } from '../../telemetry/metrics';
 import { createLogger } from '../../telemetry/logger';
 
 /** More than any run can sell. */
@@ -32,6 +33,7 @@ export async function openSupplies(url: string): Promise<Supplies> {
   const checkout: Checkout = {
     database,
     log,
+    metrics: new Metrics(),
     holdTtlSeconds: HOLD_TTL_SECONDS,
     orderPaymentWindowSeconds: HOLD_TTL_SECONDS,
   };

@@ -1,0 +1,66 @@
+/** What an operation asks of the shop, in the classes that are limited apart. */
+import {
+  Kind,
+  OperationTypeNode,
+  type DocumentNode,
+  type OperationDefinitionNode,
+  type SelectionSetNode,
+} from 'graphql';
+import type { RateClass } from '../config';
+
+export interface Work {
+  /** The root fields, each as often as it stands there: aliases do not make one of two. */
+  readonly fields: readonly string[];
+  /** What is counted: each mutation by itself, a query or subscription once for each class. */
+  readonly points: ReadonlyMap<RateClass, number>;
+}
+
+const CLASSES: Readonly<Record<string, RateClass>> = {
+  createHold: 'hold',
+  releaseHold: 'hold',
+  createOrder: 'order',
+  cancelOrder: 'order',
+  createProduct: 'admin',
+  updateProduct: 'admin',
+  adjustStock: 'admin',
+  replayPaymentEvent: 'admin',
+  stockReport: 'admin',
+  paymentEvents: 'admin',
+};
+
+const known = new WeakMap<OperationDefinitionNode, Work>();
+
+/** Asked for often, as documents are remembered; worked out once. The document is valid. */
+export function workOf(document: DocumentNode, operation: OperationDefinitionNode): Work {
+  let work = known.get(operation);
+  if (!work) {
+    const fields = rootFields(document, operation.selectionSet, []);
+    known.set(operation, (work = { fields, points: pointsOf(operation.operation, fields) }));
+  }
+  return work;
+}
+
+function pointsOf(type: OperationTypeNode, fields: readonly string[]): Map<RateClass, number> {
+  const isMutation = type === OperationTypeNode.MUTATION;
+  const points = new Map<RateClass, number>();
+  for (const field of fields) {
+    const name = CLASSES[field] ?? (isMutation ? 'order' : 'browse');
+    points.set(name, isMutation ? (points.get(name) ?? 0) + 1 : 1);
+  }
+  return points;
+}
+
+/** A fragment that is spread twice gives its fields once, as in execution; a valid document has no cycles. */
+function rootFields({ definitions }: DocumentNode, root: SelectionSetNode, seen: string[]): string[] {
+  const fieldsOf = ({ selections }: SelectionSetNode): string[] =>
+    selections.flatMap((selection) => {
+      if (selection.kind === Kind.FIELD) return [selection.name.value];
+      if (selection.kind === Kind.INLINE_FRAGMENT) return fieldsOf(selection.selectionSet);
+      const name = selection.name.value;
+      if (seen.includes(name)) return [];
+      seen.push(name);
+      const fragment = definitions.find((node) => node.kind === Kind.FRAGMENT_DEFINITION && node.name.value === name);
+      return fragment?.kind === Kind.FRAGMENT_DEFINITION ? fieldsOf(fragment.selectionSet) : [];
+    });
+  return fieldsOf(root);
+}

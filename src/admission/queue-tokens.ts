@@ -1,0 +1,47 @@
+/** Queue tokens: a waiting room in front of the shop lets shoppers through at its own pace, and signs that it did. */
+import { createHmac, timingSafeEqual } from 'node:crypto';
+import { CallerError } from '../domain/errors';
+import type { AdmissionHook } from './admission';
+
+/** Apart from every other use of an HMAC with a secret that somebody shares between services. */
+const PURPOSE = 'flash-sale queue token v1';
+const MAX_LENGTH = 1_024;
+
+/**
+ * `<end, in seconds since 1970>.<customer, base64url>.<HMAC-SHA256, base64url>`. Without a customer it admits whoever
+ * carries it, so it is then worth what the waiting room asked for it.
+ */
+export function signQueueToken(secret: string, { sub, endsAtSeconds }: { sub: string; endsAtSeconds: number }): string {
+  const claims = `${endsAtSeconds}.${Buffer.from(sub).toString('base64url')}`;
+  return `${claims}.${digest(secret, claims).toString('base64url')}`;
+}
+
+/**
+ * Admits to `createHold` only those that the waiting room let through; all else, such as ordering what is held already, needs
+ * no place in the queue. Throws `CallerError` FORBIDDEN: no token, a bad one, one that has ended, or somebody else's.
+ */
+export function queueHook(secret: string): AdmissionHook {
+  return ({ fields, caller, client }) => {
+    if (!fields.includes('createHold')) return;
+    const { queueToken } = client;
+    if (queueToken === undefined) throw refused('Wait in the queue first: createHold needs its x-queue-token');
+    const token = read(secret, queueToken);
+    if (!token) throw refused('The queue token is not valid');
+    if (token.endsAtSeconds * 1_000 <= Date.now()) throw refused('The queue token has ended: queue again');
+    if (token.sub !== '' && token.sub !== caller.customerId) throw refused('The queue token is not valid');
+  };
+}
+
+const refused = (message: string) => new CallerError('FORBIDDEN', message);
+
+function read(secret: string, token: string): { sub: string; endsAtSeconds: number } | null {
+  const [, claims, end, sub, signature] =
+    (token.length <= MAX_LENGTH && /^((\d{1,12})\.([\w-]*))\.([\w-]{43})$/.exec(token)) || [];
+  if (claims === undefined) return null;
+  if (!timingSafeEqual(Buffer.from(signature!, 'base64url'), digest(secret, claims))) return null;
+  return { sub: Buffer.from(sub!, 'base64url').toString('utf8'), endsAtSeconds: Number(end) };
+}
+
+function digest(secret: string, claims: string): Buffer {
+  return createHmac('sha256', secret).update(`${PURPOSE}\n${claims}`).digest();
+}

@@ -1,0 +1,251 @@
+/** HTTP before any route: headers, origins, proxies, slow clients, idle sockets, clients that hang up. */
+import { connect, type Socket } from 'node:net';
+import { once } from 'node:events';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { clientsOf } from '../../src/admission/clients';
+import { signPayload } from '../../src/webhooks/signature';
+import { expectClean } from '../support/invariants';
+import { HOLD, LEAK, openApp, PRODUCTION, type Target } from './open-app';
+
+let target: Target;
+beforeAll(async () => {
+  target = await openApp({ PLAYGROUND: 'on', HSTS_MAX_AGE_SECONDS: '31536000', CORS_ORIGINS: 'https://shop.example' });
+});
+afterAll(() => target.close());
+
+describe('every answer has the security headers:', () => {
+  const json = { 'content-type': 'application/json' };
+  test.each<[string, string, RequestInit, number]>([
+    ['an answer of GraphQL', '/graphql', { method: 'POST', headers: json, body: '{"query":"{__typename}"}' }, 200],
+    ['a body that cannot be read', '/graphql', { method: 'POST', headers: json, body: '{' }, 400],
+    [
+      'a token that does not verify',
+      '/graphql',
+      { method: 'POST', headers: { ...json, authorization: 'x' }, body: '{}' },
+      401,
+    ],
+    ['a body that is too large', '/graphql', { method: 'POST', headers: json, body: 'x'.repeat(300_000) }, 413],
+    ['the playground', '/graphql', { headers: { accept: 'text/html' } }, 200],
+    ['the storefront', '/', {}, 200],
+    ['a webhook without a signature', '/webhooks/payments', { method: 'POST', headers: json, body: '{}' }, 401],
+    ['health', '/livez', {}, 200],
+    ['readiness', '/readyz', {}, 200],
+    ['a path that nobody knows', '/etc/passwd', {}, 404],
+    ['a method that nobody knows', '/livez', { method: 'DELETE' }, 404],
+  ])('%s', async (_name, path, init, status) => {
+    const { headers, status: answered } = await fetch(`${target.url}${path}`, init);
+    expect(answered).toBe(status);
+    expect(headers.get('x-content-type-options')).toBe('nosniff');
+    expect(headers.get('referrer-policy')).toBe('no-referrer');
+    expect(headers.get('content-security-policy')).toMatch(/default-src 'none'.*frame-ancestors 'none'/);
+    expect(headers.get('x-frame-options')).toBe('DENY');
+    expect(headers.get('strict-transport-security')).toBe('max-age=31536000; includeSubDomains');
+    expect(headers.get('server')).toBeNull();
+    expect(headers.get('x-powered-by')).toBeNull();
+  });
+
+  test('the playground’s own policy lets its scripts run', async () => {
+    const { headers } = await fetch(`${target.url}/graphql`, { headers: { accept: 'text/html' } });
+    expect(headers.get('content-security-policy')).toContain("script-src 'self'");
+  });
+});
+
+describe('another origin’s page', () => {
+  const preflight = (url: string, origin: string) =>
+    fetch(`${url}/graphql`, {
+      method: 'OPTIONS',
+      headers: {
+        origin,
+        'access-control-request-method': 'POST',
+        'access-control-request-headers': 'content-type,authorization,x-queue-token',
+      },
+    });
+
+  test('that is listed may call, with a token and without cookies', async () => {
+    const { headers, status } = await preflight(target.url, 'https://shop.example');
+    expect(status).toBe(204);
+    expect(headers.get('access-control-allow-origin')).toBe('https://shop.example');
+    expect(headers.get('access-control-allow-headers')).toMatch(/authorization.*x-queue-token/);
+    expect(headers.get('access-control-allow-credentials')).toBeNull();
+    expect(headers.get('vary')?.toLowerCase()).toContain('origin');
+    const answer = await target.ask('{ __typename }', undefined, { headers: { origin: 'https://shop.example' } });
+    expect(answer.headers.get('access-control-allow-origin')).toBe('https://shop.example');
+    expect(answer.headers.get('access-control-expose-headers')).toContain('retry-after');
+  });
+
+  test.each(['https://evil.example', 'https://shop.example.evil.example', 'http://shop.example', 'null'])(
+    'that is not may not: %s',
+    async (origin) => {
+      const { headers } = await preflight(target.url, origin);
+      expect(headers.get('access-control-allow-origin')).toBeNull();
+      const answer = await target.ask('{ __typename }', undefined, { headers: { origin } });
+      expect(answer.headers.get('access-control-allow-origin')).toBeNull();
+    },
+  );
+
+  test('may not where none is listed', async () => {
+    const own = await openApp();
+    try {
+      const { headers, status } = await preflight(own.url, 'https://shop.example');
+      expect(status).toBe(404);
+      expect(headers.get('access-control-allow-origin')).toBeNull();
+    } finally {
+      await own.close();
+    }
+  });
+});
+
+describe('the address of a client', () => {
+  const addressOf = (trustedProxies: readonly string[] | number, peer: string, forwarded?: string) =>
+    clientsOf({ trustedProxies })({
+      socket: { remoteAddress: peer },
+      headers: forwarded === undefined ? {} : { 'x-forwarded-for': forwarded },
+    } as never);
+
+  test.each<[string, readonly string[] | number, string, string | undefined, string]>([
+    ['is its own', [], '203.0.113.7', undefined, '203.0.113.7'],
+    ['is never what it says itself', [], '203.0.113.7', '10.0.0.1', '203.0.113.7'],
+    ['is what a trusted proxy says', ['10.0.0.0/8'], '10.0.0.1', '203.0.113.7', '203.0.113.7'],
+    ['is not what an untrusted one says', ['10.0.0.0/8'], '203.0.113.9', '10.0.0.5', '203.0.113.9'],
+    ['is not what was written before', ['10.0.0.0/8'], '10.0.0.1', '1.1.1.1, 203.0.113.7', '203.0.113.7'],
+    ['is found behind several proxies', ['10.0.0.0/8'], '10.0.0.1', '203.0.113.7, 10.0.0.2, 10.0.0.3', '203.0.113.7'],
+    ['is as many hops away as is said', 1, '10.0.0.1', '1.1.1.1, 203.0.113.7', '203.0.113.7'],
+    ['is two hops away', 2, '10.0.0.1', '1.1.1.1, 203.0.113.7', '1.1.1.1'],
+    ['stays the proxy’s when it says nonsense', 1, '10.0.0.1', 'hello', '10.0.0.1'],
+    ['stays the proxy’s when it says nothing', 1, '10.0.0.1', '', '10.0.0.1'],
+    ['is IPv4 where it was mapped', [], '::ffff:203.0.113.7', undefined, '203.0.113.7'],
+    ['is the network of an IPv6 one', [], '2001:db8::1', undefined, '2001:db8:0:0::/64'],
+    ['is the network of a long IPv6 one', [], '2001:db8:1:2:3:4:5:6', undefined, '2001:db8:1:2::/64'],
+    ['may be unknown', [], undefined as never, undefined, ''],
+  ])('%s', (_name, proxies, peer, forwarded, address) => {
+    expect(addressOf(proxies, peer, forwarded).address).toBe(address);
+  });
+
+  test('is this machine only where it is', () => {
+    expect(addressOf([], '127.0.0.1').isLoopback).toBe(true);
+    expect(addressOf([], '::1').isLoopback).toBe(true);
+    expect(addressOf([], '::ffff:127.0.0.1').isLoopback).toBe(true);
+    expect(addressOf([], '203.0.113.7', '127.0.0.1').isLoopback).toBe(false);
+    expect(addressOf(1, '127.0.0.1', '203.0.113.7').isLoopback).toBe(false);
+  });
+});
+
+describe('a socket', () => {
+  const open = async (url: string): Promise<Socket> => {
+    const socket = connect(Number(new URL(url).port), '127.0.0.1');
+    socket.on('error', () => undefined);
+    await once(socket, 'connect');
+    return socket;
+  };
+  const answerOf = async (socket: Socket): Promise<string> => {
+    let text = '';
+    socket.on('data', (chunk) => (text += String(chunk)));
+    await once(socket, 'close');
+    return text;
+  };
+
+  test('that is slow, or stays without a request, is closed within 20 s', async () => {
+    const post = (path: string) =>
+      `POST ${path} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{"q`;
+    const sent = ['', 'POST /graphql HTTP/1.1\r\nHost: x\r\nX-A', post('/graphql'), post('/webhooks/payments')];
+    const answered = 'GET /livez HTTP/1.1\r\nHost: x\r\n\r\n';
+    const startedAt = performance.now();
+    const answers = await Promise.all(
+      [...sent, answered].map(async (bytes) => {
+        const socket = await open(target.url);
+        socket.write(bytes);
+        return answerOf(socket);
+      }),
+    );
+    expect(performance.now() - startedAt).toBeLessThan(20_000);
+    for (const answer of answers.slice(1, 4)) expect(answer).toMatch(/^HTTP\/1.1 408/);
+    expect(answers[4]).toMatch(/^HTTP\/1.1 200/);
+    expect(answers.join()).not.toMatch(LEAK);
+  });
+
+  test('beyond the limit is closed at once, and the others are served', async () => {
+    const own = await openApp({ MAX_CONNECTIONS: '20' });
+    try {
+      const sockets = await Promise.all(Array.from({ length: 20 }, () => open(own.url)));
+      const extra = await open(own.url);
+      await once(extra, 'close');
+      sockets[0]!.write('GET /livez HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n');
+      expect(await answerOf(sockets[0]!)).toMatch(/^HTTP\/1.1 200/);
+      for (const socket of sockets) socket.destroy();
+    } finally {
+      await own.close();
+    }
+  });
+
+  test.each([
+    ['a header of 100 kB', `GET / HTTP/1.1\r\nHost: x\r\nX-A: ${'a'.repeat(100_000)}\r\n\r\n`, 431],
+    ['no HTTP at all', 'hello\r\n\r\n', 400],
+    ['two lengths', 'POST /graphql HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nhello', 400],
+    [
+      'a length and chunks',
+      'POST /graphql HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n',
+      400,
+    ],
+  ])('that sends %s is answered, without a word about us', async (_name, sent, status) => {
+    const socket = await open(target.url);
+    socket.write(sent);
+    socket.end();
+    const text = await answerOf(socket);
+    expect(text).toMatch(new RegExp(`^HTTP/1.1 ${status}`));
+    expect(text.toLowerCase()).toContain('x-content-type-options: nosniff');
+    expect(text).not.toMatch(LEAK);
+  });
+
+  test('that hangs up after sending has its hold, once, and its key finds it', async () => {
+    const productId = await target.product(100);
+    const bodies = Array.from({ length: 50 }, (_, i) =>
+      JSON.stringify({ query: HOLD, variables: { input: { productId, idempotencyKey: `key-${i}` } } }),
+    );
+    await Promise.all(
+      bodies.map(async (body) => {
+        const socket = await open(target.url);
+        const headers = `Host: x\r\nContent-Type: application/json\r\nContent-Length: ${body.length}`;
+        await new Promise<void>((resolve) =>
+          socket.write(`POST /graphql HTTP/1.1\r\n${headers}\r\n\r\n${body}`, () => resolve()),
+        );
+        socket.destroy();
+      }),
+    );
+    await sleep(200);
+    const answers = await Promise.all(bodies.map((body) => target.ask(JSON.parse(body))));
+    const ids = answers.map((answer) => answer.data.createHold.hold.id as string);
+    expect(new Set(ids).size).toBe(50);
+    const [row] = await target.db.sql<{ n: number }>('SELECT count(*)::int AS n FROM holds WHERE product_id = $1', [
+      productId,
+    ]);
+    expect(row!.n).toBe(50);
+    await expectClean(target.db);
+  });
+});
+
+test('bad signatures of one address are limited, a good one never', async () => {
+  const own = await openApp({ ...PRODUCTION, RATE_LIMIT: 'webhook=-/3,loopback=on' });
+  try {
+    const body = JSON.stringify({ event_id: 'evt_1', type: 'customer.created', data: {} });
+    const timestamp = Math.floor(Date.now() / 1_000);
+    const send = (secret: string) =>
+      fetch(`${own.url}/webhooks/payments`, {
+        method: 'POST',
+        headers: {
+          'content-type': 'application/json',
+          'webhook-id': 'evt_1',
+          'webhook-timestamp': String(timestamp),
+          'webhook-signature': signPayload({ id: 'evt_1', timestamp, body, secret }),
+        },
+        body,
+      });
+    const wrong = `whsec_${Buffer.alloc(24, 8).toString('base64')}`;
+    const seen: number[] = [];
+    for (let i = 0; i < 5; i++) seen.push((await send(wrong)).status);
+    expect(seen).toEqual([401, 401, 401, 429, 429]);
+    expect((await send(wrong)).headers.get('retry-after')).toMatch(/^\d+$/);
+    for (let i = 0; i < 20; i++) expect((await send(PRODUCTION.WEBHOOK_SECRETS)).status).toBe(200);
+  } finally {
+    await own.close();
+  }
+});
