@@ -59,8 +59,8 @@ export async function graphqlServer(room: Room, config: Config): Promise<ApolloS
       ApolloServerPluginLandingPageDisabled(),
       ApolloServerPluginUsageReportingDisabled(),
       statusPlugin,
-      subscriptionsElsewhere,
       admissionPlugin(room, config),
+      subscriptionsElsewhere,
     ],
   });
   await apollo.start();

@@ -1,5 +1,6 @@
 /** The whole app over real HTTP, on a database of its own: short words for GraphQL, tokens and signed webhooks. */
 import { randomUUID } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { startApp, type App } from '../../src/app';
 import { developmentWebhookSecret, loadConfig, type Config } from '../../src/config';
 import { signToken } from '../../src/graphql/tokens';
@@ -165,7 +166,7 @@ export async function clientOf(
     });
   const mutate: Client['mutate'] = async (name, input, bearer) => {
     const { body } = await gql(mutationText(name), { input }, bearer);
-    if (body.errors) throw new Error(`${name}: ${JSON.stringify(body.errors)}`);
+    if (body.errors) throw new NotExecuted(name, body.errors);
     const payload = body.data[name];
     const { userErrors } = payload as { userErrors: UserError[] };
     return { object: payload[SELECTIONS[name][0]], userErrors, codes: userErrors.map((error) => error.code) };
@@ -196,6 +197,32 @@ export async function clientOf(
       return { ...reply, body: reply.text.startsWith('{') ? JSON.parse(reply.text) : {} };
     },
   };
+}
+
+class NotExecuted extends Error {
+  constructor(
+    name: string,
+    readonly errors: NonNullable<GqlBody['errors']>,
+  ) {
+    super(`${name}: ${JSON.stringify(errors)}`);
+  }
+}
+
+/**
+ * As a client does: the same request again, while the server is BUSY or does not know (SERVICE_UNAVAILABLE). On a machine
+ * that does seven things at once both happen; what must be true is so all the same. Without a key, repeat only reads.
+ */
+export async function insist(work: () => Promise<Payload>): Promise<Payload> {
+  for (;;) {
+    try {
+      const payload = await work();
+      if (payload.codes[0] !== 'BUSY') return payload;
+    } catch (error) {
+      const code = error instanceof NotExecuted ? error.errors[0]!.extensions?.code : undefined;
+      if (code !== 'SERVICE_UNAVAILABLE') throw error;
+    }
+    await sleep(50 + 100 * Math.random());
+  }
 }
 
 /** A message of the provider with its headers, as it goes over the wire. */
