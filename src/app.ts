@@ -86,10 +86,10 @@ export async function startApp(config: Config, options: AppOptions): Promise<App
     onRetry: (reason) => metrics.retry(reason),
   });
   metrics.watch(gaugesOf(database), log);
-  const http = httpServer();
   const { holdTtlSeconds, orderPaymentWindowSeconds } = config;
   const checkout: Checkout = { database, log, metrics, holdTtlSeconds, orderPaymentWindowSeconds };
   const levels = new StockLevels(database);
+  const http = httpServer();
   const isProduction = config.environment === 'production';
   const provider = isProduction ? null : simulatedProvider(config, log, () => urlOf(http, config));
   const room: Room = {
@@ -98,10 +98,10 @@ export async function startApp(config: Config, options: AppOptions): Promise<App
     createOrder: createOrderOf(checkout),
     levels,
     reads: sharedReads(database),
+    watch: new StockWatch(levels, log),
     admission,
     trusted,
     guard: documentGuard({ schema, admission, trusted, persistedOnly: config.persistedOnly }),
-    watch: new StockWatch(levels, log),
     provider,
     developmentAuth: isProduction ? null : config.auth,
   };
