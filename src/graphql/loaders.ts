@@ -7,6 +7,7 @@ import type { Database } from '../database/orm';
 import { findLines, findOrders } from '../database/orders';
 import { findProducts } from '../database/products';
 import { groupBy } from '../domain/group-by';
+import { Budget } from './budget';
 import { presentHold, presentLine, presentOrder, presentProduct } from './present';
 import type { Hold, Order, OrderLine, Product } from './types';
 
@@ -17,6 +18,7 @@ export interface Loaders {
   readonly order: DataLoader<string, Order | null>;
   /** By order id. The caller may see the order. */
   readonly lines: DataLoader<string, OrderLine[]>;
+  readonly budget: Budget;
 }
 
 export function loadersFor(database: Database, caller: Caller): Loaders {
@@ -39,6 +41,7 @@ export function loadersFor(database: Database, caller: Caller): Loaders {
         return (lines.get(orderIds[index]!) ?? []).map((line) => presentLine(line, own!.total.currency));
       });
     }),
+    budget: new Budget(),
   };
 }
 
