@@ -13,17 +13,26 @@ import { limitHoldsOf } from './checkout/hold-limits';
 import { createOrderOf } from './checkout/create-order';
 import { recordPaymentEventOf } from './checkout/record-payment-event';
 import type { Config } from './config';
+import { sealFailpoints } from './database/failpoints';
 import { pendingMigrations } from './database/migrate';
+import { gaugesOf } from './database/gauges';
 import { openDatabase, type Database } from './database/orm';
 import type { Context, Room } from './graphql/context';
 import { documentGuard } from './graphql/document-guard';
-import { checkoutSchema } from './graphql/schema';
+import { checkoutSchema, schemaFor } from './graphql/schema';
 import { graphqlRoutes, graphqlServer } from './graphql/server';
+import { sharedReads } from './graphql/shared-reads';
 import { StockLevels } from './graphql/stock-levels';
+import { StockWatch } from './graphql/stock-watch';
+import { connectSubscriptions } from './graphql/subscriptions';
 import { codegenDocuments, TrustedDocuments } from './graphql/trusted-documents';
 import { startSweepJob } from './jobs/sweep-job';
 import { withRequestId, type Logger } from './telemetry/logger';
+import { Metrics } from './telemetry/metrics';
 import { paymentsWebhook } from './webhooks/payments-route';
+import { SimulatedProvider } from './webhooks/simulated-provider';
+import { standardProvider } from './webhooks/standard';
+import { stripeProvider } from './webhooks/stripe';
 import { storefront } from './web/storefront';
 
 /** How long a stop waits for requests in progress before it cuts them off. */
@@ -36,13 +45,17 @@ export interface App {
   readonly database: Database;
   readonly room: Room;
   readonly apollo: ApolloServer<Context>;
-  /** readyz 503 → sweep → requests in progress → Apollo → pools. Idempotent. */
+  /** readyz 503 → sweep → sockets → requests in progress → Apollo → pools. Idempotent. */
   close(): Promise<void>;
 }
 
 export interface AppOptions {
   readonly databaseUrl: string;
   readonly log: Logger;
+  /** What the benchmark has beside ours. */
+  readonly resolvers?: readonly Function[];
+  /** How /metrics is answered, when this process is one of several. Left out: with its own metrics. */
+  readonly scrapeWith?: (metrics: Metrics) => () => Promise<string>;
   /** In place of the queue tokens of ADMISSION_SECRET. */
   readonly admissionHook?: AdmissionHook;
   /** In place of those that codegen wrote. */
@@ -54,45 +67,65 @@ export interface AppOptions {
  * are to be served and there are none.
  */
 export async function startApp(config: Config, options: AppOptions): Promise<App> {
-  const { log } = options;
+  const { log, resolvers = [] } = options;
+  if (config.environment === 'production') sealFailpoints();
   const admission = admissionOf(config, { log, hook: options.admissionHook });
-  const schema = checkoutSchema();
+  checkoutSchema(...resolvers);
+  const schema = schemaFor(config);
   const trusted = new TrustedDocuments(schema, options.documents ?? codegenDocuments());
   if (config.persistedOnly && trusted.size === 0) {
     throw new Error(
       'PERSISTED_ONLY=on serves only the operations that codegen wrote, and there are none: npm run codegen',
     );
   }
-  const database = await openDatabase({ url: options.databaseUrl, poolSize: config.databasePoolSize, log });
+  const metrics = new Metrics();
+  const database = await openDatabase({
+    url: options.databaseUrl,
+    poolSize: config.databasePoolSize,
+    log,
+    onRetry: (reason) => metrics.retry(reason),
+  });
+  metrics.watch(gaugesOf(database), log);
+  const http = httpServer();
   const { holdTtlSeconds, orderPaymentWindowSeconds } = config;
-  const checkout: Checkout = { database, log, holdTtlSeconds, orderPaymentWindowSeconds };
+  const checkout: Checkout = { database, log, metrics, holdTtlSeconds, orderPaymentWindowSeconds };
+  const levels = new StockLevels(database);
+  const isProduction = config.environment === 'production';
+  const provider = isProduction ? null : simulatedProvider(config, log, () => urlOf(http, config));
   const room: Room = {
     checkout,
     createHold: limitHoldsOf(createHoldOf(checkout), checkout, config),
     createOrder: createOrderOf(checkout),
-    levels: new StockLevels(database),
+    levels,
+    reads: sharedReads(database),
     admission,
     trusted,
     guard: documentGuard({ schema, admission, trusted, persistedOnly: config.persistedOnly }),
+    watch: new StockWatch(levels, log),
+    provider,
+    developmentAuth: isProduction ? null : config.auth,
   };
   const state = { isDraining: false };
   const apollo = await graphqlServer(room, config);
-  const http = httpServer();
   await limitHttp(http, config);
   await http.register(graphqlRoutes(apollo, room, config));
   await http.register(
     paymentsWebhook({
       recordPaymentEvent: recordPaymentEventOf(checkout),
-      secrets: config.webhookSecrets,
+      providers: [standardProvider(config.webhookSecrets), stripeProvider(config.stripeWebhookSecret)],
       log,
+      metrics,
       countFailure: failureCount(admission, config),
     }),
   );
-  await http.register(storefront);
+  await http.register(storefront(config));
   healthRoutes(http, database, state);
+  metricsRoute(http, metrics, options.scrapeWith?.(metrics) ?? (() => metrics.text()));
+  const subscriptions = connectSubscriptions(http.server, { apollo, room, config });
   try {
     await http.listen({ host: config.host, port: config.port });
   } catch (error) {
+    await subscriptions.close();
     await apollo.stop();
     await database.close();
     throw portError(error, config);
@@ -103,18 +136,38 @@ export async function startApp(config: Config, options: AppOptions): Promise<App
   const close = async () => {
     state.isDraining = true;
     await sweep?.stop();
+    provider?.close();
+    await subscriptions.close();
     await drain(http);
     await apollo.stop();
+    await metrics.close();
     await database.close();
   };
   return {
-    url: `http://${config.host.includes(':') ? `[${config.host}]` : config.host}:${(http.server.address() as AddressInfo).port}`,
+    url: urlOf(http, config),
     checkout,
     database,
     room,
     apollo,
     close: () => (closing ??= close()),
   };
+}
+
+function urlOf({ server }: FastifyInstance, { host }: Config): string {
+  return `http://${host.includes(':') ? `[${host}]` : host}:${(server.address() as AddressInfo).port}`;
+}
+
+/** Sends to this very server, as whoever cannot see into it would. */
+function simulatedProvider({ host, webhookSecrets }: Config, log: Logger, url: () => string): SimulatedProvider {
+  return new SimulatedProvider({
+    secret: webhookSecrets[0]!,
+    webhook: () => {
+      const webhook = new URL('/webhooks/payments', url());
+      if (host === '0.0.0.0' || host === '::') webhook.hostname = '127.0.0.1';
+      return webhook;
+    },
+    onFailure: (err) => log.warn({ event: 'simulation.failed', err }, 'simulation.failed'),
+  });
 }
 
 function httpServer(): FastifyInstance {
@@ -126,11 +179,13 @@ function httpServer(): FastifyInstance {
     return503OnClosing: false,
     forceCloseConnections: 'idle',
   });
-  // After the body was read: its events come from the socket, outside of any context.
-  http.addHook('preValidation', (request, reply, done) => {
+  // First of all, so that a body which is refused while it is read has it, too.
+  http.addHook('onRequest', (request, reply, done) => {
     void reply.header('x-request-id', request.id);
-    withRequestId(request.id, done);
+    done();
   });
+  // After the body was read: its events come from the socket, outside of any context.
+  http.addHook('preValidation', (request, _reply, done) => withRequestId(request.id, done));
   return http;
 }
 
@@ -155,6 +210,14 @@ function healthRoutes(http: FastifyInstance, database: Database, state: { isDrai
       return notReady('the database does not answer');
     }
     return isMigrated ? { status: 'ok' } : notReady('migrations are missing');
+  });
+}
+
+/** For Prometheus. */
+function metricsRoute(http: FastifyInstance, metrics: Metrics, scrape: () => Promise<string>): void {
+  http.get('/metrics', async (_request, reply) => {
+    void reply.type(metrics.contentType).header('cache-control', 'no-store');
+    return scrape();
   });
 }
 

@@ -1,12 +1,14 @@
 /** The process: settings, database, server; stops in order on SIGTERM and SIGINT. */
+import { Command } from 'commander';
 import { startApp } from './app';
-import { ConfigError, loadConfig, loadDotEnv, redactedConfig, type Config } from './config';
+import { loadConfig, loadDotEnv, redactedConfig, type Config } from './config';
 import { checkServer } from './database/check-server';
 import { findDatabase } from './database/find-database';
 import { migrate } from './database/migrate';
 import { openDatabase, writableUrl } from './database/orm';
 import { seedIfEmpty } from './database/seed';
 import { readFirstProductId } from './database/views';
+import { scrapeAllWorkers } from './telemetry/cluster-metrics';
 import { closeLogger, createLogger, type Logger } from './telemetry/logger';
 import { isWorker, report, startWorkers } from './workers';
 
@@ -16,6 +18,11 @@ async function main(): Promise<void> {
   const { logLevel: level, logFile: file, environment } = config;
   const log = createLogger({ level, file, environment });
   log.debug({ event: 'config', config: redactedConfig(config) }, 'config');
+  // A promise that nobody looked after is a bug to be fixed, and no reason to cut off everybody's requests: whatever was in
+  // flight in PostgreSQL is committed or not, and nothing in this process is needed to keep a promise.
+  process.on('unhandledRejection', (error) =>
+    log.error({ event: 'unhandled.rejection', err: error }, 'unhandled.rejection'),
+  );
   const stopping = stopSignal(log);
   try {
     await (isWorker ? serveAsWorker(config, log, stopping) : serve(config, log, stopping));
@@ -53,7 +60,8 @@ async function startServer(
 /** One of several: its database was found and prepared by the process that started it. */
 async function serveAsWorker(config: Config, log: Logger, stopping: Promise<void>): Promise<void> {
   try {
-    const app = await startApp(config, { databaseUrl: await writableUrl(config.databaseUrls), log });
+    const databaseUrl = await writableUrl(config.databaseUrls);
+    const app = await startApp(config, { databaseUrl, log, scrapeWith: scrapeAllWorkers });
     report({ url: app.url });
     await stopping;
     await app.close();
@@ -106,10 +114,24 @@ function greet(url: string, productId: string | null): void {
   );
 }
 
-main().catch((error: unknown) => {
-  const message = error instanceof ConfigError || error instanceof Error ? error.message : String(error);
-  process.stderr.write(`error: ${message}\n`);
-  process.exitCode = 1;
-  // Whatever still holds the process open (a pool, a timer) must not keep a failed start alive.
-  setTimeout(() => process.exit(1), 2_000).unref();
-});
+/** One line. Of an error that only sums up (`Unavailable`) its cause says what the operator has to know. */
+function reasonOf(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  return error.cause instanceof Error ? `${error.message}: ${error.cause.message.split('\n')[0]}` : error.message;
+}
+
+function start(): Promise<void> {
+  return main().catch((error: unknown) => {
+    process.stderr.write(`error: ${reasonOf(error)}\n`);
+    process.exitCode = 1;
+    // Whatever still holds the process open (a pool, a timer) must not keep a failed start alive.
+    setTimeout(() => process.exit(1), 2_000).unref();
+  });
+}
+
+void new Command('start')
+  .description(
+    'Serves the checkout until SIGTERM or SIGINT. Settings: environment variables, or .env; see .env.example.',
+  )
+  .action(start)
+  .parseAsync();

@@ -1,6 +1,7 @@
 /** WORKERS=n: Node's cluster. One port, n processes, each with batches and pools of its own; a worker that dies is replaced. */
 import cluster, { type Worker } from 'node:cluster';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { ClusterMetrics } from './telemetry/cluster-metrics';
 import type { Logger } from './telemetry/logger';
 
 /** A worker that dies younger than this, in ms, has a lasting reason: it is replaced after a pause, not in a busy loop. */
@@ -32,6 +33,8 @@ export interface Workers {
 export async function startWorkers(count: number, databaseUrl: string, log: Logger): Promise<Workers> {
   let isStopping = false;
   const fork = () => cluster.fork({ DATABASE_URL: databaseUrl });
+  const metrics = new ClusterMetrics(connectedWorkers);
+  cluster.on('message', (worker, message) => metrics.onMessage(worker, message));
   const stop = async () => {
     isStopping = true;
     await Promise.all(Object.values(cluster.workers ?? {}).map((worker) => endOf(worker!)));
@@ -46,6 +49,7 @@ export async function startWorkers(count: number, databaseUrl: string, log: Logg
   }
   const bornAt = new Map(first.map((worker) => [worker.id, performance.now()]));
   cluster.on('exit', async (worker, code, signal) => {
+    metrics.onExit(worker);
     if (isStopping) return;
     log.error({ event: 'worker.died', worker: worker.process.pid, code, signal }, 'worker.died');
     if (performance.now() - (bornAt.get(worker.id) ?? 0) < YOUNG_MS) await sleep(PAUSE_MS);
@@ -57,12 +61,17 @@ export async function startWorkers(count: number, databaseUrl: string, log: Logg
 
 function reportOf(worker: Worker): Promise<string> {
   return new Promise((resolve, reject) => {
-    worker.once('message', (message: WorkerReport) => {
+    worker.on('message', (message: WorkerReport | object) => {
       if ('url' in message) resolve(message.url);
-      else reject(new Error(message.error));
+      else if ('error' in message) reject(new Error(message.error));
     });
     worker.once('exit', (code, signal) => reject(new Error(`A worker ended before it served (${signal ?? code}).`)));
   });
+}
+
+/** In the order of their birth. */
+function connectedWorkers(): Worker[] {
+  return Object.values(cluster.workers ?? {}).filter((worker) => worker?.isConnected()) as Worker[];
 }
 
 async function endOf(worker: Worker): Promise<void> {

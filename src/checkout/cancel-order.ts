@@ -5,6 +5,7 @@ import { readClock } from '../database/statement';
 import type { Order } from '../domain/records';
 import { granted, refusal, refused, replayed, type Answer } from '../domain/refusals';
 import { isOwn, type Caller, type Checkout } from './checkout';
+import { logOrder } from './payment-log';
 import { cancelUnpaid, lockStocksOf } from './settle-payment';
 
 /**
@@ -13,27 +14,27 @@ import { cancelUnpaid, lockStocksOf } from './settle-payment';
  * Refusals: ORDER_NOT_FOUND, ORDER_NOT_CANCELLABLE. Locks: the order → its stock rows → its holds.
  */
 export async function cancelOrder(checkout: Checkout, caller: Caller, orderId: string): Promise<Answer<Order>> {
-  const { database, log } = checkout;
   const notFound = refused(refusal('ORDER_NOT_FOUND', { field: ['orderId'] }));
   const id = orderId.toLowerCase();
-  const peeked = isId(id) ? (await database.read((em) => findOrders(em, [id])))[0] : undefined;
+  const peeked = isId(id) ? (await checkout.database.read((em) => findOrders(em, [id])))[0] : undefined;
   if (!peeked || !isOwn(caller, peeked)) return notFound;
 
-  const answer = await database.inTransaction('cancelOrder', async ({ em, rollBack }): Promise<Answer<Order>> => {
-    const order = await lockOrder(em, id);
-    if (order?.status !== 'PENDING_PAYMENT') {
-      rollBack();
-      if (!order) return notFound;
-      return order.status === 'CANCELLED'
-        ? replayed(order)
-        : refused(refusal('ORDER_NOT_CANCELLABLE', { field: ['orderId'] }));
-    }
-    await lockStocksOf(em, id);
-    return granted(await cancelUnpaid(em, order, 'CUSTOMER', await readClock(em)));
-  });
+  const answer = await checkout.database.inTransaction(
+    'cancelOrder',
+    async ({ em, rollBack }): Promise<Answer<Order>> => {
+      const order = await lockOrder(em, id);
+      if (order?.status !== 'PENDING_PAYMENT') {
+        rollBack();
+        if (!order) return notFound;
+        return order.status === 'CANCELLED'
+          ? replayed(order)
+          : refused(refusal('ORDER_NOT_CANCELLABLE', { field: ['orderId'] }));
+      }
+      await lockStocksOf(em, id);
+      return granted(await cancelUnpaid(em, order, 'CUSTOMER', await readClock(em)));
+    },
+  );
 
-  if (answer.granted && !answer.replay) {
-    log.info({ event: 'order.cancelled', orderId: id, by: 'CUSTOMER' }, 'order.cancelled');
-  }
+  if (answer.granted && !answer.replay) logOrder(checkout, 'CANCELLED', answer.value);
   return answer;
 }

@@ -1,10 +1,13 @@
 /** What every use case is given. */
 import type { Database } from '../database/orm';
 import type { Logger } from '../telemetry/logger';
+import type { Metrics } from '../telemetry/metrics';
 
 export interface Checkout {
   readonly database: Database;
   readonly log: Logger;
+  /** Counted once it is committed, beside the log's line. */
+  readonly metrics: Metrics;
   readonly holdTtlSeconds: number;
   readonly orderPaymentWindowSeconds: number;
 }

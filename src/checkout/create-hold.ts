@@ -8,11 +8,12 @@ import {
   type HoldVerdict,
 } from '../domain/grant-holds';
 import { checkIdempotencyKey, checkWhole } from '../domain/input';
-import type { Hold } from '../domain/records';
+import type { Hold, Product } from '../domain/records';
 import { granted, refusal, refused, replayed, type Answer } from '../domain/refusals';
 import type { Checkout } from './checkout';
 import { GroupCommit } from './group-commit';
-import { lockStock, makeAvailable, readLevel, takeForHolds } from './stock-keeper';
+import { labelOfAnswer, measured } from './measure';
+import { countOverdueOf, lockStock, makeAvailable, readLevel, takeForHolds } from './stock-keeper';
 
 export interface CreateHoldInput {
   readonly productId: string;
@@ -22,7 +23,9 @@ export interface CreateHoldInput {
   readonly customerId: string;
 }
 
-export type CreateHold = (input: CreateHoldInput) => Promise<Answer<Hold>>;
+/** With the product as the decision saw it, so that nobody has to read it again to show it; left out when it was not read. */
+export type HoldAnswer = Answer<Hold> & { readonly product?: Product | undefined };
+export type CreateHold = (input: CreateHoldInput) => Promise<HoldAnswer>;
 
 /**
  * Grants a hold, or answers the one that the same customer's key was granted before.
@@ -34,10 +37,8 @@ export type CreateHold = (input: CreateHoldInput) => Promise<Answer<Hold>>;
  */
 export function createHoldOf(checkout: Checkout): CreateHold {
   const batches = new HoldBatches(checkout);
-  const commits = new GroupCommit<HoldRequest, HoldVerdict>((productId, requests) =>
-    batches.commit(productId, requests),
-  );
-  return async (input) => {
+  const commits = new GroupCommit<HoldRequest, Judged>((productId, requests) => batches.commit(productId, requests));
+  const createHold: CreateHold = async (input) => {
     const request: HoldRequest = {
       id: newId(),
       productId: input.productId.toLowerCase(),
@@ -45,9 +46,12 @@ export function createHoldOf(checkout: Checkout): CreateHold {
       customerId: input.customerId,
       idempotencyKey: checkIdempotencyKey(input.idempotencyKey),
     };
-    const verdict = isId(request.productId) ? await commits.submit(request.productId, request) : NOT_FOUND;
-    return answerTo(checkout, request, verdict);
+    const { verdict, product } = isId(request.productId)
+      ? await commits.submit(request.productId, request)
+      : { verdict: NOT_FOUND };
+    return { ...answerTo(checkout, request, verdict), product };
   };
+  return measured(createHold, labelOfAnswer, (result, seconds) => checkout.metrics.hold(result, seconds));
 }
 
 const NOT_FOUND: HoldVerdict = { kind: 'refuse', refusal: refusal('PRODUCT_NOT_FOUND', { field: ['productId'] }) };
@@ -69,7 +73,13 @@ function answerTo({ log }: Checkout, request: HoldRequest, verdict: HoldVerdict)
   }
 }
 
+interface Judged {
+  readonly verdict: HoldVerdict;
+  readonly product?: Product | undefined;
+}
+
 interface LockedDecision extends HoldDecision {
+  readonly product?: Product;
   readonly closedUnits: number;
   readonly lockWaitMs: number;
 }
@@ -80,16 +90,18 @@ class HoldBatches {
 
   constructor(private readonly checkout: Checkout) {}
 
-  async commit(productId: string, requests: readonly HoldRequest[]): Promise<readonly HoldVerdict[]> {
+  async commit(productId: string, requests: readonly HoldRequest[]): Promise<readonly Judged[]> {
     const verdicts = new Map<HoldRequest, HoldVerdict>();
+    let product: Product | undefined;
     if (this.soldOut.has(productId)) await this.refuseWithoutLock(productId, requests, verdicts);
     const rest = requests.filter((request) => !verdicts.has(request));
     if (rest.length > 0) {
       const decision = await this.decideUnderLock(productId, rest);
       rest.forEach((request, index) => verdicts.set(request, decision.verdicts[index]!));
+      product = decision.product;
       this.note(productId, rest.length, decision);
     }
-    return requests.map((request) => verdicts.get(request)!);
+    return requests.map((request) => ({ verdict: verdicts.get(request)!, product }));
   }
 
   /** A refusal that was true at one committed moment after the question is a correct answer (DESIGN §6.3). */
@@ -112,23 +124,24 @@ class HoldBatches {
       const askedAt = performance.now();
       const stock = await lockStock(em, productId);
       const lockWaitMs = performance.now() - askedAt;
-      const level = stock && (await readLevel(em, productId, requests, attempt > 1));
-      if (!level) {
+      const read = stock && (await readLevel(em, productId, requests, attempt > 1));
+      if (!read) {
         rollBack();
         return { verdicts: requests.map(() => NOT_FOUND), taken: 0, missing: 0, closedUnits: 0, lockWaitMs };
       }
+      const level = await countOverdueOf(em, read);
       let decision = grantHolds(level, requests, holdTtlSeconds);
-      let closedUnits = 0;
+      let closedUnits = level.available - read.available;
       if (decision.missing > 0 && level.hasOverdue) {
         const wanted = level.available + decision.missing;
         const available = await makeAvailable(em, level, wanted);
-        closedUnits = available - level.available;
+        closedUnits = available - read.available;
         decision = grantHolds({ ...level, available }, requests, holdTtlSeconds);
       }
       const holds = decision.verdicts.flatMap((verdict) => (verdict.kind === 'grant' ? [verdict.hold] : []));
       if (holds.length > 0) await takeForHolds(em, productId, holds);
       else if (closedUnits === 0) rollBack();
-      return { ...decision, closedUnits, lockWaitMs };
+      return { ...decision, product: level.product, closedUnits, lockWaitMs };
     });
   }
 
@@ -136,6 +149,7 @@ class HoldBatches {
     const refusals = decision.verdicts.filter((verdict) => verdict.kind === 'refuse');
     if (refusals.some((verdict) => verdict.refusal.code === 'OUT_OF_STOCK')) this.soldOut.add(productId);
     else this.soldOut.delete(productId);
+    this.checkout.metrics.batch(size, decision.lockWaitMs);
     this.checkout.log.info(
       {
         event: 'batch.committed',

@@ -14,7 +14,7 @@ import type { Hold, Order } from '../domain/records';
 import { granted, refused, replayed, type Answer } from '../domain/refusals';
 import type { Checkout } from './checkout';
 import { GroupCommit } from './group-commit';
-import { logSettled } from './payment-log';
+import { logOrder, logSettled } from './payment-log';
 import { settleParkedFor, type Settled, type Settling } from './settle-payment';
 import { lockStocks } from './stock-keeper';
 
@@ -209,7 +209,7 @@ async function write(
 }
 
 function answerTo(
-  { log }: Checkout,
+  checkout: Checkout,
   request: OrderRequest,
   verdict: OrderVerdict,
   settled: Settled | null = null,
@@ -218,15 +218,14 @@ function answerTo(
   switch (verdict.kind) {
     case 'place': {
       const order = settled?.order ?? verdict.order;
-      const { id, totalMinor, currency } = order;
-      log.info({ event: 'order.created', orderId: id, customerId, totalMinor, currency }, 'order.created');
-      if (settled) logSettled(log, settled);
+      logOrder(checkout, verdict.order.status, order);
+      if (settled) logSettled(checkout, settled);
       return granted(order);
     }
     case 'replay':
       return replayed(verdict.order);
     case 'refuse':
-      log.info(
+      checkout.log.info(
         { event: 'order.refused', codes: verdict.refusals.map((refusal) => refusal.code), customerId },
         'order.refused',
       );

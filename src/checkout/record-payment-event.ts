@@ -1,4 +1,5 @@
 /** recordPaymentEvent: remembers what a provider reports, once, and applies it in the same transaction. */
+import { failpoint } from '../database/failpoints';
 import { isId, newId } from '../database/ids';
 import { findOrders, lockFreeOrders, markPaid } from '../database/orders';
 import { findEvent, findEvents, findReferencesOfParked, insertEvent, insertEvents } from '../database/payment-events';
@@ -9,8 +10,9 @@ import { repeats, type PaymentMessage } from '../domain/payment-message';
 import type { Order, PaymentEvent } from '../domain/records';
 import type { Checkout } from './checkout';
 import { GroupCommit } from './group-commit';
+import { measured } from './measure';
 import { logSettled } from './payment-log';
-import { settleEvent, type Settled, type Settling } from './settle-payment';
+import { NO_ORDER, settleEvent, type Settled, type Settling } from './settle-payment';
 
 export type Recorded =
   | { readonly kind: 'recorded' | 'duplicate'; readonly event: PaymentEvent }
@@ -44,7 +46,7 @@ interface Plain {
 export function recordPaymentEventOf(checkout: Checkout): RecordPaymentEvent {
   const peeks = new GroupCommit<Received, Peeked>((_, events) => peek(checkout, events));
   const commits = new GroupCommit<Plain, PaymentEvent | null>((_, plains) => recordTogether(checkout, plains));
-  return async (provider, message) => {
+  const recordPaymentEvent: RecordPaymentEvent = async (provider, message) => {
     const { eventId, type, amountMinor, currency, paymentId, payload } = message;
     const reference = canonical(message.reference);
     const event: Received = { provider, eventId, type, reference, amountMinor, currency, paymentId, payload };
@@ -57,6 +59,11 @@ export function recordPaymentEventOf(checkout: Checkout): RecordPaymentEvent {
     }
     return recordAlone(checkout, event);
   };
+  return measured(recordPaymentEvent, labelOfRecorded, (outcome) => checkout.metrics.paymentEvent(outcome));
+}
+
+function labelOfRecorded(recorded: Recorded): string {
+  return recorded.kind === 'recorded' ? recorded.event.outcome : recorded.kind.toUpperCase();
 }
 
 /** A row once there never goes away, and what its event says never changes; an order is looked at again under its lock. */
@@ -108,8 +115,8 @@ async function recordTogether(checkout: Checkout, plains: readonly Plain[]): Pro
   return plains.map(() => null);
 }
 
-async function commitPlain({ database, log }: Checkout, plains: readonly Plain[]): Promise<Map<Plain, PaymentEvent>> {
-  const recorded = await database.inTransaction('recordPaymentEvents', async ({ em, rollBack }) => {
+async function commitPlain(checkout: Checkout, plains: readonly Plain[]): Promise<Map<Plain, PaymentEvent>> {
+  const recorded = await checkout.database.inTransaction('recordPaymentEvents', async ({ em, rollBack }) => {
     const inserted = await insertEvents(
       em,
       plains.map(({ event, order }) => ({ ...event, outcome: 'APPLIED' as const, orderId: order.id })),
@@ -134,8 +141,7 @@ async function commitPlain({ database, log }: Checkout, plains: readonly Plain[]
     );
     return new Map(fresh.map((plain) => [plain, inserted.find((row) => isSame(plain.event, row))!]));
   });
-  for (const event of recorded.values()) logSettled(log, { order: null, events: [event] });
-  for (const { order } of recorded.keys()) log.info({ event: 'order.paid', orderId: order.id }, 'order.paid');
+  for (const [{ order }, event] of recorded) logSettled(checkout, { order, cameTo: ['PAID'], events: [event] });
   return recorded;
 }
 
@@ -149,10 +155,11 @@ async function recordAlone(checkout: Checkout, event: Received): Promise<Recorde
       rollBack();
       return { earlier: await findEvent(em, event) };
     }
+    await failpoint('webhook-after-insert', event.eventId);
     return { inserted, settled: isKnownType ? await settleEvent(em, inserted, true, settling) : null };
   });
   if ('earlier' in result) return result.earlier ? compare(checkout, event, result.earlier) : { kind: 'conflict' };
-  logSettled(checkout.log, result.settled ?? { order: null, events: [result.inserted] });
+  logSettled(checkout, result.settled ?? { ...NO_ORDER, events: [result.inserted] });
   return { kind: 'recorded', event: judgedOf(result.inserted, result.settled) };
 }
 

@@ -6,7 +6,7 @@ import { isLive, type Hold } from '../domain/records';
 import { granted, refusal, refused, replayed, type Answer } from '../domain/refusals';
 import { isOwn, type Caller, type Checkout } from './checkout';
 import { logSettled } from './payment-log';
-import { settleParkedForEnded } from './settle-payment';
+import { NO_ORDER, settleParkedForEnded } from './settle-payment';
 import { lockStock, releaseUnits } from './stock-keeper';
 
 /**
@@ -34,7 +34,7 @@ export async function releaseHold(checkout: Checkout, caller: Caller, holdId: st
   if (answer.granted && !answer.replay) {
     log.info({ event: 'hold.released', holdId: peeked.id, productId: peeked.productId }, 'hold.released');
   }
-  logSettled(log, { order: null, events });
+  logSettled(checkout, { ...NO_ORDER, events });
   return answer;
 }
 

@@ -15,9 +15,8 @@ export async function replayPaymentEvent(
   checkout: Checkout,
   key: { readonly provider: string; readonly eventId: string },
 ): Promise<Answer<PaymentEvent>> {
-  const { database, log } = checkout;
   const settling: Settling = { movesUnits: false, newOrderId: newId() };
-  const result = await database.inTransaction('replayPaymentEvent', async ({ em, rollBack }) => {
+  const result = await checkout.database.inTransaction('replayPaymentEvent', async ({ em, rollBack }) => {
     const event = await findEvent(em, key);
     if (event?.outcome !== 'PARKED' && event?.outcome !== 'AMOUNT_MISMATCH') {
       rollBack();
@@ -28,6 +27,6 @@ export async function replayPaymentEvent(
   });
   if (!result.event) return refused(refusal('PAYMENT_EVENT_NOT_FOUND', { field: ['eventId'] }));
   if (!result.settled) return replayed(result.event);
-  logSettled(log, result.settled);
+  logSettled(checkout, result.settled);
   return granted(result.event);
 }

@@ -10,7 +10,7 @@ import { judgePayment, type PaymentVerdict } from '../domain/judge-payment';
 import { lineTotal } from '../domain/money';
 import { linesOf } from '../domain/place-orders';
 import { isLive, type Hold, type Order, type PaymentEvent } from '../domain/records';
-import { moveOrder, type Canceller, type PaymentOutcome } from '../domain/statuses';
+import { moveOrder, type Canceller, type OrderStatus, type PaymentOutcome } from '../domain/statuses';
 import { giveBack, lockStocks, takeAgain } from './stock-keeper';
 
 /** How one transaction settles: kept by the caller over its re-runs. */
@@ -24,9 +24,14 @@ export interface Settling {
 /** What happened, for the log, once it is committed. */
 export interface Settled {
   readonly order: Order | null;
+  /** The statuses that the order came to, in turn. */
+  readonly cameTo: readonly OrderStatus[];
   /** Every event that was judged, as it stands now. */
   readonly events: readonly PaymentEvent[];
 }
+
+/** What happened had nothing to do with an order. */
+export const NO_ORDER = { order: null, cameTo: [] } as const;
 
 /**
  * Judges one event by what its reference names now, applies it, and then the parked events that waited for that.
@@ -42,7 +47,7 @@ export async function settleEvent(
   settling: Settling,
 ): Promise<Settled> {
   const { reference } = event;
-  if (!isId(reference)) return { order: null, events: [event] };
+  if (!isId(reference)) return settleUnknown(em, event, isNew);
   let order = await lockOrder(em, reference);
   const hold = order ? undefined : (await findHolds(em, [reference]))[0];
   if (hold?.orderId) order = await lockOrder(em, hold.orderId);
@@ -50,10 +55,19 @@ export async function settleEvent(
     const scene = await sceneOf(em, order, settling);
     return scene.settle(isNew ? [event] : await stillOpen(em, event));
   }
-  if (!hold) return { order: null, events: [event] };
+  if (!hold) return settleUnknown(em, event, isNew);
   // The hold names an order that is not to be seen yet: two shards of one commit become visible one after the other.
   if (hold.orderId) throw new Restart('the order of a hold is not visible yet');
   return settleForHold(em, hold, event, isNew, settling);
+}
+
+/** What it speaks of may still come, so it stays parked; but what is no money now will be none then. */
+async function settleUnknown(em: EntityManager, event: PaymentEvent, isNew: boolean): Promise<Settled> {
+  const verdict = judgePayment(event, { kind: 'unknown' });
+  if (!isNew || verdict.move !== 'none' || verdict.outcome === 'PARKED') return { ...NO_ORDER, events: [event] };
+  const judged = judgedAs(event, verdict.outcome, null, event.receivedAt);
+  await updateEvent(em, judged);
+  return { ...NO_ORDER, events: [judged] };
 }
 
 /** A row that somebody else may settle at the same time: nothing is left to judge when they have. */
@@ -75,7 +89,7 @@ async function settleForHold(
   const at = await readClock(em);
   const live = isLive(hold!, at);
   const [open] = isNew ? [event] : await stillOpen(em, event);
-  if (!open) return { order: null, events: [] };
+  if (!open) return { ...NO_ORDER, events: [] };
   const verdict = judgePayment(open, {
     kind: 'hold',
     live,
@@ -85,7 +99,7 @@ async function settleForHold(
   if (verdict.move === 'none') {
     const judged = judgedAs(open, verdict.outcome, null, at);
     await updateEvent(em, judged);
-    return { order: null, events: [judged] };
+    return { ...NO_ORDER, events: [judged] };
   }
   if (!live && !settling.movesUnits) {
     settling.movesUnits = true;
@@ -124,7 +138,8 @@ async function placeByPayment(
   if (live) await consumeHolds(em, hold.productId, [{ id: hold.id, orderId }], at);
   else if (!isPaid) await linkToOrder(em, hold, orderId);
   const judged = judgedAs(event, isPaid ? 'APPLIED' : 'REFUND_DUE', order, at);
-  return new Scene(em, at, order, [hold], settling, [judged]).settle([]);
+  const settled = await new Scene(em, at, order, [hold], settling, [judged]).settle([]);
+  return { ...settled, cameTo: [order.status, ...settled.cameTo] };
 }
 
 /**
@@ -189,6 +204,7 @@ async function sceneOf(em: EntityManager, order: Order, settling: Settling): Pro
 /** One locked order, and the events that are applied to it one after another. */
 class Scene {
   private readonly found: Order;
+  private readonly cameTo: OrderStatus[] = [];
 
   constructor(
     private readonly em: EntityManager,
@@ -217,7 +233,7 @@ class Scene {
     waiting = waiting.map((event) => ({ ...event, orderId: this.order.id }));
     if (this.order !== this.found) await updateOrder(this.em, this.order);
     for (const event of [...this.judged, ...waiting]) await updateEvent(this.em, event);
-    return { order: this.order, events: [...this.judged, ...waiting] };
+    return { order: this.order, cameTo: this.cameTo, events: [...this.judged, ...waiting] };
   }
 
   /** Until nothing more applies: a refund that came first follows its success. Answers what stays parked. */
@@ -238,7 +254,9 @@ class Scene {
     const payments = this.payments.filter((payment) => !isSame(payment, event));
     const verdict = judgePayment(event, { kind: 'order', order: this.order, payments });
     if (verdict.move === 'none' && verdict.outcome === 'PARKED') return false;
+    const before = this.order;
     const outcome = await this.move(event, verdict);
+    if (this.order !== before) this.cameTo.push(this.order.status);
     const judged = judgedAs(event, outcome, this.order, this.at);
     this.judged.push(judged);
     if (judged.type === 'payment.succeeded' && isPayment(judged)) this.payments = [...payments, judged];

@@ -10,9 +10,10 @@
  */
 import { LockMode, type EntityManager } from '@mikro-orm/postgresql';
 import { StockRow } from '../database/entities';
+import { failpoint } from '../database/failpoints';
 import { holdFrom, lockHolds, type StoredHold } from '../database/holds';
 import { run, sql, time, timeOrNull } from '../database/statement';
-import { exceedsLimit, type HoldRequest, type ProductLevel } from '../domain/grant-holds';
+import { exceedsLimit, type HoldRequest, type OwnHold, type ProductLevel } from '../domain/grant-holds';
 import { groupBy } from '../domain/group-by';
 import type { Hold } from '../domain/records';
 
@@ -21,7 +22,13 @@ export const MAX_CLOSED_AT_ONCE = 1_000;
 
 /** Locks the product's stock row until the transaction ends. null: there is no such product. One round trip. */
 export async function lockStock(em: EntityManager, productId: string): Promise<StockRow | null> {
-  return em.findOne(StockRow, { productId }, { lockMode: LockMode.PESSIMISTIC_WRITE, disableIdentityMap: true });
+  const stock = await em.findOne(
+    StockRow,
+    { productId },
+    { lockMode: LockMode.PESSIMISTIC_WRITE, disableIdentityMap: true },
+  );
+  await failpoint('after-lock', productId);
+  return stock;
 }
 
 /** Locks several stock rows, in the one order that everybody uses: ascending product id, one statement a row. */
@@ -44,6 +51,7 @@ interface LevelRow {
   next_expiry_at: string | null;
   earlier: StoredHold[] | null;
   units_of: Record<string, number> | null;
+  overdue_of: OwnHold[] | null;
 }
 
 /**
@@ -81,7 +89,11 @@ export async function readLevel(
             SELECT h.customer_id, sum(h.quantity) AS units FROM holds h
               WHERE h.product_id = s.product_id AND h.customer_id = ANY (${customers}::text[])
                 AND h.given_back_at IS NULL AND NOT (h.status = 'ACTIVE' AND h.expires_at <= c.at)
-              GROUP BY h.customer_id) u) END AS units_of
+              GROUP BY h.customer_id) u) END AS units_of,
+        CASE WHEN p.max_per_customer IS NOT NULL THEN (
+          SELECT json_agg(json_build_object('id', h.id, 'customerId', h.customer_id, 'quantity', h.quantity))
+            FROM holds h WHERE h.product_id = s.product_id AND h.customer_id = ANY (${customers}::text[])
+              AND h.status = 'ACTIVE' AND h.expires_at <= c.at) END AS overdue_of
       FROM (SELECT date_trunc('milliseconds', statement_timestamp()) AS at) c, stock s
         JOIN products p ON p.id = s.product_id
       WHERE s.product_id = ${productId}`,
@@ -108,6 +120,7 @@ function levelFrom(productId: string, row: LevelRow): ProductLevel {
     nextExpiryAt: timeOrNull(row.next_expiry_at),
     earlier: (row.earlier ?? []).map(holdFrom),
     unitsOf: new Map(Object.entries(row.units_of ?? {})),
+    overdueOf: row.overdue_of ?? [],
   };
 }
 
@@ -136,7 +149,8 @@ export const ALL_UNITS = Number.POSITIVE_INFINITY;
 /**
  * Closes overdue holds of the product, oldest first, until `units` are freed or none is left, at most 1,000 in this call.
  * Locks them in ascending id, together with `others` (holds that the caller is about to write: one order for all locks),
- * of which it also closes the overdue ones. Answers what was closed; its units can be taken at once.
+ * of which it also closes the overdue ones. Answers what was closed, its units can be taken at once; and at how many holds
+ * it `looked`: one that was ordered in time is not closed.
  */
 export async function closeOverdue(
   em: EntityManager,
@@ -144,9 +158,9 @@ export async function closeOverdue(
   at: Date,
   units: number,
   others: readonly string[] = [],
-): Promise<{ units: number; holdIds: string[] }> {
+): Promise<{ units: number; holdIds: string[]; looked: number }> {
   const ids = [...new Set([...others, ...(await overdueIds(em, productId, at, units))])];
-  if (ids.length === 0) return { units: 0, holdIds: [] };
+  if (ids.length === 0) return { units: 0, holdIds: [], looked: 0 };
   await lockHolds(em, productId, ids);
   const closed = await run<{ id: string; quantity: number }>(
     em,
@@ -160,7 +174,7 @@ export async function closeOverdue(
         WHERE product_id = ${productId})
       SELECT id, quantity FROM closed`,
   );
-  return { units: unitsIn(closed), holdIds: closed.map((hold) => hold.id) };
+  return { units: unitsIn(closed), holdIds: closed.map((hold) => hold.id), looked: ids.length };
 }
 
 /** The oldest overdue holds that together free `units`. Not locked yet: whoever closes them looks again. */
@@ -194,10 +208,27 @@ export async function makeAvailable(
   while (mayFree && (available < units || others.length > 0)) {
     const freed = await closeOverdue(em, level.product.id, level.at, units - available, others);
     available += freed.units;
-    mayFree = freed.units > 0;
+    // Those that it looked at may all have been ordered in time; the next ones may be free.
+    mayFree = freed.looked > 0;
     others = [];
   }
   return available;
+}
+
+/**
+ * Closes the overdue holds of customers whose units are about to be counted. An order that began in time may be about to
+ * commit, and its hold, overdue by now, looks as if it were nobody's: whoever could not be closed was ordered, and counts.
+ */
+export async function countOverdueOf(em: EntityManager, level: ProductLevel): Promise<ProductLevel> {
+  const { overdueOf } = level;
+  if (overdueOf.length === 0) return level;
+  const ids = overdueOf.map((hold) => hold.id);
+  const closed = await closeOverdue(em, level.product.id, level.at, 0, ids);
+  const unitsOf = new Map(level.unitsOf);
+  for (const { id, customerId, quantity } of overdueOf) {
+    if (!closed.holdIds.includes(id)) unitsOf.set(customerId, (unitsOf.get(customerId) ?? 0) + quantity);
+  }
+  return { ...level, available: level.available + closed.units, unitsOf, overdueOf: [] };
 }
 
 /** An active hold is released: its units go back. The caller has locked stock and hold, and judged the hold live. */
@@ -265,12 +296,13 @@ export async function takeAgain(em: EntityManager, holds: readonly Claim[], orde
 }
 
 async function couldTakeAgain(em: EntityManager, productId: string, holds: readonly Claim[]): Promise<boolean> {
-  const level = await readLevel(
+  const read = await readLevel(
     em,
     productId,
     holds.map((hold) => ({ ...hold, idempotencyKey: null })),
   );
-  if (!level) return false;
+  if (!read) return false;
+  const level = await countOverdueOf(em, read);
   const units = unitsIn(holds);
   const available = await makeAvailable(
     em,
@@ -284,9 +316,15 @@ async function couldTakeAgain(em: EntityManager, productId: string, holds: reado
   return available >= units;
 }
 
-/** The first units of a new product. */
-export async function createStock(em: EntityManager, productId: string, total: number): Promise<void> {
-  await em.insert(StockRow, { productId, total, available: total });
+/** The first units of new products, which nobody else can see yet. One round trip. */
+export async function createStocks(
+  em: EntityManager,
+  products: readonly { readonly id: string; readonly total: number }[],
+): Promise<void> {
+  await em.insertMany(
+    StockRow,
+    products.map(({ id, total }) => ({ productId: id, total, available: total })),
+  );
 }
 
 /** More or fewer units in all. The caller has locked the stock row and knows that enough of them are available. */

@@ -6,7 +6,7 @@ import { findEvent, findRipe, type EventKey } from '../database/payment-events';
 import { readClock, setLockTimeout } from '../database/statement';
 import { Busy } from '../domain/errors';
 import type { Checkout } from './checkout';
-import { logSettled } from './payment-log';
+import { logOrder, logSettled } from './payment-log';
 import { cancelUnpaid, lockStocksOf, settleEvent, type Settling } from './settle-payment';
 import { ALL_UNITS, closeOverdue, lockStock, MAX_CLOSED_AT_ONCE } from './stock-keeper';
 
@@ -88,8 +88,8 @@ async function cancelUnpaidOrders(checkout: Checkout): Promise<Tally> {
   return tally;
 }
 
-async function cancelOverdueOrder({ database, log }: Checkout, id: string): Promise<boolean> {
-  const isCancelled = await database.inTransaction('sweep order', async ({ em, rollBack }) => {
+async function cancelOverdueOrder(checkout: Checkout, id: string): Promise<boolean> {
+  const cancelled = await checkout.database.inTransaction('sweep order', async ({ em, rollBack }) => {
     await setLockTimeout(em, LOCK_TIMEOUT_MS);
     const order = await lockOrder(em, id);
     const isUnpaid = order?.status === 'PENDING_PAYMENT';
@@ -97,13 +97,12 @@ async function cancelOverdueOrder({ database, log }: Checkout, id: string): Prom
     const at = await readClock(em);
     if (!isUnpaid || order.paymentDueAt > at) {
       rollBack();
-      return false;
+      return null;
     }
-    await cancelUnpaid(em, order, 'PAYMENT_WINDOW', at);
-    return true;
+    return cancelUnpaid(em, order, 'PAYMENT_WINDOW', at);
   });
-  if (isCancelled) log.info({ event: 'order.cancelled', orderId: id, by: 'PAYMENT_WINDOW' }, 'order.cancelled');
-  return isCancelled;
+  if (cancelled) logOrder(checkout, 'CANCELLED', cancelled);
+  return cancelled !== null;
 }
 
 async function settleRipeEvents(checkout: Checkout): Promise<Tally> {
@@ -118,14 +117,14 @@ async function settleRipeEvents(checkout: Checkout): Promise<Tally> {
   return tally;
 }
 
-async function settleRipe({ database, log }: Checkout, key: EventKey): Promise<number> {
+async function settleRipe(checkout: Checkout, key: EventKey): Promise<number> {
   const settling: Settling = { movesUnits: false, newOrderId: newId() };
-  const settled = await database.inTransaction('sweep event', async ({ em }) => {
+  const settled = await checkout.database.inTransaction('sweep event', async ({ em }) => {
     const event = await findEvent(em, key);
     return event?.outcome === 'PARKED' ? settleEvent(em, event, false, settling) : null;
   });
   if (!settled) return 0;
-  logSettled(log, settled);
+  logSettled(checkout, settled);
   return settled.events.filter((event) => event.outcome !== 'PARKED').length;
 }
 

@@ -1,4 +1,5 @@
 /** updateProduct: changes what is said of a product. Holds keep the price they were granted at. */
+import { classify } from '../database/failures';
 import { isId } from '../database/ids';
 import { findProducts, updateProductRow } from '../database/products';
 import { CallerError } from '../domain/errors';
@@ -26,14 +27,17 @@ export async function updateProduct(checkout: Checkout, input: UpdateProductInpu
   const productId = input.productId.toLowerCase();
   const notFound = refused(refusal('PRODUCT_NOT_FOUND', { field: ['productId'] }));
   if (!isId(productId)) return notFound;
-  return checkout.database.inTransaction('updateProduct', async ({ em }): Promise<Answer<Product>> => {
-    await updateProductRow(em, productId, changes);
-    const product = (await findProducts(em, [productId]))[0];
-    if (!product) return notFound;
-    // Judged on the row as it is now: half of the window may have been set before.
-    checkSaleWindow(product.saleStartsAt, product.saleEndsAt);
-    return granted(product);
-  });
+  try {
+    return await checkout.database.inTransaction('updateProduct', async ({ em }): Promise<Answer<Product>> => {
+      await updateProductRow(em, productId, changes);
+      const product = (await findProducts(em, [productId]))[0];
+      return product ? granted(product) : notFound;
+    });
+  } catch (error) {
+    // Half of the window may have been set before: the row's own constraint judges the whole of it.
+    if (classify(error).constraint !== 'products_window') throw error;
+    throw new CallerError('BAD_USER_INPUT', 'saleStartsAt must be before saleEndsAt');
+  }
 }
 
 function checkedChanges(input: UpdateProductInput): Changes {

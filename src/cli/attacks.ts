@@ -11,6 +11,7 @@ import { migrate } from '../database/migrate';
 import { openDatabase } from '../database/orm';
 import { newId } from '../database/ids';
 import { closeLogger, createLogger } from '../telemetry/logger';
+import { Metrics } from '../telemetry/metrics';
 import { ATTACKS } from './attacks/attack-set';
 import { residentMbOf, sell, type Measured } from './attacks/crowd';
 import { runCommand, wholeNumberOption } from './options';
@@ -163,7 +164,7 @@ async function withShop(work: (shop: { databaseUrl: string; productId: string })
   const database = await openDatabase({ url: embedded.url, poolSize: 2, log });
   try {
     await migrate(database, embedded.url);
-    const checkout = { database, log, holdTtlSeconds, orderPaymentWindowSeconds };
+    const checkout = { database, log, metrics: new Metrics(), holdTtlSeconds, orderPaymentWindowSeconds };
     const name = `Attacked ${newId()}`;
     const input = { sku: name, name, priceMinor: 4_999, currency: 'USD', totalStock: STOCK, actor: 'attacks' };
     const product = await createProduct(checkout, input);

@@ -21,7 +21,7 @@ const OPEN_WORDS: Record<keyof Reconciliation['open'], string> = {
 
 const command = new Command('reconcile')
   .description(
-    'Recounts stock, holds, orders and payments in one snapshot, beside a running sale or without a server, and says what\n' +
+    'Recounts stock, holds, orders and payments in one snapshot, beside a running sale or without a server, and says what ' +
       'is open at the operators’. Works on DATABASE_URL, or on the embedded database when that is unset.',
   )
   .option('--json', 'print one JSON object instead of a table')

@@ -81,8 +81,12 @@ function classifyOne(error: Error & { code?: unknown; constraint?: unknown }): F
 }
 
 function bySqlState(state: string, constraint: unknown): Failure {
-  if (state === '23505' && typeof constraint === 'string') {
-    return { kind: RACED_CONSTRAINT.test(constraint) ? 'retry' : 'bug', reason: state, constraint };
+  if (state.startsWith('23') && typeof constraint === 'string') {
+    return {
+      kind: state === '23505' && RACED_CONSTRAINT.test(constraint) ? 'retry' : 'bug',
+      reason: state,
+      constraint,
+    };
   }
   return { kind: BY_STATE[state] ?? BY_STATE[state.slice(0, 2)] ?? 'bug', reason: state };
 }

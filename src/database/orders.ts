@@ -61,12 +61,13 @@ export async function findHoldsOf(em: EntityManager, orderId: string): Promise<H
   );
 }
 
+/** In ascending id: two batches that write the same ids (one key, used for two carts) wait for each other in one order. */
 export async function insertOrders(
   em: EntityManager,
   orders: readonly Order[],
   lines: readonly OrderLine[],
 ): Promise<void> {
-  await em.insertMany(OrderRow, orders as OrderRow[]);
+  await em.insertMany(OrderRow, orders.toSorted((a, b) => (a.id < b.id ? -1 : 1)) as OrderRow[]);
   await em.insertMany(OrderLineRow, lines as OrderLineRow[]);
 }
 

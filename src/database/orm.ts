@@ -1,4 +1,5 @@
 /** The connection to PostgreSQL: two pools, one for group commits and one for everything else, on the writable server. */
+import type { Socket } from 'node:net';
 import { MikroORM, PostgreSqlKnexDialect, type EntityManager } from '@mikro-orm/postgresql';
 import { Migrator } from '@mikro-orm/migrations';
 import { SeedManager } from '@mikro-orm/seeder';
@@ -21,6 +22,8 @@ export interface Database {
   read<T>(work: (em: EntityManager) => Promise<T>): Promise<T>;
   /** A read of a group commit, before it takes its lock. */
   readForBatch<T>(work: (em: EntityManager) => Promise<T>): Promise<T>;
+  /** How many wait for a connection of the pools at this moment. */
+  waiting(): number;
   close(): Promise<void>;
 }
 
@@ -29,38 +32,88 @@ const POOL_WAIT_MS = 2_000;
 /** How long a new connection may take, in ms: a database that is away is told within a second. */
 const CONNECT_MS = 900;
 
-/** Sends the limits of every transaction with its BEGIN: connection options do not survive PgBouncer. */
+/**
+ * How long an answer of PostgreSQL is waited for, in ms. Longer than any statement may take there (5 s), so it is over only
+ * when nobody is left to answer: a stopped backend, a dead machine, a network that swallows everything. Nothing on the
+ * server's side ends such a wait, and pg's own `query_timeout` would leave the connection in use with its answer pending.
+ */
+const ANSWER_MS = 6_000;
+/** A ROLLBACK does next to nothing. knex gives it 5 s, and would then hand out the connection that still waits for it. */
+const ROLLBACK_ANSWER_MS = 2_000;
+
+/**
+ * Sends the limits of every transaction with its BEGIN (connection options do not survive PgBouncer), and gives up a
+ * connection that does not answer: its query fails as lost, and the pool makes a new one.
+ */
 class BoundedDialect extends PostgreSqlKnexDialect {
   transaction(...args: unknown[]): unknown {
-    // knex's own class has it; MikroORM's types do not show it.
-    const parent = Object.getPrototypeOf(BoundedDialect.prototype) as { transaction(...a: unknown[]): BeginsWith };
-    const transaction = parent.transaction.apply(this, args);
-    transaction.begin = (connection) => transaction.query(connection, BEGIN_WITH_LIMITS);
+    const transaction = knex.transaction.apply(this, args);
+    transaction.begin = async (connection) => {
+      try {
+        // Not `transaction.query`, which knex begins with: that swallows the error, hands out the transaction all the same,
+        // and lets its first statement fail with "Transaction query already complete", of which nobody can tell the reason.
+        return await transaction.trxClient.query(connection, BEGIN_WITH_LIMITS);
+      } catch (error) {
+        connection.__knex__disposed = error; // it may be in a transaction that is aborted
+        throw error;
+      }
+    };
     return transaction;
+  }
+
+  _query(connection: Connection, query: { sql: string }): Promise<unknown> {
+    const patience = query.sql === 'ROLLBACK' ? ROLLBACK_ANSWER_MS : ANSWER_MS;
+    const watchdog = setTimeout(() => {
+      const error = new Error(`PostgreSQL has not answered for ${patience} ms`);
+      connection.connection.stream.destroy(Object.assign(error, { code: 'ETIMEDOUT' }));
+    }, patience);
+    return knex._query.call(this, connection, query).finally(() => clearTimeout(watchdog));
   }
 }
 
-interface BeginsWith {
-  begin(connection: unknown): Promise<unknown>;
-  query(connection: unknown, sql: string): Promise<unknown>;
+/** knex's own classes have these; MikroORM's types do not show them. */
+interface Knex {
+  transaction(...args: unknown[]): Transaction;
+  _query(connection: Connection, query: { sql: string }): Promise<unknown>;
+}
+interface Transaction {
+  begin(connection: Connection): Promise<unknown>;
+  readonly trxClient: { query(connection: Connection, sql: string): Promise<unknown> };
+}
+interface Connection {
+  /** Set: the pool gives the connection up instead of handing it out. */
+  __knex__disposed?: unknown;
+  readonly connection: { readonly stream: Socket };
+}
+const knex = PostgreSqlKnexDialect.prototype as unknown as Knex;
+
+export interface DatabaseOptions {
+  readonly url: string;
+  /** Of each of the two pools. */
+  readonly poolSize: number;
+  readonly log: Logger;
+  /** Is told why whenever a transaction is run again. */
+  readonly onRetry?: (reason: string) => void;
 }
 
 /** Opens the pools; the first connection is made when the first statement needs it. */
-export async function openDatabase(options: { url: string; poolSize: number; log: Logger }): Promise<Database> {
+export async function openDatabase(options: DatabaseOptions): Promise<Database> {
+  const { log, onRetry } = options;
   const [orm, batchOrm] = await Promise.all([openPool(options), openPool(options)]);
   return {
     orm,
-    inTransaction: transactionsOf(() => orm.em.fork({ clear: true }), options.log),
-    inBatch: transactionsOf(() => batchOrm.em.fork({ clear: true }), options.log),
+    inTransaction: transactionsOf(() => orm.em.fork({ clear: true }), log, onRetry),
+    inBatch: transactionsOf(() => batchOrm.em.fork({ clear: true }), log, onRetry),
     read: (work) => readWith(orm, work),
     readForBatch: (work) => readWith(batchOrm, work),
+    waiting: () => waitingOf(orm) + waitingOf(batchOrm),
     close: async () => {
       await Promise.all([orm.close(true), batchOrm.close(true)]);
     },
   };
 }
 
-function openPool({ url, poolSize, log }: { url: string; poolSize: number; log: Logger }): Promise<MikroORM> {
+function openPool({ url, poolSize, log }: DatabaseOptions): Promise<MikroORM> {
   const debug = log.isLevelEnabled('debug');
   return MikroORM.init({
     clientUrl: url,
@@ -68,10 +121,13 @@ function openPool({ url, poolSize, log }: { url: string; poolSize: number; log: 
     connect: false,
     discovery: { warnWhenNoEntities: false },
     extensions: [Migrator, SeedManager],
-    pool: { min: 0, max: poolSize, acquireTimeoutMillis: POOL_WAIT_MS, createTimeoutMillis: CONNECT_MS },
+    // The pool's own timeout for a new connection is the later one: pg's error says that nobody answers, the pool's would
+    // say that the pool is full.
+    pool: { min: 0, max: poolSize, acquireTimeoutMillis: POOL_WAIT_MS, createTimeoutMillis: 2 * CONNECT_MS },
     driverOptions: {
       client: BoundedDialect,
       acquireConnectionTimeout: POOL_WAIT_MS,
+      log: knexLog(log),
       connection: { application_name: 'flash-sale', connectionTimeoutMillis: CONNECT_MS, keepAlive: true },
     },
     migrations: { migrationsList: MIGRATIONS, snapshot: false, tableName: 'migrations', silent: true },
@@ -79,6 +135,18 @@ function openPool({ url, poolSize, log }: { url: string; poolSize: number; log: 
     colors: false,
     logger: (message) => log.debug({ event: 'sql' }, message),
   });
+}
+
+/** knex would print to the console that a connection was lost; whoever used it is told by its error. */
+function knexLog(log: Logger) {
+  const debug = (message: unknown) => log.debug({ event: 'database.connection' }, String(message));
+  return { warn: debug, error: debug, deprecate: debug, debug };
+}
+
+/** tarn's pool, which knex does not show in its types. */
+function waitingOf(orm: MikroORM): number {
+  const { pool } = orm.em.getKnex().client as { pool?: { numPendingAcquires(): number } };
+  return pool?.numPendingAcquires() ?? 0;
 }
 
 async function readWith<T>(orm: MikroORM, work: (em: EntityManager) => Promise<T>): Promise<T> {

@@ -45,20 +45,28 @@ async function recount(client: Client): Promise<Reconciliation> {
     `SELECT now() AS at, (SELECT count(*)::int FROM products) AS products, (SELECT count(*)::int FROM holds) AS holds,
       (SELECT count(*)::int FROM orders) AS orders, (SELECT count(*)::int FROM payment_events) AS "paymentEvents"`,
   );
-  const violations: Violation[] = [];
-  for (const { promise, what, sql } of CHECKS) {
-    const found = await one<{ count: number; examples: string[] | null }>(
-      `SELECT count(*)::int AS count, (array_agg(id ORDER BY id))[1:${MAX_EXAMPLES}] AS examples FROM (${sql}) broken`,
-    );
-    if (found.count > 0) violations.push({ promise, what, count: found.count, examples: found.examples ?? [] });
-  }
-  const open: Record<string, number> = {};
-  for (const [name, text] of Object.entries(OPEN)) open[name] = (await one<{ n: number }>(text)).n;
+  const queries = CHECKS.map(
+    ({ sql }, index) =>
+      `SELECT ${index} AS index, count(*)::int AS count, (array_agg(id ORDER BY id))[1:${MAX_EXAMPLES}] AS examples
+      FROM (${sql}) broken HAVING count(*) > 0`,
+  );
+  const found = await client.query<{ index: number; count: number; examples: string[] }>(
+    `${queries.join(' UNION ALL ')} ORDER BY index`,
+  );
+  const violations = found.rows.map(({ index, count, examples }): Violation => {
+    const { promise, what } = CHECKS[index]!;
+    return { promise, what, count, examples };
+  });
+  const open = await one<Reconciliation['open']>(
+    `SELECT ${Object.entries(OPEN)
+      .map(([name, text]) => `(${text}) AS "${name}"`)
+      .join(', ')}`,
+  );
   return {
     at: at.toISOString(),
     counted,
     checks: CHECKS.length,
     violations,
-    open: open as Reconciliation['open'],
+    open,
   };
 }

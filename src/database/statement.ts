@@ -45,3 +45,8 @@ export async function readClock(em: EntityManager): Promise<Date> {
 export async function setLockTimeout(em: EntityManager, timeoutMs: number): Promise<void> {
   await run(em, { text: `SET LOCAL lock_timeout = ${Math.trunc(timeoutMs)}`, values: [] });
 }
+
+/** For this transaction only. A whole number of ms. */
+export async function setStatementTimeout(em: EntityManager, timeoutMs: number): Promise<void> {
+  await run(em, { text: `SET LOCAL statement_timeout = ${Math.trunc(timeoutMs)}`, values: [] });
+}

@@ -3,6 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { EntityManager } from '@mikro-orm/postgresql';
 import { Busy, CallerError, Unavailable } from '../domain/errors';
 import type { Logger } from '../telemetry/logger';
+import { failpoint } from './failpoints';
 import { classify, type Failure } from './failures';
 
 /** One attempt of a transaction's work. */
@@ -42,11 +43,15 @@ export type InTransaction = <T>(name: string, work: (transaction: Transaction) =
  * Throws `Busy` when nothing happened (a lock, a statement or the pool took too long), `Unavailable` when the database is
  * away or the outcome of a COMMIT could not be learned, and whatever else the work itself throws, rolled back.
  */
-export function transactionsOf(forkEm: () => EntityManager, log: Logger): InTransaction {
+export function transactionsOf(
+  forkEm: () => EntityManager,
+  log: Logger,
+  onRetry?: (reason: string) => void,
+): InTransaction {
   return async (name, work) => {
     let outcomeUnknown = false;
     for (let attempt = 1; ; attempt += 1) {
-      const run = await attemptOnce(forkEm(), attempt, work);
+      const run = await attemptOnce(forkEm(), name, attempt, work);
       if (run.ended) return run.value;
       outcomeUnknown ||= run.committing && run.failure.kind === 'lost';
       if (attempt > MAX_RERUNS || !mayRunAgain(run.failure, outcomeUnknown)) {
@@ -56,6 +61,7 @@ export function transactionsOf(forkEm: () => EntityManager, log: Logger): InTran
         { event: 'lock.retry', transaction: name, attempt, reason: run.failure.reason, outcomeUnknown },
         'lock.retry',
       );
+      onRetry?.(run.failure.reason);
       await sleep(Math.random() * PAUSE_MS * 2 ** attempt);
     }
   };
@@ -65,6 +71,7 @@ type Run<T> = { ended: true; value: T } | { ended: false; committing: boolean; e
 
 async function attemptOnce<T>(
   em: EntityManager,
+  name: string,
   attempt: number,
   work: (transaction: Transaction) => Promise<T>,
 ): Promise<Run<T>> {
@@ -76,8 +83,10 @@ async function attemptOnce<T>(
     if (rollBack) {
       await em.rollback();
     } else {
+      await failpoint('before-commit', name);
       committing = true;
       await em.commit();
+      await failpoint('after-commit', name);
     }
     return { ended: true, value };
   } catch (error) {

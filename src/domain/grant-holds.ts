@@ -28,7 +28,11 @@ export interface ProductLevel {
   readonly earlier: readonly Hold[];
   /** Units that are not given back and not overdue, by customer. Read only when the product has a limit. */
   readonly unitsOf: ReadonlyMap<string, number>;
+  /** Overdue holds of those customers. Some may be in an order that is about to commit. Read only when the product has a limit. */
+  readonly overdueOf: readonly OwnHold[];
 }
+
+export type OwnHold = Pick<Hold, 'id' | 'customerId' | 'quantity'>;
 
 export type HoldVerdict =
   /** New in this decision: to be written. */

@@ -1,14 +1,11 @@
 /** One request's DataLoaders: whatever a document asks for, each table is read once a level of it. */
 import DataLoader from 'dataloader';
 import { maySee, type Caller } from '../checkout/checkout';
-import { findHoldsNow } from '../database/holds';
 import { isId } from '../database/ids';
-import type { Database } from '../database/orm';
-import { findLines, findOrders } from '../database/orders';
-import { findProducts } from '../database/products';
 import { groupBy } from '../domain/group-by';
 import { Budget } from './budget';
 import { presentHold, presentLine, presentOrder, presentProduct } from './present';
+import type { SharedReads } from './shared-reads';
 import type { Hold, Order, OrderLine, Product } from './types';
 
 /** Each answers null for what does not exist, and for what is somebody else's: there is no difference. */
@@ -18,31 +15,64 @@ export interface Loaders {
   readonly order: DataLoader<string, Order | null>;
   /** By order id. The caller may see the order. */
   readonly lines: DataLoader<string, OrderLine[]>;
+  /**
+   * After a mutation, before its payload is shown: what an earlier mutation of the same document has read may have changed.
+   * (Lines never change; a product is primed by the mutation that changes it.)
+   */
+  forgetWhatMayHaveChanged(): void;
   readonly budget: Budget;
 }
 
-export function loadersFor(database: Database, caller: Caller): Loaders {
-  const order = byId<Order>(async (ids) => {
-    const orders = await database.read((em) => findOrders(em, ids));
-    return orders.filter((own) => maySee(caller, own)).map(presentOrder);
-  });
-  return {
-    product: byId<Product>(async (ids) => (await database.read((em) => findProducts(em, ids))).map(presentProduct)),
-    hold: byId<Hold>(async (ids) => {
-      const { holds, at } = await database.read((em) => findHoldsNow(em, ids));
-      return holds.filter((own) => maySee(caller, own)).map((own) => presentHold(own, at));
-    }),
-    order,
-    lines: new DataLoader(async (orderIds) => {
-      const lines = groupBy(await database.read((em) => findLines(em, orderIds)), (line) => line.orderId);
-      const orders = await order.loadMany(orderIds);
+/** Each is made when it is first asked for: most requests need one of them, or none. */
+export function loadersFor(reads: SharedReads, caller: Caller): Loaders {
+  return new RequestLoaders(reads, caller);
+}
+
+class RequestLoaders implements Loaders {
+  readonly budget = new Budget();
+  private products?: Loaders['product'];
+  private holds?: Loaders['hold'];
+  private orders?: Loaders['order'];
+  private linesOf?: Loaders['lines'];
+
+  constructor(
+    private readonly reads: SharedReads,
+    private readonly caller: Caller,
+  ) {}
+
+  get product(): Loaders['product'] {
+    return (this.products ??= byId<Product>(async (ids) => (await this.reads.products(ids)).map(presentProduct)));
+  }
+
+  get hold(): Loaders['hold'] {
+    return (this.holds ??= byId<Hold>(async (ids) => {
+      const { holds, at } = await this.reads.holds(ids);
+      return holds.filter((own) => maySee(this.caller, own)).map((own) => presentHold(own, at));
+    }));
+  }
+
+  get order(): Loaders['order'] {
+    return (this.orders ??= byId<Order>(async (ids) => {
+      const orders = await this.reads.orders(ids);
+      return orders.filter((own) => maySee(this.caller, own)).map(presentOrder);
+    }));
+  }
+
+  get lines(): Loaders['lines'] {
+    return (this.linesOf ??= new DataLoader(async (orderIds: readonly string[]) => {
+      const lines = groupBy(await this.reads.lines(orderIds), (line) => line.orderId);
+      const orders = await this.order.loadMany(orderIds);
       return orders.map((own, index) => {
         if (own instanceof Error) return own;
         return (lines.get(orderIds[index]!) ?? []).map((line) => presentLine(line, own!.total.currency));
       });
-    }),
-    budget: new Budget(),
-  };
+    }));
+  }
+
+  forgetWhatMayHaveChanged(): void {
+    this.holds?.clearAll();
+    this.orders?.clearAll();
+  }
 }
 
 /** Ids come in any case, and whatever is no UUID is not found. */

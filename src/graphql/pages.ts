@@ -58,5 +58,8 @@ function decode<Record, Place>(cursor: string, cut: Cut<Record, Place>): Place |
 export const isText = (part: unknown): part is string =>
   typeof part === 'string' && part.length <= 1_000 && part.isWellFormed() && !part.includes('\u0000');
 
+/** Nothing is older than the epoch or younger than the year 9999; far beyond, PostgreSQL has no times at all. */
+const LAST_TIME_MS = Date.UTC(9999, 11, 31);
+
 export const timeOf = (part: unknown): Date | undefined =>
-  typeof part === 'number' && Number.isInteger(part) && Math.abs(part) < 8e15 ? new Date(part) : undefined;
+  typeof part === 'number' && Number.isInteger(part) && part >= 0 && part < LAST_TIME_MS ? new Date(part) : undefined;

@@ -1,9 +1,19 @@
 /** The contract's scalars. Integers are integers and nothing else: graphql-scalars' own read 1.5 as 1 and "7" as 7. */
-import { GraphQLError, GraphQLScalarType, Kind, type ValueNode } from 'graphql';
+import { GraphQLError, GraphQLScalarType, Kind, type GraphQLScalarTypeConfig, type ValueNode } from 'graphql';
 import { GraphQLDateTime } from 'graphql-scalars';
 import { MAX_INT } from '../domain/input';
 
-export const DateTime = GraphQLDateTime;
+/** PostgreSQL has no year 0, and RFC 3339 no year 10000, which `9999-12-31T23:59:59-01:00` is in. */
+const inYearsThatExist = (at: Date): Date => {
+  if (at.getUTCFullYear() >= 1 && at.getUTCFullYear() <= 9_999) return at;
+  throw new GraphQLError('DateTime must be within the years 0001 to 9999');
+};
+
+export const DateTime = new GraphQLScalarType<Date>({
+  ...(GraphQLDateTime.toConfig() as GraphQLScalarTypeConfig<Date, Date>),
+  parseValue: (value) => inYearsThatExist(GraphQLDateTime.parseValue(value)),
+  parseLiteral: (node, variables) => inYearsThatExist(GraphQLDateTime.parseLiteral(node, variables) as Date),
+});
 
 export const PositiveInt = wholeNumber(
   'PositiveInt',

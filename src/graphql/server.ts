@@ -7,19 +7,18 @@ import {
 } from '@apollo/server/plugin/disabled';
 import { fastifyApolloHandler } from '@as-integrations/fastify';
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
-import { GraphQLError, type FormattedExecutionResult, type GraphQLFormattedError } from 'graphql';
+import { GraphQLError, OperationTypeNode, type FormattedExecutionResult, type GraphQLFormattedError } from 'graphql';
 import { clientsOf, type Client } from '../admission/clients';
 import type { Caller } from '../checkout/checkout';
 import type { Config } from '../config';
 import { readFirstProductId } from '../database/views';
 import type { Logger } from '../telemetry/logger';
-import type { Context, Room } from './context';
+import { contextFor, type Context, type Room } from './context';
 import { expectedError, maskErrors, STATUS_OF_CODE } from './errors';
 import { notTrusted } from './document-guard';
 import { DOCUMENT_LIMITS, MAX_TOKENS } from './limits';
-import { loadersFor } from './loaders';
 import { asksForPlayground, registerPlaygroundAssets, servePlayground } from './playground';
-import { checkoutSchema } from './schema';
+import { schemaFor } from './schema';
 import { anonymous, createTokenVerifier } from './tokens';
 import { execute } from './trusted-documents';
 
@@ -40,7 +39,7 @@ export async function graphqlServer(room: Room, config: Config): Promise<ApolloS
   const { log } = room.checkout;
   const isProduction = config.environment === 'production';
   const apollo = new ApolloServer<Context>({
-    schema: checkoutSchema(),
+    schema: schemaFor(config),
     nodeEnv: config.environment,
     introspection: !isProduction,
     hideSchemaDetailsFromClientErrors: isProduction,
@@ -61,6 +60,7 @@ export async function graphqlServer(room: Room, config: Config): Promise<ApolloS
       ApolloServerPluginUsageReportingDisabled(),
       statusPlugin,
       admissionPlugin(room, config),
+      subscriptionsElsewhere,
     ],
   });
   await apollo.start();
@@ -96,6 +96,17 @@ const statusPlugin: ApolloServerPlugin<Context> = {
   }),
 };
 
+/** Executed over HTTP, a subscription would be asked for a level that nobody has read. */
+const subscriptionsElsewhere: ApolloServerPlugin<Context> = {
+  requestDidStart: async () => ({
+    didResolveOperation: async ({ operation }) => {
+      if (operation?.operation !== OperationTypeNode.SUBSCRIPTION) return;
+      const message = 'Subscribe over WebSocket, at the same address, with the protocol graphql-transport-ws';
+      throw new GraphQLError(message, { extensions: { code: 'BAD_USER_INPUT', http: { status: 400 } } });
+    },
+  }),
+};
+
 function httpOf({ data, errors }: FormattedExecutionResult): { status?: number | undefined; retryAfter?: string } {
   if (!errors || (data && Object.values(data).some((value) => value !== null))) return {};
   const { code, retryAfterMs } = errors[0]!.extensions ?? {};
@@ -112,12 +123,8 @@ export function graphqlRoutes(apollo: ApolloServer<Context>, room: Room, config:
   const clientOf = clientsOf(config);
   const { checkout, admission, guard, trusted: documents } = room;
   const contextOf = ({ id, caller, client, isAdmitted }: FastifyRequest): Context => ({
-    ...room,
-    requestId: id,
-    caller,
-    client,
+    ...contextFor(room, caller, client, id),
     isAdmitted,
-    loaders: loadersFor(checkout.database, caller),
   });
   const answer = fastifyApolloHandler(apollo, { context: async (request) => contextOf(request as FastifyRequest) });
   const mask = maskErrors(checkout.log);
@@ -165,7 +172,8 @@ export function graphqlRoutes(apollo: ApolloServer<Context>, room: Room, config:
       bodyLimit: MAX_BODY_BYTES,
       handler: async (request, reply) => {
         if (config.playground && asksForPlayground(request)) {
-          const productId = await checkout.database.read(readFirstProductId);
+          // The page is of use without a database, too: its examples then name no product.
+          const productId = await checkout.database.read(readFirstProductId).catch(() => null);
           return servePlayground(request, reply, { auth: config.auth, ...(productId && { productId }) });
         }
         request.client = clientOf(request.raw);

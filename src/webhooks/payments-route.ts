@@ -1,59 +1,82 @@
-/** POST /webhooks/payments: verify → parse → use case → status code. Only what was committed is answered 200. */
+/** POST /webhooks/payments and …/stripe: verify → parse → use case → status code. Only what was committed is answered 200. */
 import type { IncomingMessage } from 'node:http';
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
-import type { RecordPaymentEvent } from '../checkout/record-payment-event';
+import type { Recorded, RecordPaymentEvent } from '../checkout/record-payment-event';
 import { Busy, RateLimited, Unavailable } from '../domain/errors';
 import type { Logger } from '../telemetry/logger';
-import { parsePaymentMessage } from './message';
-import { verifySignature } from './signature';
+import type { Metrics } from '../telemetry/metrics';
+import type { Provider } from './provider';
 
-const PROVIDER = 'standard';
-const MAX_BODY_BYTES = 64 * 1024;
+/** What is told as longer ago, or as later than our clock, is a wrong clock or no time at all, in ms. */
+const PLAUSIBLE_AGE_MS = 30 * 24 * 3_600_000;
+const PLAUSIBLE_AHEAD_MS = 5 * 60_000;
+/** What a provider is told to wait, in seconds, when only an operator can help. */
+const RETRY_AFTER_SECONDS = 60;
+
+export interface PaymentsWebhook {
+  readonly recordPaymentEvent: RecordPaymentEvent;
+  readonly providers: readonly Provider[];
+  readonly log: Logger;
+  readonly metrics: Metrics;
+  /** Throws `RateLimited` after too many. A good signature is never counted, nor refused: providers come from few addresses. */
+  readonly countFailure: (request: IncomingMessage) => Promise<void>;
+}
 
 /**
  * A plugin of its own scope: here bodies stay the bytes that were signed.
  *
  * 200 with the event's outcome, also for a duplicate · 400 not a message of ours · 401 signature · 409 the id came before
- * with another content · 413 too large · 415 not JSON · 429 too many bad signatures from one address · 503 + Retry-After when it could not be stored. Never 410, which
- * providers take for "never again".
+ * with another content · 413 too large · 415 not JSON · 429 too many bad signatures from one address · 503 + Retry-After when it could not be stored, or the provider is not
+ * set up. Never 410, which providers take for "never again".
  */
-export function paymentsWebhook(options: {
-  recordPaymentEvent: RecordPaymentEvent;
-  secrets: readonly string[];
-  log: Logger;
-  /** Throws `RateLimited` after too many. A good signature is never counted, nor refused: providers come from few addresses. */
-  countFailure: (request: IncomingMessage) => Promise<void>;
-}) {
-  const { recordPaymentEvent, secrets, log, countFailure } = options;
+export function paymentsWebhook(webhook: PaymentsWebhook) {
   return async (scope: FastifyInstance): Promise<void> => {
     scope.removeAllContentTypeParsers();
-    scope.addContentTypeParser('*', { parseAs: 'buffer', bodyLimit: MAX_BODY_BYTES }, (_request, body, done) =>
-      done(null, body),
-    );
-    scope.setErrorHandler((error: FastifyError, request, reply) => answerError(log, error, request, reply));
-    scope.post('/webhooks/payments', async (request, reply) => {
-      if (!isPlainJson(request)) return problem(reply, 415, 'Send application/json, not compressed');
-      const body = Buffer.isBuffer(request.body) ? request.body : Buffer.alloc(0);
-      const { headers } = request;
-      const verdict = verifySignature({ headers, body, secrets, nowSeconds: Date.now() / 1_000 });
-      if (verdict !== 'ok') {
-        await countFailure(request.raw);
-        log.warn({ event: 'payment.unsigned', reason: verdict.reason }, 'payment.unsigned');
-        return problem(reply, 401, 'The signature is missing or does not match');
-      }
-      const message = parsePaymentMessage(body);
-      if ('problem' in message) return problem(reply, 400, message.problem);
-      const recorded = await recordPaymentEvent(PROVIDER, message);
-      if (recorded.kind === 'conflict') return problem(reply, 409, 'This event_id came before with another content');
-      const { eventId, outcome, orderId } = recorded.event;
-      return reply.send({
-        event_id: eventId,
-        outcome,
-        duplicate: recorded.kind === 'duplicate',
-        ...(orderId !== null && { order_id: orderId }),
-      });
-    });
+    scope.addContentTypeParser('*', { parseAs: 'buffer' }, (_request, body, done) => done(null, body));
+    scope.setErrorHandler((error: FastifyError, request, reply) => answerError(webhook.log, error, request, reply));
+    for (const provider of webhook.providers) {
+      scope.post(provider.path, { bodyLimit: provider.maxBodyBytes }, (request, reply) =>
+        receive(webhook, provider, request, reply),
+      );
+    }
   };
+}
+
+async function receive(
+  { recordPaymentEvent, log, metrics, countFailure }: PaymentsWebhook,
+  provider: Provider,
+  request: FastifyRequest,
+  reply: FastifyReply,
+): Promise<FastifyReply> {
+  if (provider.missing !== null) return tryLater(reply, RETRY_AFTER_SECONDS, provider.missing);
+  if (!isPlainJson(request)) return problem(reply, 415, 'Send application/json, not compressed');
+  const receivedAtMs = Date.now();
+  const body = Buffer.isBuffer(request.body) ? request.body : Buffer.alloc(0);
+  const verdict = provider.verify(request.headers, body);
+  if (verdict !== 'ok') {
+    await countFailure(request.raw);
+    log.warn({ event: 'payment.unsigned', provider: provider.name, reason: verdict.reason }, 'payment.unsigned');
+    return problem(reply, 401, 'The signature is missing or does not match');
+  }
+  const message = provider.parse(body);
+  if ('problem' in message) return problem(reply, 400, message.problem);
+  const recorded = await recordPaymentEvent(provider.name, message);
+  if (recorded.kind === 'recorded') {
+    const lagMs = receivedAtMs - provider.sentAt(message);
+    if (lagMs >= -PLAUSIBLE_AHEAD_MS && lagMs <= PLAUSIBLE_AGE_MS) metrics.webhookLag(Math.max(0, lagMs) / 1_000);
+  }
+  return answer(reply, recorded);
+}
+
+function answer(reply: FastifyReply, recorded: Recorded): FastifyReply {
+  if (recorded.kind === 'conflict') return problem(reply, 409, 'This event_id came before with another content');
+  const { eventId, outcome, orderId } = recorded.event;
+  return reply.send({
+    event_id: eventId,
+    outcome,
+    duplicate: recorded.kind === 'duplicate',
+    ...(orderId !== null && { order_id: orderId }),
+  });
 }
 
 function isPlainJson({ headers }: FastifyRequest): boolean {
@@ -66,17 +89,21 @@ function problem(reply: FastifyReply, status: number, message: string): FastifyR
   return reply.code(status).send({ error: message });
 }
 
+function tryLater(reply: FastifyReply, seconds: number, message: string): FastifyReply {
+  return problem(reply.header('retry-after', seconds), 503, message);
+}
+
 function answerError(log: Logger, error: FastifyError, request: FastifyRequest, reply: FastifyReply): FastifyReply {
   if (error instanceof Busy || error instanceof Unavailable) {
-    reply.header('retry-after', Math.max(1, Math.ceil(error.retryAfterMs / 1_000)));
-    return problem(reply, 503, 'The event could not be stored: send it again');
+    const seconds = Math.max(1, Math.ceil(error.retryAfterMs / 1_000));
+    return tryLater(reply, seconds, 'The event could not be stored: send it again');
   }
   if (error instanceof RateLimited) {
     reply.header('retry-after', Math.max(1, Math.ceil(error.retryAfterMs / 1_000)));
     return problem(reply, 429, 'Too many messages without a valid signature');
   }
   const status = error.statusCode ?? 500;
-  if (status === 413) return problem(reply, 413, `A message may have ${MAX_BODY_BYTES} bytes`);
+  if (status === 413) return problem(reply, 413, `A message may have ${request.routeOptions.bodyLimit} bytes`);
   if (status === 415) return problem(reply, 415, 'Send application/json');
   if (status >= 400 && status < 500) return problem(reply, status, 'The request could not be read');
   log.error({ event: 'request.failed', err: error, requestId: request.id }, 'request.failed');

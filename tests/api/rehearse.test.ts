@@ -52,7 +52,8 @@ const SABOTAGES: readonly (readonly [string, string, readonly string[]])[] = [
   [
     'a payment is forgotten',
     `DELETE FROM payment_events WHERE event_id = (SELECT min(event_id) FROM payment_events WHERE outcome = 'APPLIED')`,
-    ['every payment event has one effect, and no success is lost'],
+    // Whoever sends it again has it recorded anew, so the shoppers' own history may be complete.
+    ['reconcile recomputes everything from the facts'],
   ],
 ];
 

@@ -76,7 +76,7 @@ test('whoever asks Apollo without HTTP, as a WebSocket does, is refused the same
     requestId: 'x',
     caller: anonymous,
     client: { address: '192.0.2.1', isLoopback: false, queueToken: undefined },
-    loaders: loadersFor(room.checkout.database, anonymous),
+    loaders: loadersFor(room.reads, anonymous),
   };
   const { body } = await apollo.executeOperation({ query: '{ __typename }' }, { contextValue });
   const { errors, data } = (body as { singleResult: { errors?: GraphQLError[]; data?: unknown } }).singleResult;

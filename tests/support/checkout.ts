@@ -12,17 +12,19 @@ import { replayPaymentEvent } from '../../src/checkout/replay-payment-event';
 import { sweepOnce, type Swept } from '../../src/checkout/sweep';
 import { updateProduct, type UpdateProductInput } from '../../src/checkout/update-product';
 import type { Database } from '../../src/database/orm';
+import { Busy, Unavailable } from '../../src/domain/errors';
 import type { PaymentType } from '../../src/domain/judge-payment';
 import type { PaymentMessage } from '../../src/domain/payment-message';
 import type { Hold, Order, PaymentEvent, Product } from '../../src/domain/records';
 import type { Answer, ErrorCode, Refusal } from '../../src/domain/refusals';
 import type { Logger } from '../../src/telemetry/logger';
+import { Metrics } from '../../src/telemetry/metrics';
 import { freshDatabase, type FreshDatabase } from './database';
 
 export const ALICE = 'alice';
 export const BOB = 'bob';
 
-type Settings = Partial<Pick<Checkout, 'holdTtlSeconds' | 'orderPaymentWindowSeconds'>>;
+type Settings = Partial<Pick<Checkout, 'holdTtlSeconds' | 'orderPaymentWindowSeconds' | 'metrics'>>;
 
 /** The use cases of one process. Two of them on one database are two servers: they share nothing but PostgreSQL. */
 export interface Server {
@@ -57,7 +59,14 @@ export async function openShop(settings: Settings = {}): Promise<Shop> {
 }
 
 export function serverOn(database: Database, log: Logger, settings: Settings = {}): Server {
-  const checkout: Checkout = { database, log, holdTtlSeconds: 120, orderPaymentWindowSeconds: 900, ...settings };
+  const checkout: Checkout = {
+    database,
+    log,
+    metrics: new Metrics(),
+    holdTtlSeconds: 120,
+    orderPaymentWindowSeconds: 900,
+    ...settings,
+  };
   const createHold = createHoldOf(checkout);
   const createOrder = createOrderOf(checkout);
   const recordPaymentEvent = recordPaymentEventOf(checkout);
@@ -136,6 +145,20 @@ export function refusalsOf(answer: Answer<unknown>): readonly Refusal[] {
 
 export function codesOf(answer: Answer<unknown>): ErrorCode[] {
   return refusalsOf(answer).map((refusal) => refusal.code);
+}
+
+/**
+ * What whoever is told to come again does: asks again. On a busy machine a full pool is no failure, and a race of many must
+ * not depend on the machine. For what may be asked twice: events, sweeps, cancellations, and requests that were BUSY.
+ */
+export async function untilTaken<T>(send: () => Promise<T>): Promise<T> {
+  for (let attempt = 1; ; attempt += 1) {
+    try {
+      return await send();
+    } catch (error) {
+      if (!(error instanceof Busy || error instanceof Unavailable) || attempt === 20) throw error;
+    }
+  }
 }
 
 /** The event as it was stored. Fails on a conflict. */

@@ -23,10 +23,13 @@ export interface FreshDatabase {
 
 const POOL_SIZE = 8;
 /** PostgreSQL's processes end a moment after their connections were closed, in ms. */
-const LEAVE_WITHIN_MS = 3_000;
+const LEAVE_WITHIN_MS = 10_000;
 
 /** Call it in `beforeAll`, and `close` in `afterAll`. Empty but for the tables. Takes some 50 ms. */
-export async function freshDatabase({ poolSize = POOL_SIZE } = {}): Promise<FreshDatabase> {
+export async function freshDatabase({
+  poolSize = POOL_SIZE,
+  leaveWithinMs = LEAVE_WITHIN_MS,
+} = {}): Promise<FreshDatabase> {
   const name = nameOf(randomBytes(4).toString('hex'));
   const url = databaseUrl(name);
   const admin = await connectAdmin('flashsale tests');
@@ -47,7 +50,7 @@ export async function freshDatabase({ poolSize = POOL_SIZE } = {}): Promise<Fres
     close: async () => {
       await Promise.all([database.close(), pool.end()]);
       await closeLogger(log);
-      const left = await untilAllLeft(admin, name);
+      const left = await untilAllLeft(admin, name, leaveWithinMs);
       await drop(admin, name);
       await admin.end();
       if (left.length > 0) throw new Error(`still connected to the test's database:\n  ${left.join('\n  ')}`);
@@ -55,8 +58,8 @@ export async function freshDatabase({ poolSize = POOL_SIZE } = {}): Promise<Fres
   };
 }
 
-async function untilAllLeft(admin: Client, name: string): Promise<string[]> {
-  for (const patience = AbortSignal.timeout(LEAVE_WITHIN_MS); ; await sleep(10)) {
+async function untilAllLeft(admin: Client, name: string, withinMs: number): Promise<string[]> {
+  for (const patience = AbortSignal.timeout(withinMs); ; await sleep(10)) {
     const { rows } = await admin.query<{ who: string }>(
       `SELECT concat_ws(', ', pid, application_name, state, query) AS who FROM pg_stat_activity
        WHERE datname = $1 AND backend_type = 'client backend'`,
@@ -81,5 +84,16 @@ export async function untilGone(sql: Sql, pids: readonly number[]): Promise<void
     const left = await sql('SELECT pid, state, query FROM pg_stat_activity WHERE pid = ANY ($1)', [pids]);
     if (left.length === 0) return;
     if (patience.aborted) throw new Error(`connections are still open: ${JSON.stringify(left)}`);
+  }
+}
+
+/** Until some backend of this database waits for a lock. */
+export async function untilSomebodyWaits(sql: Sql): Promise<void> {
+  for (const patience = AbortSignal.timeout(LEAVE_WITHIN_MS); ; await sleep(5)) {
+    const [row] = await sql<{ n: number }>(
+      "SELECT count(*)::int AS n FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'",
+    );
+    if (row!.n > 0) return;
+    if (patience.aborted) throw new Error('nobody waits for a lock');
   }
 }

@@ -25,12 +25,21 @@ export default async function setUp(): Promise<void> {
     started.started = { run, embedded };
     await dropLeftovers(run);
     await createTemplate(run);
+    forgetEntities();
   } catch (error) {
     // Jest calls no teardown then, and an open connection would keep it alive for ever.
     await tearDown();
     await embedded?.stop();
     throw error;
   }
+}
+
+/**
+ * MikroORM keeps its metadata on globalThis. Where jest runs the tests in this very process (a single file, or a few fast
+ * ones) they would inherit it, and its Maps are of another realm there: "Map.set called on incompatible receiver".
+ */
+function forgetEntities(): void {
+  for (const key of Object.keys(globalThis)) if (key.startsWith('mikro-orm-')) Reflect.deleteProperty(globalThis, key);
 }
 
 async function startOurs(): Promise<EmbeddedPostgres> {
@@ -58,9 +67,4 @@ async function createTemplate(run: Run): Promise<void> {
   }
   // Nobody can connect, not even autovacuum: a database that somebody uses cannot be cloned.
   await run.admin.query(`ALTER DATABASE ${name} ALLOW_CONNECTIONS false`);
-}
-
-/** Jest hands our globals on to tests that run in this process, where MikroORM's metadata are of another realm and fail. */
-function forgetEntities(): void {
-  for (const key of Object.keys(globalThis)) if (key.startsWith('mikro-orm-')) Reflect.deleteProperty(globalThis, key);
 }

@@ -11,8 +11,11 @@ import { serverOn, type Server, type Shop } from './checkout';
 import { backendsOf, untilGone, type Sql } from './database';
 import { deadlocks, expectClean } from './invariants';
 
-/** Shorter than the lock timeout of those that wait (2 s), and than the idle timeout of the one that is stopped (5 s). */
-const PATIENCE_MS = 1_800;
+/**
+ * Less than the idle timeout of the side that is stopped (5 s). The lock timeout of those that wait (2 s) begins only when
+ * they wait, and then they are seen within some ms.
+ */
+const PATIENCE_MS = 4_000;
 
 export type Side<T> = (server: Server) => Promise<T>;
 

@@ -13,7 +13,7 @@ beforeAll(async () => {
 afterAll(() => shop.close());
 
 test('a connection that a test leaves open fails the test', async () => {
-  const fresh = await freshDatabase();
+  const fresh = await freshDatabase({ leaveWithinMs: 500 });
   const leaked = new Client({ connectionString: fresh.url, application_name: 'leaked' });
   leaked.on('error', () => undefined);
   await leaked.connect();

@@ -30,6 +30,25 @@ export async function expireIn(sql: Sql, holdId: string, ms: number): Promise<vo
   );
 }
 
+/** A hold that ends at this very moment of the database's clock, which has passed when this returns. */
+export async function expireNow(sql: Sql, holdId: string): Promise<void> {
+  await expireIn(sql, holdId, 0);
+  await untilPast(sql, `(SELECT expires_at FROM holds WHERE id = '${holdId}')`);
+}
+
+/** A sale that ends at this very moment, which has passed when this returns. */
+export async function endSaleNow(sql: Sql, productId: string): Promise<void> {
+  await sql('UPDATE products SET sale_ends_at = clock_timestamp() WHERE id = $1', [productId]);
+  await untilPast(sql, `(SELECT sale_ends_at FROM products WHERE id = '${productId}')`);
+}
+
+/** Stored times have whole milliseconds, so two of them decide nothing. */
+async function untilPast(sql: Sql, time: string): Promise<void> {
+  const isPast = `SELECT clock_timestamp() > ${time} + interval '2 milliseconds' AS yes`;
+  for (let tries = 0; tries < 1_000; tries += 1) if ((await sql<{ yes: boolean }>(isPast))[0]!.yes) return;
+  throw new Error(`${time} does not pass`);
+}
+
 /** A payment event that arrived so many seconds ago. */
 export async function receivedAgo(sql: Sql, eventId: string, seconds: number): Promise<void> {
   await sql(

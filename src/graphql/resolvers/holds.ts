@@ -1,11 +1,12 @@
 /** Holds: granted, looked at, released. */
 import { Arg, Ctx, FieldResolver, ID, Mutation, Query, Resolver, Root } from 'type-graphql';
+import type { HoldAnswer } from '../../checkout/create-hold';
 import { releaseHold } from '../../checkout/release-hold';
 import type { Hold as HoldRecord } from '../../domain/records';
 import type { Answer } from '../../domain/refusals';
 import type { Context } from '../context';
 import { outcomeOf } from '../errors';
-import { presentHold } from '../present';
+import { presentHold, presentProduct } from '../present';
 import { CreateHoldInput, Hold, HoldPayload, Order, Product, ReleaseHoldInput } from '../types';
 
 @Resolver(() => Hold)
@@ -24,7 +25,11 @@ export class HoldResolver {
     @Arg('input', () => CreateHoldInput) input: CreateHoldInput,
     @Ctx() context: Context,
   ): Promise<HoldPayload> {
-    return holdPayload(context, context.createHold({ ...input, customerId: context.caller.customerId }));
+    const answer = context.createHold({ ...input, customerId: context.caller.customerId });
+    return holdPayload(
+      context,
+      answer.then((known) => primeProduct(context, known)),
+    );
   }
 
   @Mutation(() => HoldPayload, {
@@ -53,10 +58,16 @@ export class HoldResolver {
   }
 }
 
+/** The decision has read the product: a document that asks for it costs no further query, and cannot fail for want of one. */
+function primeProduct({ loaders }: Context, answer: HoldAnswer): HoldAnswer {
+  if (answer.granted && answer.product) loaders.product.prime(answer.product.id, presentProduct(answer.product));
+  return answer;
+}
+
 async function holdPayload({ loaders }: Context, answer: Promise<Answer<HoldRecord>>): Promise<HoldPayload> {
   const { object, isReplay, userErrors } = await outcomeOf(answer);
+  loaders.forgetWhatMayHaveChanged();
   if (!object) return { hold: null, userErrors };
-  loaders.hold.clear(object.id);
   // Whether an older hold is overdue by now, only the database's clock can tell.
   if (isReplay && object.status === 'ACTIVE') return { hold: await loaders.hold.load(object.id), userErrors };
   const hold = presentHold(object, object.createdAt);

@@ -102,7 +102,8 @@ export class OrderLineResolver {
 
 async function orderPayload({ loaders }: Context, answer: Promise<Answer<OrderRecord>>): Promise<OrderPayload> {
   const { object, userErrors } = await outcomeOf(answer);
+  loaders.forgetWhatMayHaveChanged();
   const order = object && presentOrder(object);
-  if (order) loaders.order.clear(order.id).prime(order.id, order);
+  if (order) loaders.order.prime(order.id, order);
   return { order, userErrors };
 }

@@ -57,6 +57,7 @@ export class PaymentEventResolver {
     checkText('provider', provider);
     checkText('eventId', eventId);
     const { object, userErrors } = await outcomeOf(replayPaymentEvent(context.checkout, { provider, eventId }));
+    context.loaders.forgetWhatMayHaveChanged();
     return { paymentEvent: object && presentEvent(object), userErrors };
   }
 

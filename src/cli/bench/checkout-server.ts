@@ -1,0 +1,26 @@
+/** The server that is measured: the same app as `npm start` serves, in production mode, with the bench's resolvers added. */
+import { startApp } from '../../app';
+import { loadConfig } from '../../config';
+import { closeLogger, createLogger } from '../../telemetry/logger';
+import { BenchResolver, openNaive } from './bench-resolver';
+import { followParent, orSayWhy, tell } from './parent';
+import { TRUSTED_DOCUMENTS } from './requests';
+
+void orSayWhy(async () => {
+  const config = loadConfig();
+  const { logLevel: level, logFile: file, environment } = config;
+  const log = createLogger({ level, file, environment });
+  const url = config.databaseUrls[0]!;
+  openNaive(url);
+  const app = await startApp(config, {
+    databaseUrl: url,
+    log,
+    resolvers: [BenchResolver],
+    documents: TRUSTED_DOCUMENTS,
+  });
+  followParent(async () => {
+    await app.close();
+    await closeLogger(log);
+  });
+  tell({ kind: 'ready', port: Number(new URL(app.url).port) });
+});

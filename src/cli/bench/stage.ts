@@ -1,0 +1,209 @@
+/** Where a run takes place: a PostgreSQL, databases and servers of its own; all of it ends with the run. */
+import { execFile } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { createServer, type AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { promisify } from 'node:util';
+import { Client } from 'pg';
+import { bareEnvironment } from '../../config';
+import {
+  createDatabase,
+  dropDatabase,
+  readAbandonedDatabases,
+  readBackendPid,
+  readServerSettings,
+  type ServerSettings,
+} from '../../database/benchmark';
+import { startEmbeddedPostgres } from '../../database/embedded-postgres';
+import { writableUrl } from '../../database/orm';
+import { startChild, startMain, type Child } from './children';
+import { countChildren, parentOf } from './cpu';
+import { newWebhookSecret } from './requests';
+import { HOLD_TTL_SECONDS, openSupplies, type Supplies } from './supplies';
+
+const ROOT = join(__dirname, '..', '..', '..', '..');
+/** Apart from the shop's own data: a bench never touches what somebody may want to keep. */
+const DATA_DIRECTORY = join(ROOT, '.data', 'bench');
+const DATABASE_PREFIX = 'flashsale_bench_';
+/** 256 clients on the bare hot row, two servers, and the bench itself. */
+const MAX_CONNECTIONS = 400;
+const READY_WAIT_MS = 30_000;
+
+export interface Server {
+  readonly child: Child;
+  readonly port: number;
+  /** JSON lines; null: it writes none. */
+  readonly logFile: string | null;
+}
+
+/** One database with what works on it. */
+export interface Shop {
+  readonly url: string;
+  /** For counting, on a connection of its own. */
+  readonly client: Client;
+  readonly supplies: Supplies;
+}
+
+export class Stage {
+  readonly webhookSecret = newWebhookSecret();
+  private readonly endings: (() => Promise<void>)[] = [];
+  private isClosed = false;
+
+  private constructor(
+    private readonly admin: Client,
+    private readonly serverUrl: string,
+    private readonly folder: string,
+    readonly settings: ServerSettings,
+    /** null: PostgreSQL runs elsewhere, or the system does not tell. */
+    readonly postmasterPid: number | null,
+  ) {}
+
+  /** On DATABASE_URL's server, else on an embedded PostgreSQL that is started for it. */
+  static async open(databaseUrls: readonly string[], say: (line: string) => void): Promise<Stage> {
+    const embedded =
+      databaseUrls.length > 0
+        ? null
+        : await startEmbeddedPostgres({
+            directory: DATA_DIRECTORY,
+            log: say,
+            settings: { max_connections: String(MAX_CONNECTIONS) },
+          });
+    const url = embedded?.url ?? (await writableUrl(databaseUrls));
+    const admin = await connect(url);
+    for (const name of await readAbandonedDatabases(admin, DATABASE_PREFIX)) await dropDatabase(admin, name);
+    const folder = await mkdtemp(join(tmpdir(), 'flash-sale-bench-'));
+    const settings = await readServerSettings(admin);
+    const stage = new Stage(admin, url, folder, settings, await findPostmaster(admin, url));
+    stage.onEnd(async () => {
+      await admin.end();
+      await rm(folder, { recursive: true, force: true });
+      await embedded?.stop();
+    });
+    return stage;
+  }
+
+  /** Ends what was started, the last first; one that fails does not keep the others. Nothing can be started afterwards. */
+  async close(): Promise<void> {
+    this.isClosed = true;
+    for (const end of this.endings.reverse().splice(0)) await end().catch(() => undefined);
+  }
+
+  /** A new database, migrated. */
+  async openShop(): Promise<Shop> {
+    const name = `${DATABASE_PREFIX}${randomBytes(4).toString('hex')}`;
+    await createDatabase(this.admin, name);
+    this.onEnd(() => dropDatabase(this.admin, name));
+    const url = new URL(this.serverUrl);
+    url.pathname = `/${name}`;
+    const supplies = await openSupplies(url.href);
+    const client = await connect(url.href);
+    this.onEnd(async () => {
+      await client.end();
+      await supplies.close();
+    });
+    return { url: url.href, client, supplies };
+  }
+
+  /** One of this folder's processes, ended with the stage. */
+  async start(entry: 'load' | 'hot-row'): Promise<Child> {
+    const { child } = await startChild(entry);
+    this.onEnd(() => child.end());
+    return child;
+  }
+
+  /** Serves the shop's database as production would: JSON log on, secrets of its own, sweep on. */
+  async serveCheckout(shop: Shop, execArgv: readonly string[] = []): Promise<Server> {
+    const logFile = join(this.folder, `${randomBytes(4).toString('hex')}.log`);
+    return this.serve('checkout-server', logFile, execArgv, this.settingsOf(shop, logFile));
+  }
+
+  /** The server as it is started for real, with several processes. `isOffered`: it really has them. */
+  async serveWorkers(shop: Shop, workers: number): Promise<{ server: Server; isOffered: boolean }> {
+    const logFile = join(this.folder, `${randomBytes(4).toString('hex')}.log`);
+    const port = await findFreePort();
+    const settings = this.settingsOf(shop, logFile);
+    const child = startMain({ ...settings, PORT: String(port), WORKERS: String(workers) });
+    this.onEnd(() => child.end());
+    await untilReady(port);
+    return { server: { child, port, logFile }, isOffered: countChildren(child.pid) >= workers };
+  }
+
+  private onEnd(end: () => Promise<void>): void {
+    if (!this.isClosed) return void this.endings.push(end);
+    void end().catch(() => undefined);
+    throw new Error('the run has ended already');
+  }
+
+  private settingsOf(shop: Shop, logFile: string): NodeJS.ProcessEnv {
+    return {
+      HOST: '127.0.0.1',
+      PORT: '0',
+      DATABASE_URL: shop.url,
+      LOG_FILE: logFile,
+      RATE_LIMIT: 'off',
+      JWT_SECRET: randomBytes(32).toString('base64'),
+      WEBHOOK_SECRETS: this.webhookSecret,
+      HOLD_TTL_SECONDS: String(HOLD_TTL_SECONDS),
+      ORDER_PAYMENT_WINDOW_SECONDS: String(HOLD_TTL_SECONDS),
+    };
+  }
+
+  serveDefault(): Promise<Server> {
+    return this.serve('default-server', null, [], {});
+  }
+
+  private async serve(
+    entry: string,
+    logFile: string | null,
+    execArgv: readonly string[],
+    env: NodeJS.ProcessEnv,
+  ): Promise<Server> {
+    const { child, ready } = await startChild<{ kind: 'ready'; port: number }>(entry, { env, execArgv });
+    this.onEnd(() => child.end());
+    return { child, port: ready.port, logFile };
+  }
+}
+
+/** Recounts every promise from the facts, in a process of its own. Throws with what it found. */
+export async function reconcile(shop: Shop): Promise<void> {
+  const command = join(__dirname, '..', 'reconcile.js');
+  const env = { ...bareEnvironment(), DATABASE_URL: shop.url, LOG_FILE: 'off' };
+  try {
+    await promisify(execFile)(process.execPath, [command, '--json'], { env, maxBuffer: 16 * 1024 * 1024 });
+  } catch (error) {
+    const { stdout = '', stderr = '' } = error as { stdout?: string; stderr?: string };
+    throw new Error(`reconcile is not content: ${(stdout || stderr || String(error)).slice(0, 2_000)}`);
+  }
+}
+
+async function connect(url: string): Promise<Client> {
+  const client = new Client({ connectionString: url, application_name: 'flash-sale bench' });
+  client.on('error', () => undefined);
+  await client.connect();
+  return client;
+}
+
+/** Free now, and very likely still free in a moment. */
+async function findFreePort(): Promise<number> {
+  const server = createServer();
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const { port } = server.address() as AddressInfo;
+  await new Promise((resolve) => server.close(resolve));
+  return port;
+}
+
+async function untilReady(port: number): Promise<void> {
+  for (const patience = AbortSignal.timeout(READY_WAIT_MS); !patience.aborted; await sleep(100)) {
+    const answer = await fetch(`http://127.0.0.1:${port}/readyz`).catch(() => null);
+    if (answer?.ok) return;
+  }
+  throw new Error('the server did not become ready');
+}
+
+async function findPostmaster(admin: Client, url: string): Promise<number | null> {
+  const isLocal = ['127.0.0.1', 'localhost', '[::1]', ''].includes(new URL(url).hostname);
+  return isLocal ? parentOf(await readBackendPid(admin)) : null;
+}

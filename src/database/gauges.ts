@@ -1,0 +1,81 @@
+/** What only the database knows about a running sale, each in one statement that is cheap beside it. Nothing is decided from it. */
+import type { EntityManager } from '@mikro-orm/postgresql';
+import type { GaugeSources } from '../telemetry/metrics';
+import type { Database } from './orm';
+import { CHECKS } from './reconcile-checks';
+import { run, setStatementTimeout, sql } from './statement';
+
+/** So many products are watched one by one; a shop with more is watched where it is busy. */
+const MAX_PRODUCTS = 100;
+/** Beyond the 5 s of every statement: nobody waits for it, and it locks nothing. */
+const RECOUNT_TIMEOUT_MS = 30_000;
+
+export function gaugesOf(database: Database): GaugeSources {
+  return {
+    poolWaiting: () => database.waiting(),
+    stockAvailable: () => database.read(readStockAvailable),
+    sweepLagSeconds: () => database.read(readSweepLag),
+    openPayments: () => database.read(readOpenPayments),
+    countViolations: () =>
+      database.inTransaction('recount', async ({ em, rollBack }) => {
+        rollBack();
+        await setStatementTimeout(em, RECOUNT_TIMEOUT_MS);
+        return countViolations(em);
+      }),
+  };
+}
+
+/** Overdue holds count as available. All products while they are few, else those that were held last. */
+async function readStockAvailable(em: EntityManager): Promise<{ sku: string; available: number }[]> {
+  const rows = await run<{ sku: string; available: string }>(
+    em,
+    sql`/* gauge: stock */
+      SELECT p.sku, s.available + coalesce((SELECT sum(h.quantity) FROM holds h
+        WHERE h.product_id = s.product_id AND h.status = 'ACTIVE' AND h.expires_at <= statement_timestamp()), 0)
+        AS available
+      FROM (
+        SELECT product_id, available FROM stock
+        ORDER BY (SELECT max(h.expires_at) FROM holds h WHERE h.product_id = stock.product_id AND h.status = 'ACTIVE')
+          DESC NULLS LAST, product_id DESC
+        LIMIT ${MAX_PRODUCTS}) s
+        JOIN products p ON p.id = s.product_id`,
+  );
+  return rows.map((row) => ({ sku: row.sku, available: Number(row.available) }));
+}
+
+/** 0 when nothing is overdue. A look into each product's index, instead of one at every hold. */
+async function readSweepLag(em: EntityManager): Promise<number> {
+  const [row] = await run<{ seconds: string }>(
+    em,
+    sql`/* gauge: sweep lag */
+      SELECT greatest(0, extract(epoch FROM statement_timestamp() - least(
+        (SELECT min(oldest.expires_at) FROM stock s CROSS JOIN LATERAL (
+          SELECT h.expires_at FROM holds h WHERE h.product_id = s.product_id AND h.status = 'ACTIVE'
+          ORDER BY h.expires_at LIMIT 1) oldest),
+        (SELECT min(payment_due_at) FROM orders WHERE status = 'PENDING_PAYMENT')))) AS seconds`,
+  );
+  return Number(row!.seconds);
+}
+
+/** What waits for the operators, from the index of events that are not settled. */
+async function readOpenPayments(em: EntityManager): Promise<{ refundDue: number; oldestParkedSeconds: number }> {
+  const [row] = await run<{ refund_due: string; parked_seconds: string }>(
+    em,
+    sql`/* gauge: open payments */
+      SELECT count(*) FILTER (WHERE outcome = 'REFUND_DUE') AS refund_due,
+        greatest(0, extract(epoch FROM statement_timestamp() -
+          min(received_at) FILTER (WHERE outcome IN ('PARKED', 'AMOUNT_MISMATCH')))) AS parked_seconds
+      FROM payment_events WHERE settled_at IS NULL`,
+  );
+  return { refundDue: Number(row!.refund_due), oldestParkedSeconds: Number(row!.parked_seconds) };
+}
+
+/** The checks of `reconcile` for P1, all in one statement and so of one snapshot. */
+async function countViolations(em: EntityManager): Promise<number> {
+  const checks = CHECKS.filter((check) => check.promise === 'P1').map((check) => check.sql);
+  const [row] = await run<{ violations: string }>(em, {
+    text: `/* gauge: recount */ SELECT count(*) AS violations FROM (${checks.join(' UNION ALL ')}) broken`,
+    values: [],
+  });
+  return Number(row!.violations);
+}

@@ -1,0 +1,107 @@
+/** The rules of the house (DESIGN §4), held by reading every source file. */
+import { readdirSync, readFileSync } from 'node:fs';
+import { dirname, join, relative, resolve, sep } from 'node:path';
+
+const SRC = resolve(__dirname, '../src');
+const SHARED = ['config.ts', 'telemetry'];
+/** Whom each room may know, besides itself. */
+const MAY_IMPORT: Record<string, readonly string[]> = {
+  domain: [],
+  'config.ts': [],
+  telemetry: ['config.ts'],
+  web: SHARED,
+  database: ['domain', ...SHARED],
+  checkout: ['domain', 'database', ...SHARED],
+  admission: ['domain', ...SHARED],
+  graphql: ['domain', 'database', 'checkout', 'admission', 'web', ...SHARED],
+  webhooks: ['domain', 'database', 'checkout', ...SHARED],
+  jobs: ['domain', 'database', 'checkout', ...SHARED],
+  // A command is an entry point: it may drive whatever the server does.
+  cli: ['domain', 'database', 'checkout', 'admission', 'graphql', 'webhooks', 'jobs', 'app.ts', ...SHARED],
+  'app.ts': ['domain', 'database', 'checkout', 'admission', 'graphql', 'webhooks', 'jobs', 'web', ...SHARED],
+  'workers.ts': SHARED,
+  'main.ts': ['app.ts', 'workers.ts', 'database', ...SHARED],
+};
+
+const files = readdirSync(SRC, { recursive: true, encoding: 'utf8' })
+  .filter((path) => path.endsWith('.ts') && !path.startsWith(`web${sep}client`))
+  .map((path) => {
+    const text = readFileSync(join(SRC, path), 'utf8');
+    const code = text.replace(/\/\*\*?[^\n`]*?\*\/(?!.*`)|^\s*(\/\*\*|\*|\/\/).*$/gm, '');
+    return { path: path.split(sep).join('/'), room: path.split(sep)[0]!, code };
+  });
+const offenders = (isAllowed: (file: (typeof files)[number]) => boolean, pattern: RegExp) =>
+  files.filter((file) => !isAllowed(file) && pattern.test(file.code)).map((file) => file.path);
+const inRoom =
+  (...rooms: string[]) =>
+  ({ room }: { room: string }) =>
+    rooms.includes(room);
+
+test('a room imports only the rooms below it', () => {
+  const wrong = files.flatMap(({ path, room, code }) =>
+    [...code.matchAll(/(?:from|import|require)\s*\(?\s*'(\.[^']*)'/g)]
+      .map(([, target]) => relative(SRC, resolve(SRC, dirname(path), target!)).split(sep))
+      .filter(([top]) => top !== '..') // migrations, package.json
+      .map(([top, ...rest]) => (rest.length === 0 ? `${top!.replace(/\.js$/, '')}.ts` : top!))
+      .filter((top) => top !== room && !MAY_IMPORT[room]?.includes(top))
+      .map((top) => `${path} imports ${top}`),
+  );
+  expect(files.length).toBeGreaterThan(40);
+  expect(wrong).toEqual([]);
+});
+
+test('the domain is pure: it imports nothing from outside and has no clock', () => {
+  expect(offenders((file) => file.room !== 'domain', /from '(?!\.|node:util')/)).toEqual([]);
+});
+
+test('SQL text lives in database/ and stock-keeper.ts only', () => {
+  const isAllowed = (file: { room: string; path: string }) =>
+    file.room === 'database' || file.path === 'checkout/stock-keeper.ts';
+  expect(offenders(isAllowed, /\b(SELECT\b.*\bFROM|INSERT INTO|UPDATE\s+\w+\s+SET|DELETE FROM)\b/)).toEqual([]);
+});
+
+/** The benchmark compares with servers of its own: a no-op, a default stack, and a naive createHold that moves units. */
+const ofBenchmark = ({ path }: { path: string }) => path.startsWith('cli/bench/') || path === 'database/benchmark.ts';
+
+test('decorators of type-graphql live in graphql/, those of MikroORM in database/', () => {
+  const schemas = (file: { room: string; path: string }) => inRoom('graphql')(file) || ofBenchmark(file);
+  expect(offenders(schemas, /from 'type-graphql'/)).toEqual([]);
+  expect(offenders(inRoom('database'), /^\s*@(Entity|Property|PrimaryKey|ManyToOne|Index|Unique|Check)\(/m)).toEqual(
+    [],
+  );
+});
+
+test('only config.ts reads the environment', () => {
+  expect(offenders(inRoom('config.ts'), /process\.env/)).toEqual([]);
+});
+
+test('the clock is the database’s wherever something is decided', () => {
+  const decides = inRoom('domain', 'database', 'checkout');
+  const isExempt = (file: { room: string; path: string }) => !decides(file) || file.path.includes('embedded-postgres');
+  expect(offenders(isExempt, /Date\.now\(\)|new Date\(\)/)).toEqual([]);
+});
+
+test('only stock-keeper.ts (and the seeder) moves units', () => {
+  const mayMove = ({ path }: { path: string }) =>
+    path === 'checkout/stock-keeper.ts' || path === 'database/seeders/drop-seeder.ts' || ofBenchmark({ path });
+  expect(
+    offenders(mayMove, /UPDATE\s+stock\b|INTO\s+stock\b|(insert|insertMany|nativeUpdate|upsert)\(\s*StockRow/),
+  ).toEqual([]);
+  expect(offenders(mayMove, /SET[^;`]*\bgiven_back_at\s*=/)).toEqual([]);
+});
+
+test('use cases never call use cases', () => {
+  const useCase = /export (?:async )?function \w+\([^)]*checkout: Checkout/;
+  const useCases = files.filter(({ room, code }) => room === 'checkout' && useCase.test(code)).map(({ path }) => path);
+  // A type alone calls nothing.
+  const imports = new RegExp(
+    `^import (?!type )[^;]*from '\\./(${useCases.map((path) => path.slice('checkout/'.length, -3)).join('|')})'`,
+    'm',
+  );
+  expect(useCases.length).toBeGreaterThan(9);
+  expect(offenders((file) => file.room !== 'checkout', imports)).toEqual([]);
+});
+
+test('nothing is called utils, common or helpers', () => {
+  expect(files.filter(({ path }) => /(^|\/)(utils?|common|helpers?)(\/|\.ts$)/.test(path))).toEqual([]);
+});

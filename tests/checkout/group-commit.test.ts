@@ -1,0 +1,148 @@
+/** Group commit: who shares a transaction with whom, and what one request's fate does to its neighbours. */
+import { performance } from 'node:perf_hooks';
+import { GroupCommit, type Commit } from '../../src/checkout/group-commit';
+import { Busy, Unavailable } from '../../src/domain/errors';
+import { currentRequestId, withRequestId } from '../../src/telemetry/logger';
+
+/** Commits that end when they are told to. */
+function stopped() {
+  const batches: { key: string; requests: readonly number[]; end: (error?: unknown) => void }[] = [];
+  const commit: Commit<number, number> = (key, requests) =>
+    new Promise((resolve, reject) => {
+      const end = (error?: unknown) => (error ? reject(error) : resolve(requests.map((request) => request * 10)));
+      batches.push({ key, requests, end });
+    });
+  return { batches, group: new GroupCommit(commit) };
+}
+
+const turn = () => new Promise((resolve) => setImmediate(resolve));
+
+test('alone, a request goes at once; those that come meanwhile share the next batch, in their order', async () => {
+  const { batches, group } = stopped();
+  const answers = [1, 2, 3].map((request) => group.submit('a', request));
+  expect(batches.map(({ requests }) => requests)).toEqual([[1]]);
+  batches[0]!.end();
+  expect(await answers[0]).toBe(10);
+  await turn();
+  expect(batches.map(({ requests }) => requests)).toEqual([[1], [2, 3]]);
+  batches[1]!.end();
+  expect(await Promise.all(answers)).toEqual([10, 20, 30]);
+});
+
+test('nobody is answered before its batch has ended', async () => {
+  const { batches, group } = stopped();
+  let isAnswered = false;
+  const answer = group.submit('a', 1).then(() => (isAnswered = true));
+  await turn();
+  expect(isAnswered).toBe(false);
+  batches[0]!.end();
+  await answer;
+});
+
+test('one key never waits for another', async () => {
+  const { batches, group } = stopped();
+  const answers = [group.submit('slow', 1), group.submit('fast', 2)];
+  batches.find(({ key }) => key === 'fast')!.end();
+  expect(await answers[1]).toBe(20);
+  batches[0]!.end();
+  await answers[0];
+});
+
+test('a batch holds 256 at most', async () => {
+  const { batches, group } = stopped();
+  const answers = Array.from({ length: 300 }, (_, request) => group.submit('a', request));
+  for (let ended = 0; ended < 3; ended += 1) {
+    batches[ended]!.end();
+    await turn();
+  }
+  await Promise.all(answers);
+  expect(batches.map(({ requests }) => requests.length)).toEqual([1, 256, 43]);
+});
+
+test('a request that fails unexpectedly fails alone', async () => {
+  const group = new GroupCommit<number, number>(async (_, requests) => {
+    if (requests.includes(2)) throw new Error('bad request');
+    return requests.map((request) => request * 10);
+  });
+  const answers = await Promise.allSettled([1, 2, 3].map((request) => group.submit('a', request)));
+  expect(answers).toMatchObject([
+    { status: 'fulfilled', value: 10 },
+    { status: 'rejected', reason: new Error('bad request') },
+    { status: 'fulfilled', value: 30 },
+  ]);
+});
+
+test.each([
+  ['busy', new Busy(1)],
+  ['unavailable', new Unavailable()],
+])('%s is for all of the batch, which is not tried one by one', async (_, error) => {
+  const { batches, group } = stopped();
+  const answers = [1, 2, 3].map((request) => group.submit('a', request));
+  const ends = Promise.allSettled(answers);
+  batches[0]!.end();
+  await turn();
+  batches[1]!.end(error);
+  expect((await ends).map((end) => end.status)).toEqual(['fulfilled', 'rejected', 'rejected']);
+  expect(batches).toHaveLength(2);
+});
+
+test('after a failed batch the next one goes on', async () => {
+  const { batches, group } = stopped();
+  const first = group.submit('a', 1);
+  batches[0]!.end(new Unavailable());
+  await expect(first).rejects.toThrow(Unavailable);
+  const second = group.submit('a', 2);
+  batches[1]!.end();
+  expect(await second).toBe(20);
+});
+
+test('at most 10,000 wait for a key; the next one is busy at once', async () => {
+  const { batches, group } = stopped();
+  const answers = Array.from({ length: 10_001 }, (_, request) => group.submit('a', request));
+  await expect(group.submit('a', 0)).rejects.toThrow(Busy);
+  await expect(Promise.race([group.submit('b', 1), turn()])).resolves.toBeUndefined();
+  const all = Promise.all(answers);
+  for (let ended = 0; ended < batches.length; ended += 1) {
+    batches[ended]!.end();
+    await turn();
+  }
+  expect(await all).toHaveLength(10_001);
+});
+
+test('none waits longer than two seconds for its batch to begin', async () => {
+  let now = 0;
+  jest.useFakeTimers({ doNotFake: ['setImmediate', 'queueMicrotask', 'nextTick', 'performance'] });
+  const clock = jest.spyOn(performance, 'now').mockImplementation(() => now);
+  const pass = (ms: number) => {
+    now += ms;
+    jest.advanceTimersByTime(ms);
+  };
+  try {
+    const { batches, group } = stopped();
+    const [first, second] = [group.submit('a', 1), group.submit('a', 2)];
+    const late = expect(second).rejects.toThrow(Busy);
+    pass(1_999);
+    const third = group.submit('a', 3);
+    pass(2);
+    await late;
+    batches[0]!.end();
+    expect(await first).toBe(10);
+    await turn();
+    batches[1]!.end();
+    expect(await third).toBe(30);
+  } finally {
+    clock.mockRestore();
+    jest.useRealTimers();
+  }
+});
+
+test('no caller’s request id is seen by a batch', async () => {
+  const seen: (string | undefined)[] = [];
+  const group = new GroupCommit<number, number>(async (_, requests) => {
+    await turn();
+    seen.push(currentRequestId());
+    return [...requests];
+  });
+  await Promise.all([1, 2].map((request) => withRequestId(`r${request}`, () => group.submit('a', request))));
+  expect(seen).toEqual([undefined, undefined]);
+});

@@ -1,0 +1,442 @@
+/** recordPaymentEvent and replayPaymentEvent: each way in which money can come, and where it ends (DESIGN §7). */
+import type { Hold, Order, Product } from '../../src/domain/records';
+import type { PaymentOutcome } from '../../src/domain/statuses';
+import {
+  ALICE,
+  codesOf,
+  eventOf,
+  holdIds,
+  message,
+  openShop,
+  rawMessage,
+  valueOf,
+  type Shop,
+} from '../support/checkout';
+import { expectClean, expectNothingMoved, expectRefused, snapshot } from '../support/invariants';
+import { expire, makeOrderOverdue } from '../support/time';
+
+let shop: Shop;
+beforeAll(async () => {
+  shop = await openShop();
+});
+afterEach(() => expectClean(shop));
+afterAll(() => shop.close());
+
+type Kind = 'succeeded' | 'failed' | 'refunded';
+
+/** Sends an event about a hold or an order, and answers its outcome. */
+async function send(kind: Kind, about: Hold | Order, more = {}): Promise<PaymentOutcome> {
+  return eventOf(await shop.receive(message(kind, about, more))).outcome;
+}
+
+const orderRow = async ({ id }: { id: string }) => (await shop.sql('SELECT * FROM orders WHERE id = $1', [id]))[0]!;
+const orderOfHold = async ({ id }: Hold) =>
+  (await shop.sql('SELECT o.* FROM orders o JOIN holds h ON h.order_id = o.id WHERE h.id = $1', [id]))[0];
+const holdStatus = async ({ id }: Hold) => (await shop.sql('SELECT status FROM holds WHERE id = $1', [id]))[0]!.status;
+const available = async ({ id }: Product) =>
+  (await shop.sql('SELECT available FROM stock WHERE product_id = $1', [id]))[0]!.available;
+const stored = async (eventId: string) =>
+  (await shop.sql('SELECT outcome, order_id, settled_at FROM payment_events WHERE event_id = $1', [eventId]))[0]!;
+
+/** A product with one unit, ordered, and cancelled by its payment window. */
+async function lateOrder(units = 1, more = {}): Promise<{ product: Product; order: Order }> {
+  const product = await shop.product(units, more);
+  const order = await shop.orderOf(product, { customerId: ALICE });
+  await makeOrderOverdue(shop.sql, order.id);
+  await shop.sweep();
+  return { product, order };
+}
+
+describe('an unpaid order', () => {
+  test('is paid by a success of its amount', async () => {
+    const order = await shop.orderOf(await shop.product(1));
+    const recorded = await shop.receive(message('succeeded', order, { paymentId: 'p' }));
+    expect(recorded).toMatchObject({ kind: 'recorded', event: { outcome: 'APPLIED', orderId: order.id } });
+    expect(await orderRow(order)).toMatchObject({ status: 'PAID', payment_id: 'p', paid_at: expect.any(Date) });
+  });
+
+  test('is paid by a success that names one of its holds', async () => {
+    const holds = [await shop.hold(await shop.product(1)), await shop.hold(await shop.product(1))];
+    const order = await shop.order(...holds);
+    expect(await send('succeeded', order, { reference: holds[1]!.id.toUpperCase() })).toBe('APPLIED');
+    expect(await orderRow(order)).toMatchObject({ status: 'PAID' });
+  });
+
+  test('is cancelled by a failure, whatever its amount; the units go back', async () => {
+    const product = await shop.product(1);
+    const order = await shop.orderOf(product);
+    expect(await send('failed', order, { amountMinor: null, currency: null })).toBe('APPLIED');
+    expect(await orderRow(order)).toMatchObject({ status: 'CANCELLED', cancelled_by: 'PAYMENT_FAILED' });
+    expect(await available(product)).toBe(1);
+  });
+
+  test.each([{ amountMinor: 999 }, { amountMinor: 1_001 }, { currency: 'EUR' }, { amountMinor: null }])(
+    'is never paid by %j: AMOUNT_MISMATCH, open before the operators',
+    async (more) => {
+      const order = await shop.orderOf(await shop.product(1));
+      const event = message('succeeded', order, more);
+      expect(eventOf(await shop.receive(event)).outcome).toBe('AMOUNT_MISMATCH');
+      expect(await orderRow(order)).toMatchObject({ status: 'PENDING_PAYMENT' });
+      expect(await stored(event.eventId)).toMatchObject({ order_id: order.id, settled_at: null });
+    },
+  );
+});
+
+describe('a live hold', () => {
+  test('becomes a paid order of its customer by a success of its amount', async () => {
+    const product = await shop.product(3);
+    const hold = await shop.hold(product, { quantity: 2, customerId: ALICE });
+    expect(await send('succeeded', hold)).toBe('APPLIED');
+    expect(await orderOfHold(hold)).toMatchObject({ status: 'PAID', customer_id: ALICE, placed_by: 'PAYMENT' });
+    expect(await holdStatus(hold)).toBe('CONSUMED');
+    expect(await available(product)).toBe(1);
+  });
+
+  test('a failure before the order cancels it once it is there', async () => {
+    const product = await shop.product(1);
+    const hold = await shop.hold(product);
+    expect(await send('failed', hold)).toBe('PARKED');
+    expect(await shop.order(hold)).toMatchObject({ status: 'CANCELLED', cancelledBy: 'PAYMENT_FAILED' });
+    expect(await available(product)).toBe(1);
+  });
+
+  test('a failure and then a success place a paid order: the failure has nothing to say any more', async () => {
+    const hold = await shop.hold(await shop.product(1));
+    const failure = message('failed', hold);
+    await shop.receive(failure);
+    expect(await send('succeeded', hold)).toBe('APPLIED');
+    expect(await orderOfHold(hold)).toMatchObject({ status: 'PAID' });
+    expect(await stored(failure.eventId)).toMatchObject({ outcome: 'IGNORED' });
+  });
+
+  test('a refund before the success follows it', async () => {
+    const hold = await shop.hold(await shop.product(1));
+    const refund = message('refunded', hold, { paymentId: 'p' });
+    expect(eventOf(await shop.receive(refund)).outcome).toBe('PARKED');
+    expect(await send('succeeded', hold, { paymentId: 'p' })).toBe('APPLIED');
+    expect(await orderOfHold(hold)).toMatchObject({ status: 'REFUNDED' });
+    expect(await stored(refund.eventId)).toMatchObject({ outcome: 'APPLIED' });
+  });
+
+  test('another amount is parked: it may pay an order of several holds, and is a mismatch when none comes', async () => {
+    const hold = await shop.hold(await shop.product(1));
+    const event = message('succeeded', hold, { amountMinor: 5 });
+    expect(eventOf(await shop.receive(event)).outcome).toBe('PARKED');
+    await expire(shop.sql, hold.id);
+    expect(await shop.sweep()).toMatchObject({ expiredHolds: 1, settledEvents: 1 });
+    expect(await stored(event.eventId)).toMatchObject({ outcome: 'AMOUNT_MISMATCH', settled_at: null });
+  });
+
+  test('events parked for several holds of an order apply in the order of their arrival', async () => {
+    const holds = [await shop.hold(await shop.product(1)), await shop.hold(await shop.product(1))];
+    const total = { amountMinor: 2_000 };
+    const events = [
+      message('failed', holds[0]!),
+      message('succeeded', holds[1]!, { ...total, paymentId: 'p1' }),
+      message('succeeded', holds[0]!, { ...total, paymentId: 'p2' }),
+    ];
+    for (const event of events) expect(eventOf(await shop.receive(event)).outcome).toBe('PARKED');
+    const order = valueOf(await shop.createOrder({ holdIds: holdIds(holds), customerId: '' }));
+    expect(order).toMatchObject({ status: 'PAID', paymentId: 'p1', cancelledBy: 'PAYMENT_FAILED' });
+    const outcomes = await Promise.all(events.map(async ({ eventId }) => (await stored(eventId)).outcome));
+    expect(outcomes).toEqual(['APPLIED', 'APPLIED', 'REFUND_DUE']);
+  });
+});
+
+describe('a hold that is over', () => {
+  test('expired and not swept: the unit is taken again, the hold stays expired', async () => {
+    const product = await shop.product(1);
+    const hold = await shop.hold(product);
+    await expire(shop.sql, hold.id);
+    expect(await send('succeeded', hold)).toBe('APPLIED');
+    expect(await holdStatus(hold)).toBe('EXPIRED');
+    expect(await orderOfHold(hold)).toMatchObject({ status: 'PAID' });
+    expect(await available(product)).toBe(0);
+  });
+
+  test('released: the unit is taken again, the hold stays released', async () => {
+    const product = await shop.product(1);
+    const hold = await shop.hold(product);
+    await shop.releaseHold(hold.id);
+    expect(await send('succeeded', hold)).toBe('APPLIED');
+    expect(await holdStatus(hold)).toBe('RELEASED');
+    expect(await available(product)).toBe(0);
+  });
+
+  test('and its unit gone: the order is to be refunded, and holds no units', async () => {
+    const product = await shop.product(1);
+    const hold = await shop.hold(product);
+    await expire(shop.sql, hold.id);
+    await shop.hold(product);
+    const event = message('succeeded', hold);
+    expect(eventOf(await shop.receive(event)).outcome).toBe('REFUND_DUE');
+    expect(await orderOfHold(hold)).toMatchObject({ status: 'REFUND_DUE' });
+    expect(await stored(event.eventId)).toMatchObject({ settled_at: null });
+    expect(await available(product)).toBe(0);
+    expect(await send('refunded', hold, { paymentId: event.paymentId })).toBe('APPLIED');
+    expect(await orderOfHold(hold)).toMatchObject({ status: 'REFUNDED' });
+    expect(await stored(event.eventId)).toMatchObject({ outcome: 'REFUND_DUE', settled_at: expect.any(Date) });
+  });
+
+  test('another amount is a mismatch at once, and a failure is ignored', async () => {
+    const hold = await shop.hold(await shop.product(1));
+    await shop.releaseHold(hold.id);
+    await expectNothingExcept(['payment_events'], async () => {
+      expect(await send('succeeded', hold, { amountMinor: 1 })).toBe('AMOUNT_MISMATCH');
+      expect(await send('failed', hold)).toBe('IGNORED');
+    });
+  });
+});
+
+describe('a late success for a cancelled order', () => {
+  test('takes its units again when there are some, whatever the sale window says', async () => {
+    const { product, order } = await lateOrder();
+    await shop.updateProduct({ productId: product.id, saleEndsAt: new Date(0) });
+    expect(await send('succeeded', order)).toBe('APPLIED');
+    expect(await orderRow(order)).toMatchObject({ status: 'PAID' });
+    expect(await available(product)).toBe(0);
+  });
+
+  test('also after a failure', async () => {
+    const order = await shop.orderOf(await shop.product(1));
+    await send('failed', order);
+    expect(await send('succeeded', order)).toBe('APPLIED');
+    expect(await orderRow(order)).toMatchObject({ status: 'PAID' });
+  });
+
+  test('is to be refunded when they are gone', async () => {
+    const { product, order } = await lateOrder();
+    await shop.orderOf(product);
+    expect(await send('succeeded', order)).toBe('REFUND_DUE');
+    expect(await orderRow(order)).toMatchObject({ status: 'REFUND_DUE', paid_at: null });
+  });
+
+  test('takes the units of an overdue hold', async () => {
+    const { product, order } = await lateOrder();
+    await expire(shop.sql, (await shop.hold(product)).id);
+    expect(await send('succeeded', order)).toBe('APPLIED');
+    expect(await available(product)).toBe(0);
+  });
+
+  test('takes all of its units or none', async () => {
+    const [a, b] = [await shop.product(1), await shop.product(1)];
+    const order = await shop.order(await shop.hold(a), await shop.hold(b));
+    await send('failed', order);
+    await shop.hold(b);
+    expect(await send('succeeded', order)).toBe('REFUND_DUE');
+    expect([await available(a), await available(b)]).toEqual([1, 0]);
+  });
+
+  test('stays within the limit per customer', async () => {
+    const { product, order } = await lateOrder(5, { maxPerCustomer: 1 });
+    await shop.hold(product, { customerId: ALICE });
+    expect(await send('succeeded', order)).toBe('REFUND_DUE');
+    expect(await available(product)).toBe(4);
+  });
+
+  test('never revives what its shopper cancelled', async () => {
+    const product = await shop.product(1);
+    const order = await shop.orderOf(product);
+    await shop.cancelOrder(order.id);
+    expect(await send('succeeded', order)).toBe('REFUND_DUE');
+    expect(await orderRow(order)).toMatchObject({ status: 'REFUND_DUE' });
+    expect(await available(product)).toBe(1);
+  });
+});
+
+describe('a second payment', () => {
+  test('is to be refunded, and its refund settles it and nothing else', async () => {
+    const order = await shop.orderOf(await shop.product(1));
+    await send('succeeded', order, { paymentId: 'p1' });
+    const second = message('succeeded', order, { paymentId: 'p2' });
+    expect(eventOf(await shop.receive(second)).outcome).toBe('REFUND_DUE');
+    expect(await send('refunded', order, { paymentId: 'p2' })).toBe('APPLIED');
+    expect(await stored(second.eventId)).toMatchObject({ outcome: 'REFUND_DUE', settled_at: expect.any(Date) });
+    expect(await orderRow(order)).toMatchObject({ status: 'PAID', payment_id: 'p1' });
+  });
+
+  test('under the same payment id is ignored', async () => {
+    const order = await shop.orderOf(await shop.product(1));
+    await send('succeeded', order, { paymentId: 'p1' });
+    expect(await send('succeeded', order, { paymentId: 'p1' })).toBe('IGNORED');
+  });
+
+  test('whose refund comes first waits for it, and does not touch the order', async () => {
+    const order = await shop.orderOf(await shop.product(1));
+    const refund = message('refunded', order, { paymentId: 'p2' });
+    await send('succeeded', order, { paymentId: 'p1' });
+    expect(eventOf(await shop.receive(refund)).outcome).toBe('PARKED');
+    expect(await send('succeeded', order, { paymentId: 'p2' })).toBe('REFUND_DUE');
+    expect(await stored(refund.eventId)).toMatchObject({ outcome: 'APPLIED' });
+    expect(await orderRow(order)).toMatchObject({ status: 'PAID' });
+  });
+});
+
+test('events that share a transaction see what their neighbours did', async () => {
+  const [first, twice, copied] = await Promise.all([1, 2, 3].map(async () => shop.orderOf(await shop.product(1))));
+  const copy = message('succeeded', copied!);
+  // The first goes at once, and the others wait for it together.
+  const [, ...recorded] = await Promise.all(
+    [
+      message('succeeded', first!),
+      message('succeeded', twice!, { paymentId: 'p1' }),
+      message('succeeded', twice!, { paymentId: 'p2' }),
+      copy,
+      copy,
+    ].map((event) => shop.receive(event)),
+  );
+  expect(recorded.map((answer) => [answer.kind, eventOf(answer).outcome])).toEqual([
+    ['recorded', 'APPLIED'],
+    ['recorded', 'REFUND_DUE'],
+    ['recorded', 'APPLIED'],
+    ['duplicate', 'APPLIED'],
+  ]);
+});
+
+describe('a refund', () => {
+  test('of a paid order moves no units: they are sold', async () => {
+    const product = await shop.product(1);
+    const order = await shop.orderOf(product);
+    await send('succeeded', order, { paymentId: 'p' });
+    expect(await send('refunded', order, { paymentId: 'p' })).toBe('APPLIED');
+    expect(await orderRow(order)).toMatchObject({ status: 'REFUNDED' });
+    expect(await available(product)).toBe(0);
+  });
+
+  test('before its success is parked, and then follows it', async () => {
+    const order = await shop.orderOf(await shop.product(1));
+    expect(await send('refunded', order, { paymentId: 'p' })).toBe('PARKED');
+    expect(await send('succeeded', order, { paymentId: 'p' })).toBe('APPLIED');
+    expect(await orderRow(order)).toMatchObject({ status: 'REFUNDED' });
+  });
+
+  test('of another amount is a mismatch', async () => {
+    const order = await shop.orderOf(await shop.product(1));
+    await send('succeeded', order, { paymentId: 'p' });
+    expect(await send('refunded', order, { paymentId: 'p', amountMinor: 1 })).toBe('AMOUNT_MISMATCH');
+    expect(await orderRow(order)).toMatchObject({ status: 'PAID' });
+  });
+});
+
+describe('the same events end alike in whatever order they come', () => {
+  const permutations = <T>(items: readonly T[]): T[][] =>
+    items.length < 2
+      ? [[...items]]
+      : items.flatMap((item, n) => permutations(items.toSpliced(n, 1)).map((rest) => [item, ...rest]));
+  const events: readonly Kind[] = ['succeeded', 'failed', 'refunded'];
+
+  test.each(permutations(events).map((kinds) => [kinds.join(', '), kinds] as const))(
+    '%s of an order',
+    async (_, kinds) => {
+      const order = await shop.orderOf(await shop.product(2));
+      for (const kind of kinds) await send(kind, order, { paymentId: 'p' });
+      await shop.sweep();
+      expect(await orderRow(order)).toMatchObject({ status: 'REFUNDED', paid_at: expect.any(Date) });
+    },
+  );
+
+  test.each(permutations(events).map((kinds) => [kinds.join(', '), kinds] as const))(
+    '%s of a hold',
+    async (_, kinds) => {
+      const hold = await shop.hold(await shop.product(2));
+      for (const kind of kinds) await send(kind, hold, { paymentId: 'p' });
+      await shop.sweep();
+      expect(await orderOfHold(hold)).toMatchObject({ status: 'REFUNDED', paid_at: expect.any(Date) });
+    },
+  );
+});
+
+describe('an event is remembered', () => {
+  test('a duplicate answers the outcome as it stands now, and moves nothing', async () => {
+    const hold = await shop.hold(await shop.product(1));
+    const event = message('failed', hold);
+    await shop.receive(event);
+    expect(await expectNothingMoved(shop, () => shop.receive(event))).toMatchObject({
+      kind: 'duplicate',
+      event: { outcome: 'PARKED' },
+    });
+    await shop.order(hold);
+    expect(await shop.receive(event)).toMatchObject({ kind: 'duplicate', event: { outcome: 'APPLIED' } });
+  });
+
+  test.each([
+    { type: 'payment.failed' },
+    { amountMinor: 1 },
+    { currency: 'EUR' },
+    { paymentId: 'x' },
+    { reference: 'x' },
+  ])('another content under its id (%j) is a conflict that moves nothing', async (change) => {
+    const event = message('succeeded', await shop.orderOf(await shop.product(1)));
+    await shop.receive(event);
+    expect(await expectNothingMoved(shop, () => shop.receive({ ...event, ...change }))).toEqual({ kind: 'conflict' });
+  });
+
+  test('the same id of another provider is another event', async () => {
+    const order = await shop.orderOf(await shop.product(1));
+    const event = message('succeeded', order);
+    await shop.receive(event);
+    expect(eventOf(await shop.receive(event, 'stripe')).outcome).toBe('REFUND_DUE');
+  });
+
+  test('an unknown type is recorded and ignored', async () => {
+    const recorded = await shop.receive(rawMessage({ type: 'payment.disputed' }));
+    expect(recorded).toMatchObject({ kind: 'recorded', event: { outcome: 'IGNORED', settledAt: expect.any(Date) } });
+  });
+
+  test.each(['not a uuid', '01a20368-0000-7000-8000-000000000000', "'; DROP TABLE orders; --"])(
+    'a reference that nobody knows (%s) stays parked',
+    async (reference) => {
+      const event = rawMessage({ type: 'payment.succeeded', reference, amountMinor: 1, currency: 'USD' });
+      expect(eventOf(await shop.receive(event)).outcome).toBe('PARKED');
+      await shop.sweep();
+      expect(await stored(event.eventId)).toMatchObject({ outcome: 'PARKED', settled_at: null });
+    },
+  );
+
+  test('money without a usable amount is a mismatch, also when nobody knows its reference', async () => {
+    const event = rawMessage({ type: 'payment.succeeded', reference: 'nobody', amountMinor: null, currency: 'USD' });
+    expect(eventOf(await shop.receive(event)).outcome).toBe('AMOUNT_MISMATCH');
+  });
+});
+
+describe('replayPaymentEvent', () => {
+  test('judges a parked event by how things stand now', async () => {
+    const hold = await shop.hold(await shop.product(1));
+    const event = message('succeeded', hold, { amountMinor: 5 });
+    await shop.receive(event);
+    await expire(shop.sql, hold.id);
+    expect(await shop.replay(event.eventId)).toMatchObject({ replay: false, value: { outcome: 'AMOUNT_MISMATCH' } });
+  });
+
+  test('judges a mismatch again, and leaves it when it still is one', async () => {
+    const order = await shop.orderOf(await shop.product(1));
+    const event = message('succeeded', order, { amountMinor: 5 });
+    await shop.receive(event);
+    expect(valueOf(await shop.replay(event.eventId))).toMatchObject({ outcome: 'AMOUNT_MISMATCH', settledAt: null });
+  });
+
+  test('answers every other event as it stands, and moves nothing', async () => {
+    const event = message('succeeded', await shop.orderOf(await shop.product(1)));
+    await shop.receive(event);
+    expect(await expectNothingMoved(shop, () => shop.replay(event.eventId))).toMatchObject({
+      replay: true,
+      value: { outcome: 'APPLIED' },
+    });
+  });
+
+  test('refuses an unknown event, also one of another provider', async () => {
+    const event = message('succeeded', await shop.orderOf(await shop.product(1)));
+    await shop.receive(event);
+    await expectRefused(shop, () => shop.replay('unknown'), 'PAYMENT_EVENT_NOT_FOUND');
+    expect(codesOf(await shop.replay(event.eventId, 'stripe'))).toEqual(['PAYMENT_EVENT_NOT_FOUND']);
+  });
+});
+
+/** Expects that the work changes rows of these tables only. */
+async function expectNothingExcept(tables: readonly string[], work: () => Promise<unknown>): Promise<void> {
+  const without = async () =>
+    Object.fromEntries(Object.entries(await snapshot(shop.sql)).filter(([table]) => !tables.includes(table)));
+  const before = await without();
+  await work();
+  expect(await without()).toEqual(before);
+}

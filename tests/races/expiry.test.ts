@@ -1,0 +1,174 @@
+/** P2 and P3, with parallel connections: units of an overdue hold come back once, to exactly one. */
+import type { PaymentMessage } from '../../src/domain/payment-message';
+import type { Hold, Product } from '../../src/domain/records';
+import {
+  codesOf,
+  eventOf,
+  holdIds,
+  message,
+  openShop,
+  untilTaken,
+  valueOf,
+  type Server,
+  type Shop,
+} from '../support/checkout';
+import { expectClean, violations } from '../support/invariants';
+import { collide, collideWithLock, fairly, stampede } from '../support/races';
+import { expire, expireIn, expireNow } from '../support/time';
+import { naiveSweep } from './controls/naive';
+
+let shop: Shop;
+beforeAll(async () => {
+  shop = await openShop();
+});
+afterEach(async () => {
+  // A sweep of the next test must not stop at what this one left.
+  await shop.sweep();
+  await expectClean(shop);
+});
+afterAll(() => shop.close());
+
+const createHold = (product: Product) => (server: Server) =>
+  server.createHold({ productId: product.id, quantity: 1, customerId: '' });
+const sweep = (server: Server) => server.sweep();
+const stock = async (product: Product) =>
+  (await shop.sql('SELECT total, available FROM stock WHERE product_id = $1', [product.id]))[0];
+
+async function overdueHolds(product: Product, count: number): Promise<Hold[]> {
+  const holds = await Promise.all(Array.from({ length: count }, () => shop.hold(product)));
+  await expire(shop.sql, ...holdIds(holds));
+  return holds;
+}
+
+describe('hold expiry gives stock back', () => {
+  test('hold expiry gives stock back', async () => {
+    const product = await shop.product(5);
+    await overdueHolds(product, 5);
+    const answers = await fairly(shop, () =>
+      stampede(shop, 3, (servers) => {
+        const shoppers = Array.from({ length: 40 }, (_, n) => untilTaken(() => createHold(product)(servers[n % 3]!)));
+        return Promise.all(servers.map((server) => untilTaken(() => server.sweep()))).then(() => Promise.all(shoppers));
+      }),
+    );
+    expect(answers.filter((answer) => answer.granted)).toHaveLength(5);
+    expect(await stock(product)).toEqual({ total: 5, available: 0 });
+  });
+
+  test('two sweeps at once give each unit back once', async () => {
+    const product = await shop.product(3);
+    await overdueHolds(product, 3);
+    const { first, others } = await fairly(shop, () => collide(shop, sweep, [sweep]));
+    expect([first.expiredHolds, ...others.map((swept) => swept.expiredHolds)]).toEqual([3, 0]);
+    expect(await stock(product)).toEqual({ total: 3, available: 3 });
+  });
+
+  test('control: a sweep that does not look again gives units back twice', async () => {
+    const product = await shop.product(3);
+    const [hold] = await overdueHolds(product, 1);
+    const kept = await shop.hold(product);
+    await collide(shop, naiveSweep(product), [naiveSweep(product)]);
+    expect((await violations(shop)).map(({ promise }) => promise)).toContain('P1');
+    await shop.sql('UPDATE stock SET available = 2 WHERE product_id = $1', [product.id]);
+    expect([hold!.status, kept.status]).toEqual(['ACTIVE', 'ACTIVE']);
+  });
+
+  test('a shopper who waits for the sweep gets what it gave back', async () => {
+    const product = await shop.product(1);
+    await overdueHolds(product, 1);
+    const { others } = await fairly(shop, () => collide(shop, sweep, [createHold(product)]));
+    expect(others[0]!.granted).toBe(true);
+  });
+
+  test('a sweep that waits for a shopper finds the hold closed', async () => {
+    const product = await shop.product(1);
+    await overdueHolds(product, 1);
+    const { first, others } = await fairly(shop, () => collide(shop, createHold(product), [sweep]));
+    expect(first.granted).toBe(true);
+    expect(others[0]!.expiredHolds).toBe(0);
+  });
+});
+
+describe('a hold closes once', () => {
+  test('a hold that becomes overdue while its order waits is not ordered', async () => {
+    const product = await shop.product(1);
+    const { id } = await shop.hold(product);
+    const lock = { text: 'SELECT FROM holds WHERE id = $1 FOR UPDATE', values: [id] };
+    const order = (server: Server) => server.createOrder({ holdIds: [id], customerId: '' });
+    const [answer] = await fairly(shop, () => collideWithLock(shop, lock, [order], (sql) => expireNow(sql, id)));
+    expect(codesOf(answer!)).toEqual(['HOLD_EXPIRED']);
+  });
+
+  test('an order and a release of one hold: one wins', async () => {
+    const product = await shop.product(1);
+    const { id } = await shop.hold(product);
+    const order = (server: Server) => server.createOrder({ holdIds: [id], customerId: '' });
+    const release = (server: Server) => server.releaseHold(id);
+    const { first, others } = await fairly(shop, () => collide(shop, order, [release]));
+    expect(first.granted).toBe(true);
+    expect(others.map(codesOf)).toEqual([['HOLD_ALREADY_USED']]);
+  });
+
+  test('a release and an order of one hold: one wins', async () => {
+    const product = await shop.product(1);
+    const { id } = await shop.hold(product);
+    const order = (server: Server) => server.createOrder({ holdIds: [id], customerId: '' });
+    const { others } = await fairly(shop, () => collide(shop, (server) => server.releaseHold(id), [order]));
+    expect(others.map(codesOf)).toEqual([['HOLD_RELEASED']]);
+  });
+});
+
+describe('expiry against payment', () => {
+  test('a payment that waits for the sweep takes the unit again', async () => {
+    const product = await shop.product(1);
+    const [hold] = await overdueHolds(product, 1);
+    const pay = (server: Server) => server.receive(message('succeeded', hold!));
+    const { others } = await fairly(shop, () => collide(shop, sweep, [pay]));
+    expect(eventOf(others[0]!).outcome).toBe('APPLIED');
+    expect(await stock(product)).toEqual({ total: 1, available: 0 });
+  });
+
+  test('a sweep that waits for a payment leaves its unit alone', async () => {
+    const product = await shop.product(1);
+    const [hold] = await overdueHolds(product, 1);
+    const pay = (server: Server) => server.receive(message('succeeded', hold!));
+    const { first, others } = await fairly(shop, () => collide(shop, pay, [sweep]));
+    expect(eventOf(first).outcome).toBe('APPLIED');
+    expect(others[0]).toMatchObject({ expiredHolds: 0 });
+  });
+
+  test('a payment and a shopper after the same unit: one gets it, and the money is not lost', async () => {
+    const product = await shop.product(1);
+    const [hold] = await overdueHolds(product, 1);
+    const pay = (server: Server) => server.receive(message('succeeded', hold!));
+    const { first, others } = await fairly(shop, () => collide(shop, createHold(product), [pay]));
+    expect(first.granted).toBe(true);
+    expect(eventOf(others[0]!).outcome).toBe('REFUND_DUE');
+  });
+
+  test('at the very instant of the expiry each payment ends in a paid order or in a refund', async () => {
+    const product = await shop.product(20);
+    const holds = await Promise.all(Array.from({ length: 20 }, () => shop.hold(product)));
+    await Promise.all(holds.map(({ id }, n) => expireIn(shop.sql, id, 2 * n)));
+    const outcomes = await fairly(shop, () =>
+      stampede(shop, 2, async ([one, other]) => {
+        const pay = (event: PaymentMessage) => untilTaken(() => one!.receive(event));
+        const [recorded] = await Promise.all([
+          Promise.all(holds.map((hold) => pay(message('succeeded', hold)))),
+          ...[one!, other!].map((server) => untilTaken(() => server.sweep())),
+          ...holds.map(() => untilTaken(() => createHold(product)(other!))),
+        ]);
+        return recorded.map((answer) => eventOf(answer).outcome);
+      }),
+    );
+    expect(outcomes.every((outcome) => outcome === 'APPLIED' || outcome === 'REFUND_DUE')).toBe(true);
+  });
+
+  test('an order that is placed while its hold is overdue at the sweep is refused, and its unit is back', async () => {
+    const product = await shop.product(1);
+    const [hold] = await overdueHolds(product, 1);
+    const order = (server: Server) => server.createOrder({ holdIds: [hold!.id], customerId: '' });
+    const { others } = await fairly(shop, () => collide(shop, sweep, [order]));
+    expect(others.map(codesOf)).toEqual([['HOLD_EXPIRED']]);
+    expect(valueOf(await createHold(product)(shop)).quantity).toBe(1);
+  });
+});

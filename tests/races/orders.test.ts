@@ -1,0 +1,169 @@
+/** P3 and P4 for orders, and the order of locks, with parallel connections. */
+import { orderIdOf } from '../../src/database/ids';
+import type { Hold, Product } from '../../src/domain/records';
+import { codesOf, holdIds, newKey, openShop, untilTaken, valueOf, type Server, type Shop } from '../support/checkout';
+import { expectClean } from '../support/invariants';
+import { collide, collideWithLock, fairly, stampede } from '../support/races';
+import { makeOrderOverdue } from '../support/time';
+
+let shop: Shop;
+beforeAll(async () => {
+  shop = await openShop();
+});
+afterEach(() => expectClean(shop));
+afterAll(() => shop.close());
+
+const placeOrder =
+  (holds: readonly Hold[], idempotencyKey: string | null | undefined = null, customerId = '') =>
+  (server: Server) =>
+    server.createOrder({ holdIds: holdIds(holds), customerId, idempotencyKey });
+
+async function twoProducts(units = 10): Promise<[Product, Product]> {
+  return [await shop.product(units), await shop.product(units)];
+}
+
+describe('carts in opposite directions', () => {
+  test('two carts that want the same holds the other way round: one gets them, and nothing deadlocks', async () => {
+    const [a, b] = await twoProducts();
+    const holds = [await shop.hold(a), await shop.hold(b)];
+    const lock = { text: 'SELECT FROM holds WHERE id = ANY ($1) FOR UPDATE', values: [holdIds(holds)] };
+    const carts = [placeOrder(holds), placeOrder(holds.toReversed())];
+    const answers = await fairly(shop, () => collideWithLock(shop, lock, carts, async () => undefined));
+    expect(answers.filter((answer) => answer.granted)).toHaveLength(1);
+    expect(answers.flatMap(codesOf)).toEqual(['HOLD_ALREADY_USED', 'HOLD_ALREADY_USED']);
+  });
+
+  test('many carts of A+B and of B+A are all served', async () => {
+    const [a, b] = await twoProducts(60);
+    const carts = await Promise.all(
+      Array.from({ length: 60 }, async (_, n) => {
+        const pair = await Promise.all([shop.hold(a), shop.hold(b)]);
+        return n % 2 === 0 ? pair : pair.toReversed();
+      }),
+    );
+    const answers = await fairly(shop, () =>
+      stampede(shop, 2, (servers) =>
+        Promise.all(carts.map((cart, n) => untilTaken(() => placeOrder(cart)(servers[n % 2]!)))),
+      ),
+    );
+    expect(answers.every((answer) => answer.granted)).toBe(true);
+  });
+
+  test('cancellations of A+B and of B+A give all units back', async () => {
+    const [a, b] = await twoProducts(30);
+    const orders = await Promise.all(
+      Array.from({ length: 30 }, async (_, n) => {
+        const pair = await Promise.all([shop.hold(a), shop.hold(b)]);
+        return valueOf(await placeOrder(n % 2 === 0 ? pair : pair.toReversed())(shop));
+      }),
+    );
+    await fairly(shop, () =>
+      stampede(shop, 2, (servers) =>
+        Promise.all(orders.map(({ id }, n) => untilTaken(() => servers[n % 2]!.cancelOrder(id)))),
+      ),
+    );
+    const stock = await shop.sql('SELECT available FROM stock WHERE product_id = ANY ($1)', [[a.id, b.id]]);
+    expect(stock).toEqual([{ available: 30 }, { available: 30 }]);
+  });
+});
+
+describe('one key, one order', () => {
+  test('copies of a request on many servers name one order', async () => {
+    const hold = await shop.hold(await shop.product(1));
+    const copy = placeOrder([hold], newKey());
+    const answers = await fairly(shop, () =>
+      stampede(shop, 3, (servers) =>
+        Promise.all(Array.from({ length: 60 }, (_, n) => untilTaken(() => copy(servers[n % 3]!)))),
+      ),
+    );
+    expect(new Set(answers.map((answer) => valueOf(answer).id)).size).toBe(1);
+    expect(answers.filter((answer) => answer.granted && !answer.replay)).toHaveLength(1);
+  });
+
+  test('a copy that waits for the first is a replay', async () => {
+    const hold = await shop.hold(await shop.product(1));
+    const copy = placeOrder([hold], newKey());
+    const { first, others } = await fairly(shop, () => collide(shop, copy, [copy]));
+    expect(others).toEqual([{ granted: true, replay: true, value: valueOf(first) }]);
+  });
+
+  test('one key for two carts at once makes one order, and refuses the other cart', async () => {
+    const [a, b] = await twoProducts();
+    const [one, other] = [await shop.hold(a), await shop.hold(b)];
+    const key = newKey();
+    const { first, others } = await fairly(shop, () =>
+      collide(shop, placeOrder([one], key), [placeOrder([other], key)]),
+    );
+    expect(first.granted).toBe(true);
+    expect(others.map(codesOf)).toEqual([['IDEMPOTENCY_KEY_REUSED']]);
+  });
+
+  test('two keys that two batches use for different carts, in opposite directions, do not deadlock', async () => {
+    const [a, b] = await twoProducts();
+    const keys = [newKey(), newKey()];
+    const ids = keys.map((key) => orderIdOf('', key));
+    // Each server: one order that goes at once, and two behind it that share the next transaction.
+    const batch = async (product: Product, own: readonly string[]) => {
+      const [one, two, three] = await Promise.all(Array.from({ length: 3 }, () => shop.hold(product)));
+      return (server: Server) =>
+        Promise.all([
+          placeOrder([one!])(server),
+          placeOrder([two!], own[0])(server),
+          placeOrder([three!], own[1])(server),
+        ]);
+    };
+    const sides = [await batch(a, keys), await batch(b, keys.toReversed())];
+    // Somebody is about to write the first id, and then does not: both batches have come as far as they can by then.
+    const claim = {
+      text: `INSERT INTO orders (id, customer_id, status, total_minor, currency, placed_by, payment_due_at, created_at)
+        VALUES ($1, '', 'PENDING_PAYMENT', 0, 'USD', 'CUSTOMER', now(), now())`,
+      values: [ids[0]],
+    };
+    const answers = await fairly(shop, () =>
+      collideWithLock(
+        shop,
+        claim,
+        sides,
+        async (sql) => void (await sql('DELETE FROM orders WHERE id = $1', [ids[0]])),
+      ),
+    );
+    expect(answers.flat().filter((answer) => answer.granted)).toHaveLength(4);
+    expect(answers.flat().flatMap(codesOf)).toEqual(['IDEMPOTENCY_KEY_REUSED', 'IDEMPOTENCY_KEY_REUSED']);
+  });
+
+  test('two orders of one hold: one gets it', async () => {
+    const hold = await shop.hold(await shop.product(1));
+    const { first, others } = await fairly(shop, () => collide(shop, placeOrder([hold]), [placeOrder([hold])]));
+    expect(first.granted).toBe(true);
+    expect(others.map(codesOf)).toEqual([['HOLD_ALREADY_USED']]);
+  });
+});
+
+describe('an unpaid order is cancelled once', () => {
+  test.each([
+    ['its shopper', 'the sweep'],
+    ['the sweep', 'its shopper'],
+  ])('by %s, while %s waits', async (winner) => {
+    const product = await shop.product(2);
+    const order = await shop.orderOf(product);
+    await makeOrderOverdue(shop.sql, order.id);
+    const cancel = async (server: Server) => void (await server.cancelOrder(order.id));
+    const sweep = async (server: Server) => void (await server.sweep());
+    const [first, second] = winner === 'the sweep' ? [sweep, cancel] : [cancel, sweep];
+    await fairly(shop, () => collide(shop, first, [second]));
+    const [row] = await shop.sql('SELECT cancelled_by AS by FROM orders WHERE id = $1', [order.id]);
+    expect(row).toEqual({ by: winner === 'the sweep' ? 'PAYMENT_WINDOW' : 'CUSTOMER' });
+    expect(await shop.sql('SELECT available FROM stock WHERE product_id = $1', [product.id])).toEqual([
+      { available: 2 },
+    ]);
+  });
+
+  test('stock is taken off sale while a shopper takes the last unit: one of them is refused', async () => {
+    const product = await shop.product(1);
+    const take = (server: Server) => server.createHold({ productId: product.id, quantity: 1, customerId: '' });
+    const { others } = await fairly(shop, () =>
+      collide(shop, (server) => server.adjustStock({ productId: product.id, delta: -1 }), [take]),
+    );
+    expect(others.map(codesOf)).toEqual([['OUT_OF_STOCK']]);
+  });
+});

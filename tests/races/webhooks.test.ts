@@ -1,0 +1,216 @@
+/** P5 and P6, with parallel connections: an event has one effect, whatever comes at the same moment. */
+import type { PaymentMessage } from '../../src/domain/payment-message';
+import type { Hold, Order } from '../../src/domain/records';
+import {
+  codesOf,
+  eventOf,
+  holdIds,
+  message,
+  openShop,
+  untilTaken,
+  valueOf,
+  type Server,
+  type Shop,
+} from '../support/checkout';
+import { expectClean, violations } from '../support/invariants';
+import { collide, fairly, stampede } from '../support/races';
+import { naiveFailure, naiveOrder } from './controls/naive';
+
+let shop: Shop;
+beforeAll(async () => {
+  shop = await openShop();
+});
+afterEach(() => expectClean(shop));
+afterAll(() => shop.close());
+
+const receive = (event: PaymentMessage) => (server: Server) => server.receive(event);
+const placeOrder =
+  (...holds: Hold[]) =>
+  (server: Server) =>
+    server.createOrder({ holdIds: holdIds(holds), customerId: '' });
+const statusOf = async ({ id }: Pick<Order, 'id'>) =>
+  (await shop.sql<{ status: string }>('SELECT status FROM orders WHERE id = $1', [id]))[0]!.status;
+const availableOf = async ({ productId }: Hold) =>
+  (await shop.sql<{ available: number }>('SELECT available FROM stock WHERE product_id = $1', [productId]))[0]!
+    .available;
+
+async function heldOfTwo(): Promise<Hold> {
+  return shop.hold(await shop.product(2));
+}
+
+describe('a webhook is processed once', () => {
+  /** One event a hundred times at three servers: one is recorded, the others are duplicates with its outcome. */
+  async function receiveHundredTimes(event: PaymentMessage): Promise<void> {
+    const answers = await fairly(shop, () =>
+      stampede(shop, 3, (servers) =>
+        Promise.all(Array.from({ length: 100 }, (_, n) => untilTaken(() => servers[n % 3]!.receive(event)))),
+      ),
+    );
+    expect(answers.filter((answer) => answer.kind === 'recorded')).toHaveLength(1);
+    expect(answers.filter((answer) => answer.kind === 'duplicate')).toHaveLength(99);
+    expect(new Set(answers.map((answer) => eventOf(answer).outcome))).toEqual(new Set(['APPLIED']));
+  }
+
+  test('a webhook is processed once', async () => {
+    const hold = await heldOfTwo();
+    const order = await shop.order(hold);
+    await receiveHundredTimes(message('failed', order));
+    expect(await statusOf(order)).toBe('CANCELLED');
+    expect(await availableOf(hold)).toBe(2);
+  });
+
+  test('a payment that comes a hundred times at once pays once', async () => {
+    const hold = await heldOfTwo();
+    const order = await shop.order(hold);
+    await receiveHundredTimes(message('succeeded', order));
+    expect(await statusOf(order)).toBe('PAID');
+    expect(await availableOf(hold)).toBe(1);
+  });
+
+  test('a payment of a hold that comes a hundred times at once places one order', async () => {
+    const hold = await heldOfTwo();
+    await receiveHundredTimes(message('succeeded', hold));
+    const orders = await shop.sql('SELECT status FROM orders JOIN order_lines ON order_id = id WHERE hold_id = $1', [
+      hold.id,
+    ]);
+    expect(orders).toEqual([{ status: 'PAID' }]);
+  });
+
+  test('a copy that waits for the first is a duplicate, and tells its outcome', async () => {
+    const order = await shop.order(await heldOfTwo());
+    const copy = receive(message('failed', order));
+    const { first, others } = await fairly(shop, () => collide(shop, copy, [copy, copy]));
+    expect(first.kind).toBe('recorded');
+    expect(others).toEqual(others.map(() => ({ kind: 'duplicate', event: eventOf(first) })));
+  });
+
+  test('a copy with another content is a conflict, also while the first is on its way', async () => {
+    const order = await shop.order(await heldOfTwo());
+    const event = message('failed', order);
+    const { others } = await fairly(shop, () => collide(shop, receive(event), [receive({ ...event, amountMinor: 1 })]));
+    expect(others).toEqual([{ kind: 'conflict' }]);
+  });
+
+  test('control: an event that is looked up before it is written gives units back twice', async () => {
+    const product = await shop.product(3);
+    const [hold] = [await shop.hold(product), await shop.hold(product)];
+    const order = await shop.order(hold!);
+    const naive = naiveFailure(message('failed', order), order, hold!);
+    await collide(shop, naive, [naive]);
+    expect((await violations(shop)).map(({ promise }) => promise)).toContain('P1');
+    await shop.sql('UPDATE stock SET available = 2 WHERE product_id = $1', [product.id]);
+  });
+
+  test('two payments of one order at once: one is applied, the other is to be refunded', async () => {
+    const order = await shop.order(await heldOfTwo());
+    const pay = () => receive(message('succeeded', order));
+    const { first, others } = await fairly(shop, () => collide(shop, pay(), [pay()]));
+    expect([eventOf(first).outcome, eventOf(others[0]!).outcome]).toEqual(['APPLIED', 'REFUND_DUE']);
+  });
+
+  test('a payment and a failure of one order at once end alike in either order', async () => {
+    for (const kinds of [['succeeded', 'failed'] as const, ['failed', 'succeeded'] as const]) {
+      const order = await shop.order(await heldOfTwo());
+      const [one, other] = kinds.map((kind) => receive(message(kind, order)));
+      await fairly(shop, () => collide(shop, one!, [other!]));
+      expect(await statusOf(order)).toBe('PAID');
+    }
+  });
+
+  test('all events of many orders at once: each order is paid, and nothing deadlocks', async () => {
+    const product = await shop.product(20);
+    const orders = await Promise.all(Array.from({ length: 20 }, () => shop.orderOf(product)));
+    const events = orders.flatMap((order) => [message('succeeded', order), message('failed', order)]);
+    await fairly(shop, () =>
+      stampede(shop, 2, ([one, other]) =>
+        Promise.all([
+          ...events.map((event) => untilTaken(() => one!.receive(event))),
+          ...events.toReversed().map((event) => untilTaken(() => other!.receive(event))),
+        ]),
+      ),
+    );
+    expect(await Promise.all(orders.map(statusOf))).toEqual(orders.map(() => 'PAID'));
+  });
+});
+
+describe('a webhook before its order is applied', () => {
+  test('a webhook before its order is applied', async () => {
+    const hold = await heldOfTwo();
+    const { first, others } = await fairly(shop, () =>
+      collide(shop, receive(message('failed', hold)), [placeOrder(hold)]),
+    );
+    expect(eventOf(first).outcome).toBe('PARKED');
+    expect(valueOf(others[0]!).status).toBe('CANCELLED');
+    expect(await availableOf(hold)).toBe(2);
+  });
+
+  test('an order before its webhook is cancelled by it', async () => {
+    const hold = await heldOfTwo();
+    const { first, others } = await fairly(shop, () =>
+      collide(shop, placeOrder(hold), [receive(message('failed', hold))]),
+    );
+    expect(eventOf(others[0]!)).toMatchObject({ outcome: 'APPLIED', orderId: valueOf(first).id });
+    expect(await statusOf(valueOf(first))).toBe('CANCELLED');
+  });
+
+  test('control: an order that looks for parked events before its lock misses one for ever', async () => {
+    const hold = await heldOfTwo();
+    const event = message('failed', hold);
+    const { others } = await collide<unknown, string>(shop, receive(event), [naiveOrder(hold)]);
+    expect(await statusOf({ id: others[0]! })).toBe('PENDING_PAYMENT');
+    const [row] = await shop.sql('SELECT outcome FROM payment_events WHERE event_id = $1', [event.eventId]);
+    expect(row).toEqual({ outcome: 'PARKED' });
+  });
+
+  test('a payment of a hold and its order at once: the shopper gets the paid order', async () => {
+    const hold = await heldOfTwo();
+    const { first, others } = await fairly(shop, () =>
+      collide(shop, receive(message('succeeded', hold)), [placeOrder(hold)]),
+    );
+    const order = valueOf(others[0]!);
+    expect(order).toMatchObject({ id: eventOf(first).orderId, status: 'PAID' });
+    expect(others[0]).toMatchObject({ replay: true });
+  });
+
+  test('an order and a payment of its hold at once: the order is paid', async () => {
+    const hold = await heldOfTwo();
+    const { first, others } = await fairly(shop, () =>
+      collide(shop, placeOrder(hold), [receive(message('succeeded', hold))]),
+    );
+    expect(eventOf(others[0]!)).toMatchObject({ outcome: 'APPLIED', orderId: valueOf(first).id });
+    expect(await statusOf(valueOf(first))).toBe('PAID');
+  });
+
+  test('a payment for two holds and their order at once: the order is paid', async () => {
+    const holds = [await heldOfTwo(), await heldOfTwo()];
+    const pay = receive(message('succeeded', holds[1]!, { amountMinor: 2_000 }));
+    const { first, others } = await fairly(shop, () => collide(shop, pay, [placeOrder(...holds)]));
+    expect(eventOf(first).outcome).toBe('PARKED');
+    expect(valueOf(others[0]!).status).toBe('PAID');
+  });
+
+  test('a payment of one of two holds and their order at once: the order is refused for that hold', async () => {
+    const holds = [await heldOfTwo(), await heldOfTwo()];
+    const { others } = await fairly(shop, () =>
+      collide(shop, receive(message('succeeded', holds[0]!)), [placeOrder(...holds)]),
+    );
+    expect(others.map(codesOf)).toEqual([['HOLD_ALREADY_USED']]);
+  });
+});
+
+describe('a shopper against the provider', () => {
+  test('a payment that waits for the cancellation is to be refunded', async () => {
+    const order = await shop.order(await heldOfTwo());
+    const cancel = (server: Server) => server.cancelOrder(order.id);
+    const { others } = await fairly(shop, () => collide(shop, cancel, [receive(message('succeeded', order))]));
+    expect(eventOf(others[0]!).outcome).toBe('REFUND_DUE');
+    expect(await statusOf(order)).toBe('REFUND_DUE');
+  });
+
+  test('a cancellation that waits for the payment is refused', async () => {
+    const order = await shop.order(await heldOfTwo());
+    const cancel = (server: Server) => server.cancelOrder(order.id);
+    const { others } = await fairly(shop, () => collide(shop, receive(message('succeeded', order)), [cancel]));
+    expect(others.map(codesOf)).toEqual([['ORDER_NOT_CANCELLABLE']]);
+  });
+});
