@@ -22,8 +22,8 @@ import { schemaFor } from './schema';
 import { anonymous, createTokenVerifier } from './tokens';
 import { execute } from './trusted-documents';
 
-/** A document of 1,000 tokens with its variables has a few kB; an import is another command. */
-const MAX_BODY_BYTES = 256 * 1024;
+/** A document of 1,000 tokens with its variables has a few kB, and reading a body costs more than refusing what is in it. */
+const MAX_BODY_BYTES = 64 * 1024;
 /** Whoever writes a document by hand reads the first ones. */
 const MAX_VALIDATION_ERRORS = 20;
 
@@ -75,6 +75,10 @@ function admissionPlugin({ admission, trusted }: Room, { persistedOnly }: Config
         if (persistedOnly && !trusted.has(source)) throw notTrusted();
         // Without one Apollo answers that there is no such operation.
         if (operation && !contextValue.isAdmitted) await admission.admit(contextValue, document, operation);
+      },
+      willSendResponse: async ({ contextValue: { loaders }, response }) => {
+        if (!loaders.budget.isExceeded) return;
+        response.body = { kind: 'single', singleResult: { errors: [loaders.budget.error.toJSON()], data: null } };
       },
     }),
   };
@@ -132,7 +136,10 @@ export function graphqlRoutes(apollo: ApolloServer<Context>, room: Room, config:
     }
     await admission.admitWork(request, trusted.document.work);
     request.isAdmitted = true;
-    const result = acceptsJson(request) ? await execute(trusted, contextOf(request)) : null;
+    const context = contextOf(request);
+    const executed = acceptsJson(request) ? await execute(trusted, context) : null;
+    const { budget } = context.loaders;
+    const result = budget.isExceeded ? { errors: [budget.error], data: null } : executed;
     if (!result) {
       const { text, operationName } = trusted.document;
       request.body = { query: text, operationName, variables: trusted.variables };
