@@ -22,8 +22,8 @@ import { schemaFor } from './schema';
 import { anonymous, createTokenVerifier } from './tokens';
 import { execute } from './trusted-documents';
 
-/** A document of 1,000 tokens with its variables has a few kB, and reading a body costs more than refusing what is in it. */
-const MAX_BODY_BYTES = 64 * 1024;
+/** A document of 1,000 tokens with its variables has a few kB; an import is another command. */
+const MAX_BODY_BYTES = 256 * 1024;
 /** Whoever writes a document by hand reads the first ones. */
 const MAX_VALIDATION_ERRORS = 20;
 
