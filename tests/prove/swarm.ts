@@ -21,10 +21,19 @@ const CUSTOMERS = ['', '', 'alice', 'bob', 'carol', 'dave'];
 
 export const SWARM_NEEDS = ['acknowledged', 'refusals', 'unknown outcomes', 'unknown, and it had happened'];
 
+interface Attempt {
+  readonly reply: Reply;
+  readonly from: number;
+  readonly until: number;
+  /** When it was asked, by the clock of this machine, which is PostgreSQL's too. */
+  readonly askedAt: number;
+  readonly server: number;
+}
+
 /** One intent of one client: it is asked again, with its key, until the client knows. */
 interface Intent {
   readonly op: Op;
-  readonly replies: { readonly reply: Reply; readonly from: number; readonly until: number; readonly server: number }[];
+  readonly replies: Attempt[];
 }
 
 export interface Measured {
@@ -32,8 +41,8 @@ export interface Measured {
   readonly refused: number;
   readonly busy: number;
   readonly unknown: number;
-  /** Of those, how many turned out to have happened. */
-  readonly happened: number;
+  /** Of those, how many were granted when they were asked again at the end. */
+  readonly granted: number;
   /** From the end of the fault until both servers sell again. */
   readonly recoveredMs: number;
   readonly slowestMs: number;
@@ -160,9 +169,9 @@ async function insist({ servers, chance }: Scene, intent: Intent, history: Inten
   history.push(intent);
   for (let attempt = 1; ; attempt += 1) {
     const server = chance.int(0, servers.length - 1);
-    const from = performance.now();
+    const [from, askedAt] = [performance.now(), Date.now()];
     const reply = await servers[server]!.client.ask(intent.op);
-    intent.replies.push({ reply, from, until: performance.now(), server });
+    intent.replies.push({ reply, from, until: performance.now(), askedAt, server });
     if (!isToRepeat(reply) || attempt === 3) return reply;
     await sleep(50 * attempt);
   }
@@ -197,8 +206,8 @@ async function audit(scene: Scene, history: readonly Intent[], tally: Tally): Pr
   const unknown = history.filter(
     ({ replies }) => replies.some(({ reply }) => isUnknown(reply)) && !replies.some(({ reply }) => reply.code === 'ok'),
   );
-  let happened = 0;
-  for (const intent of unknown) if (await learn(scene, intent)) happened += 1;
+  let granted = 0;
+  for (const intent of unknown) if (await learn(scene, intent)) granted += 1;
 
   const stored = await readStored(scene.room);
   for (const intent of history) {
@@ -220,14 +229,14 @@ async function audit(scene: Scene, history: readonly Intent[], tally: Tally): Pr
     refused: last.filter((reply) => reply.code !== 'ok' && reply.code !== 'BUSY').length,
     busy: history.filter(({ replies }) => replies.some(({ reply }) => reply.code === 'BUSY')).length,
     unknown: anyUnknown.length,
-    happened,
+    granted,
     slowestMs: Math.round(Math.max(...took)),
   };
   tally.add('acknowledged', measured.acknowledged);
   tally.add('refusals', measured.refused);
   tally.add('BUSY', measured.busy);
   tally.add('unknown outcomes', measured.unknown);
-  tally.add('unknown, and it had happened', happenedBefore(anyUnknown, stored) + happened);
+  tally.add('unknown, and it had happened', hadHappened(anyUnknown, stored));
   return measured;
 }
 
@@ -235,9 +244,9 @@ async function audit(scene: Scene, history: readonly Intent[], tally: Tally): Pr
 async function learn({ servers }: Scene, intent: Intent): Promise<boolean> {
   let reply: Reply = { code: '' };
   const isKnown = await until(RECOVERS_WITHIN_MS, async () => {
-    const from = performance.now();
+    const [from, askedAt] = [performance.now(), Date.now()];
     reply = await servers[0]!.client.ask(intent.op);
-    intent.replies.push({ reply, from, until: performance.now(), server: 0 });
+    intent.replies.push({ reply, from, until: performance.now(), askedAt, server: 0 });
     return !isToRepeat(reply);
   });
   ensure(isKnown, 'an outcome stays unknown', { intent: intent.op, replies: intent.replies.slice(-3) });
@@ -248,7 +257,7 @@ interface StoredHold {
   id: string;
   key: string | null;
   status: string;
-  at: number;
+  createdAt: Date;
 }
 interface StoredOrder {
   id: string;
@@ -265,7 +274,9 @@ interface Stored {
 }
 
 async function readStored({ sql }: Room): Promise<Stored> {
-  const holds = await sql<StoredHold>('SELECT id, idempotency_key AS key, status FROM holds');
+  const holds = await sql<StoredHold>(
+    'SELECT id, idempotency_key AS key, status, created_at AS "createdAt" FROM holds',
+  );
   const orders = await sql<StoredOrder>(
     `SELECT o.id, o.idempotency_key AS key, o.status, o.cancelled_by AS "cancelledBy", o.paid_at::text AS "paidAt",
        (SELECT array_agg(l.hold_id::text) FROM order_lines l WHERE l.order_id = o.id) AS holds FROM orders o`,
@@ -321,11 +332,13 @@ function contradiction({ op, replies }: Intent, { holds, orders, events }: Store
   }
 }
 
-/** Unknown at first, and a later attempt found it done: a replay of the same key names it. */
-function happenedBefore(intents: readonly Intent[], stored: Stored): number {
+/** Unknown at first, and done already when it was asked again. */
+function hadHappened(intents: readonly Intent[], stored: Stored): number {
   return intents.filter(({ op, replies }) => {
-    if (!replies.some(({ reply }) => reply.code === 'ok')) return false;
-    if (op.kind === 'event') return replies.some(({ reply }) => reply.isDuplicate);
-    return op.kind === 'hold' && [...stored.holds.values()].some((hold) => hold.key === op.key);
+    const known = replies.find(({ reply }) => reply.code === 'ok');
+    if (!known || known === replies[0]) return false;
+    if (op.kind === 'event') return known.reply.isDuplicate === true;
+    const hold = op.kind === 'hold' ? stored.holds.get(known.reply.id!) : undefined;
+    return hold !== undefined && hold.createdAt.getTime() < known.askedAt;
   }).length;
 }
