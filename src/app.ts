@@ -19,15 +19,18 @@ import { gaugesOf } from './database/gauges';
 import { openDatabase, type Database } from './database/orm';
 import type { Context, Room } from './graphql/context';
 import { documentGuard } from './graphql/document-guard';
-import { checkoutSchema } from './graphql/schema';
+import { checkoutSchema, schemaFor } from './graphql/schema';
 import { graphqlRoutes, graphqlServer } from './graphql/server';
 import { sharedReads } from './graphql/shared-reads';
 import { StockLevels } from './graphql/stock-levels';
+import { StockWatch } from './graphql/stock-watch';
+import { connectSubscriptions } from './graphql/subscriptions';
 import { codegenDocuments, TrustedDocuments } from './graphql/trusted-documents';
 import { startSweepJob } from './jobs/sweep-job';
 import { withRequestId, type Logger } from './telemetry/logger';
 import { Metrics } from './telemetry/metrics';
 import { paymentsWebhook } from './webhooks/payments-route';
+import { SimulatedProvider } from './webhooks/simulated-provider';
 import { standardProvider } from './webhooks/standard';
 import { stripeProvider } from './webhooks/stripe';
 import { storefront } from './web/storefront';
@@ -42,7 +45,7 @@ export interface App {
   readonly database: Database;
   readonly room: Room;
   readonly apollo: ApolloServer<Context>;
-  /** readyz 503 → sweep → requests in progress → Apollo → pools. Idempotent. */
+  /** readyz 503 → sweep → sockets → requests in progress → Apollo → pools. Idempotent. */
   close(): Promise<void>;
 }
 
@@ -67,7 +70,8 @@ export async function startApp(config: Config, options: AppOptions): Promise<App
   const { log, resolvers = [] } = options;
   if (config.environment === 'production') sealFailpoints();
   const admission = admissionOf(config, { log, hook: options.admissionHook });
-  const schema = checkoutSchema(...resolvers);
+  checkoutSchema(...resolvers);
+  const schema = schemaFor(config);
   const trusted = new TrustedDocuments(schema, options.documents ?? codegenDocuments());
   if (config.persistedOnly && trusted.size === 0) {
     throw new Error(
@@ -84,19 +88,25 @@ export async function startApp(config: Config, options: AppOptions): Promise<App
   metrics.watch(gaugesOf(database), log);
   const { holdTtlSeconds, orderPaymentWindowSeconds } = config;
   const checkout: Checkout = { database, log, metrics, holdTtlSeconds, orderPaymentWindowSeconds };
+  const levels = new StockLevels(database);
+  const http = httpServer();
+  const isProduction = config.environment === 'production';
+  const provider = isProduction ? null : simulatedProvider(config, log, () => urlOf(http, config));
   const room: Room = {
     checkout,
     createHold: limitHoldsOf(createHoldOf(checkout), checkout, config),
     createOrder: createOrderOf(checkout),
-    levels: new StockLevels(database),
+    levels,
     reads: sharedReads(database),
+    watch: new StockWatch(levels, log),
     admission,
     trusted,
     guard: documentGuard({ schema, admission, trusted, persistedOnly: config.persistedOnly }),
+    provider,
+    developmentAuth: isProduction ? null : config.auth,
   };
   const state = { isDraining: false };
   const apollo = await graphqlServer(room, config);
-  const http = httpServer();
   await limitHttp(http, config);
   await http.register(graphqlRoutes(apollo, room, config));
   await http.register(
@@ -108,12 +118,14 @@ export async function startApp(config: Config, options: AppOptions): Promise<App
       countFailure: failureCount(admission, config),
     }),
   );
-  await http.register(storefront);
+  await http.register(storefront(config));
   healthRoutes(http, database, state);
   metricsRoute(http, metrics, options.scrapeWith?.(metrics) ?? (() => metrics.text()));
+  const subscriptions = connectSubscriptions(http.server, { apollo, room, config });
   try {
     await http.listen({ host: config.host, port: config.port });
   } catch (error) {
+    await subscriptions.close();
     await apollo.stop();
     await database.close();
     throw portError(error, config);
@@ -124,19 +136,38 @@ export async function startApp(config: Config, options: AppOptions): Promise<App
   const close = async () => {
     state.isDraining = true;
     await sweep?.stop();
+    provider?.close();
+    await subscriptions.close();
     await drain(http);
     await apollo.stop();
     await metrics.close();
     await database.close();
   };
   return {
-    url: `http://${config.host.includes(':') ? `[${config.host}]` : config.host}:${(http.server.address() as AddressInfo).port}`,
+    url: urlOf(http, config),
     checkout,
     database,
     room,
     apollo,
     close: () => (closing ??= close()),
   };
+}
+
+function urlOf({ server }: FastifyInstance, { host }: Config): string {
+  return `http://${host.includes(':') ? `[${host}]` : host}:${(server.address() as AddressInfo).port}`;
+}
+
+/** Sends to this very server, as whoever cannot see into it would. */
+function simulatedProvider({ host, webhookSecrets }: Config, log: Logger, url: () => string): SimulatedProvider {
+  return new SimulatedProvider({
+    secret: webhookSecrets[0]!,
+    webhook: () => {
+      const webhook = new URL('/webhooks/payments', url());
+      if (host === '0.0.0.0' || host === '::') webhook.hostname = '127.0.0.1';
+      return webhook;
+    },
+    onFailure: (err) => log.warn({ event: 'simulation.failed', err }, 'simulation.failed'),
+  });
 }
 
 function httpServer(): FastifyInstance {

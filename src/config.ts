@@ -460,3 +460,9 @@ function withoutPassword(url: string): string {
   // A password may also stand among the parameters; none of them is needed to recognise a database.
   return `${parsed.protocol}//${parsed.username}${parsed.password && `:${parsed.password}`}${parsed.username && '@'}${parsed.host}${parsed.pathname}`;
 }
+
+/** What a child process needs of its surroundings, and none of this one's settings. */
+export function bareEnvironment(): NodeJS.ProcessEnv {
+  const { PATH, HOME, TMPDIR } = process.env;
+  return { PATH, HOME, TMPDIR };
+}

@@ -1,6 +1,7 @@
 /** The process: settings, database, server; stops in order on SIGTERM and SIGINT. */
+import { Command } from 'commander';
 import { startApp } from './app';
-import { ConfigError, loadConfig, loadDotEnv, redactedConfig, type Config } from './config';
+import { loadConfig, loadDotEnv, redactedConfig, type Config } from './config';
 import { checkServer } from './database/check-server';
 import { findDatabase } from './database/find-database';
 import { migrate } from './database/migrate';
@@ -113,10 +114,24 @@ function greet(url: string, productId: string | null): void {
   );
 }
 
-main().catch((error: unknown) => {
-  const message = error instanceof ConfigError || error instanceof Error ? error.message : String(error);
-  process.stderr.write(`error: ${message}\n`);
-  process.exitCode = 1;
-  // Whatever still holds the process open (a pool, a timer) must not keep a failed start alive.
-  setTimeout(() => process.exit(1), 2_000).unref();
-});
+/** One line. Of an error that only sums up (`Unavailable`) its cause says what the operator has to know. */
+function reasonOf(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  return error.cause instanceof Error ? `${error.message}: ${error.cause.message.split('\n')[0]}` : error.message;
+}
+
+function start(): Promise<void> {
+  return main().catch((error: unknown) => {
+    process.stderr.write(`error: ${reasonOf(error)}\n`);
+    process.exitCode = 1;
+    // Whatever still holds the process open (a pool, a timer) must not keep a failed start alive.
+    setTimeout(() => process.exit(1), 2_000).unref();
+  });
+}
+
+void new Command('start')
+  .description(
+    'Serves the checkout until SIGTERM or SIGINT. Settings: environment variables, or .env; see .env.example.',
+  )
+  .action(start)
+  .parseAsync();

@@ -12,12 +12,13 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
   web: SHARED,
   database: ['domain', ...SHARED],
   checkout: ['domain', 'database', ...SHARED],
-  graphql: ['domain', 'database', 'checkout', 'web', ...SHARED],
+  admission: ['domain', ...SHARED],
+  graphql: ['domain', 'database', 'checkout', 'admission', 'web', ...SHARED],
   webhooks: ['domain', 'database', 'checkout', ...SHARED],
   jobs: ['domain', 'database', 'checkout', ...SHARED],
   // A command is an entry point: it may drive whatever the server does.
-  cli: ['domain', 'database', 'checkout', 'graphql', 'webhooks', 'jobs', 'app.ts', ...SHARED],
-  'app.ts': ['domain', 'database', 'checkout', 'graphql', 'webhooks', 'jobs', 'web', ...SHARED],
+  cli: ['domain', 'database', 'checkout', 'admission', 'graphql', 'webhooks', 'jobs', 'app.ts', ...SHARED],
+  'app.ts': ['domain', 'database', 'checkout', 'admission', 'graphql', 'webhooks', 'jobs', 'web', ...SHARED],
   'workers.ts': SHARED,
   'main.ts': ['app.ts', 'workers.ts', 'database', ...SHARED],
 };
@@ -59,8 +60,12 @@ test('SQL text lives in database/ and stock-keeper.ts only', () => {
   expect(offenders(isAllowed, /\b(SELECT\b.*\bFROM|INSERT INTO|UPDATE\s+\w+\s+SET|DELETE FROM)\b/)).toEqual([]);
 });
 
+/** The benchmark compares with servers of its own: a no-op, a default stack, and a naive createHold that moves units. */
+const ofBenchmark = ({ path }: { path: string }) => path.startsWith('cli/bench/') || path === 'database/benchmark.ts';
+
 test('decorators of type-graphql live in graphql/, those of MikroORM in database/', () => {
-  expect(offenders(inRoom('graphql'), /from 'type-graphql'/)).toEqual([]);
+  const schemas = (file: { room: string; path: string }) => inRoom('graphql')(file) || ofBenchmark(file);
+  expect(offenders(schemas, /from 'type-graphql'/)).toEqual([]);
   expect(offenders(inRoom('database'), /^\s*@(Entity|Property|PrimaryKey|ManyToOne|Index|Unique|Check)\(/m)).toEqual(
     [],
   );
@@ -78,7 +83,7 @@ test('the clock is the database’s wherever something is decided', () => {
 
 test('only stock-keeper.ts (and the seeder) moves units', () => {
   const mayMove = ({ path }: { path: string }) =>
-    path === 'checkout/stock-keeper.ts' || path === 'database/seeders/drop-seeder.ts';
+    path === 'checkout/stock-keeper.ts' || path === 'database/seeders/drop-seeder.ts' || ofBenchmark({ path });
   expect(
     offenders(mayMove, /UPDATE\s+stock\b|INTO\s+stock\b|(insert|insertMany|nativeUpdate|upsert)\(\s*StockRow/),
   ).toEqual([]);
@@ -88,7 +93,11 @@ test('only stock-keeper.ts (and the seeder) moves units', () => {
 test('use cases never call use cases', () => {
   const useCase = /export (?:async )?function \w+\([^)]*checkout: Checkout/;
   const useCases = files.filter(({ room, code }) => room === 'checkout' && useCase.test(code)).map(({ path }) => path);
-  const imports = new RegExp(`from '\\./(${useCases.map((path) => path.slice('checkout/'.length, -3)).join('|')})'`);
+  // A type alone calls nothing.
+  const imports = new RegExp(
+    `^import (?!type )[^;]*from '\\./(${useCases.map((path) => path.slice('checkout/'.length, -3)).join('|')})'`,
+    'm',
+  );
   expect(useCases.length).toBeGreaterThan(9);
   expect(offenders((file) => file.room !== 'checkout', imports)).toEqual([]);
 });

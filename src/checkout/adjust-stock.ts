@@ -1,6 +1,6 @@
 /** adjustStock: an operator puts more units on sale, or takes some off it. */
 import { isId, newId } from '../database/ids';
-import { findAdjustment, insertAdjustment } from '../database/products';
+import { findAdjustment, insertAdjustments } from '../database/products';
 import { CallerError } from '../domain/errors';
 import { checkIdempotencyKey, checkName, checkWhole, MAX_INT } from '../domain/input';
 import type { Product } from '../domain/records';
@@ -56,7 +56,7 @@ export async function adjustStock(checkout: Checkout, input: AdjustStockInput): 
       return refuse(refused(refusal('STOCK_BELOW_COMMITTED', { field: ['delta'] })));
     }
     await changeTotal(em, productId, delta);
-    await insertAdjustment(em, { id, productId, delta, reason, actor, idempotencyKey, createdAt: level.at });
+    await insertAdjustments(em, [{ id, productId, delta, reason, actor, idempotencyKey, createdAt: level.at }]);
     return granted(level.product);
   });
 }

@@ -316,9 +316,15 @@ async function couldTakeAgain(em: EntityManager, productId: string, holds: reado
   return available >= units;
 }
 
-/** The first units of a new product. */
-export async function createStock(em: EntityManager, productId: string, total: number): Promise<void> {
-  await em.insert(StockRow, { productId, total, available: total });
+/** The first units of new products, which nobody else can see yet. One round trip. */
+export async function createStocks(
+  em: EntityManager,
+  products: readonly { readonly id: string; readonly total: number }[],
+): Promise<void> {
+  await em.insertMany(
+    StockRow,
+    products.map(({ id, total }) => ({ productId: id, total, available: total })),
+  );
 }
 
 /** More or fewer units in all. The caller has locked the stock row and knows that enough of them are available. */

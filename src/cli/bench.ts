@@ -74,7 +74,7 @@ async function bench(options: Options): Promise<void> {
       return finish(stage, scene, slices, runs, seconds, options);
     };
     const report = await Promise.race([work(), interrupted]);
-    if (options.write) writeDocument(report);
+    if (options.write) await writeDocument(report);
     process.stdout.write(options.json ? `${JSON.stringify(report, null, 2)}\n` : forTerminal(report));
   } finally {
     await stage.close();

@@ -1,7 +1,18 @@
-/** `npm run schema:emit`: writes schema/schema.graphql from the code. */
+/** `npm run schema:emit`: writes schema/schema.graphql and schema/development.graphql from the code. */
 import { writeFileSync } from 'node:fs';
+import { Command } from 'commander';
 import { projectPath } from '../config';
-import { printedSchema } from '../graphql/schema';
+import { printedDevelopmentSchema, printedSchema } from '../graphql/schema';
+import { runCommand } from './options';
 
-writeFileSync(projectPath('schema', 'schema.graphql'), printedSchema());
-process.stdout.write('Written: schema/schema.graphql\n');
+const command = new Command('schema:emit')
+  .description(
+    'Writes schema/schema.graphql and schema/development.graphql from the code, sorted, so that a diff shows what changed.',
+  )
+  .action(() => {
+    writeFileSync(projectPath('schema', 'schema.graphql'), printedSchema());
+    writeFileSync(projectPath('schema', 'development.graphql'), printedDevelopmentSchema());
+    process.stdout.write('Written: schema/schema.graphql, schema/development.graphql\n');
+  });
+
+void runCommand(command);

@@ -4,12 +4,11 @@ import { setTimeout } from 'node:timers/promises';
 import { Command, Option } from 'commander';
 import { type Config, loadConfig, loadDotEnv } from '../config';
 import { signToken } from '../graphql/tokens';
-import { signPayload } from '../webhooks/signature';
+import { postJson, sendPaymentEvent, type WebhookAnswer } from '../webhooks/simulated-provider';
 import { configuredUrl, exitCodes, runCommand, wholeNumberOption } from './options';
 
 /** Each copy is a connection of its own. */
 const maxTimes = 1_000;
-const answerTimeoutMs = 30_000;
 const lookUpTokenTtlSeconds = 60;
 
 interface Options {
@@ -67,41 +66,16 @@ async function sendWebhook(options: Options, config: Config): Promise<void> {
   const url = webhookUrl(options.url, config);
   const amount = await amountOf(options, url, config);
   await setTimeout(options.delayMs);
-  const message = JSON.stringify({
-    event_id: options.eventId,
-    type: options.type,
-    timestamp: new Date().toISOString(),
-    data: {
-      reference: options.reference,
-      amount_minor: amount.amountMinor,
-      currency: amount.currency,
-      payment_id: options.paymentId,
-    },
-  });
   const secret = options.badSignature ? wrongSecret() : config.webhookSecrets[0];
   if (secret === undefined) throw new Error('WEBHOOK_SECRETS holds no secret to sign with');
-  const answers = await Promise.all(Array.from({ length: options.times }, () => deliver(url, message, secret)));
+  const answers = await sendPaymentEvent({ url, secret, times: options.times }, { ...options, ...amount });
   print(answers);
-  const isExpected = ({ status }: Answer) => (options.badSignature ? status === 401 : status >= 200 && status < 300);
+  const isExpected = ({ status }: WebhookAnswer) =>
+    options.badSignature ? status === 401 : status >= 200 && status < 300;
   if (!answers.every(isExpected)) process.exitCode = exitCodes.failed;
 }
 
-interface Answer {
-  status: number;
-  body: string;
-}
-
-async function deliver(url: URL, body: string, secret: string): Promise<Answer> {
-  const id = `msg_${randomUUID()}`;
-  const timestamp = Math.floor(Date.now() / 1000);
-  return post(url, body, {
-    'webhook-id': id,
-    'webhook-timestamp': String(timestamp),
-    'webhook-signature': signPayload({ id, timestamp, body, secret }),
-  });
-}
-
-function print(answers: readonly Answer[]): void {
+function print(answers: readonly WebhookAnswer[]): void {
   const counts = new Map<string, number>();
   for (const { status, body } of answers) {
     const line = `${status} ${body}`;
@@ -142,7 +116,7 @@ async function lookUpTotal(reference: string, url: URL, { auth }: Config): Promi
   }
   const token = await signToken(auth, { sub: 'webhook-send', roles: ['admin'], ttlSeconds: lookUpTokenTtlSeconds });
   const query = JSON.stringify({ query: totalQuery, variables: { id: reference } });
-  const { status, body } = await post(url, query, { authorization: `Bearer ${token}` });
+  const { status, body } = await postJson(url, query, { authorization: `Bearer ${token}` });
   const answer = readJson(body);
   if (!answer?.data) {
     const why = answer?.errors?.[0]?.message ?? `status ${status}`;
@@ -156,22 +130,6 @@ function readJson(text: string): TotalAnswer | null {
     return JSON.parse(text) as TotalAnswer;
   } catch {
     return null;
-  }
-}
-
-async function post(url: URL, body: string, headers: Record<string, string>): Promise<Answer> {
-  try {
-    const response = await fetch(url, {
-      method: 'POST',
-      headers: { 'content-type': 'application/json', ...headers },
-      body,
-      signal: AbortSignal.timeout(answerTimeoutMs),
-    });
-    return { status: response.status, body: (await response.text()).trim() };
-  } catch (error) {
-    const { cause, message } = error as Error;
-    const why = cause instanceof Error ? cause.message || cause.name : message;
-    throw new Error(`The server at ${url.origin} could not be reached: ${why}`);
   }
 }
 

@@ -2,6 +2,7 @@
 import type { EntityManager } from '@mikro-orm/postgresql';
 import type { Product } from '../domain/records';
 import { ProductRow, StockAdjustmentRow } from './entities';
+import { run, sql } from './statement';
 
 export async function findProducts(em: EntityManager, ids: readonly string[]): Promise<Product[]> {
   return em.find(ProductRow, { id: { $in: [...ids] } }, { disableIdentityMap: true });
@@ -11,8 +12,17 @@ export async function findProductBySku(em: EntityManager, sku: string): Promise<
   return em.findOne(ProductRow, { sku }, { disableIdentityMap: true });
 }
 
-export async function insertProduct(em: EntityManager, product: Product): Promise<void> {
-  await em.insert(ProductRow, { ...product });
+/** Those of the SKUs that are taken. */
+export async function findTakenSkus(em: EntityManager, skus: readonly string[]): Promise<ReadonlySet<string>> {
+  const rows = await run<{ sku: string }>(em, sql`SELECT sku FROM products WHERE sku = ANY (${skus}::text[])`);
+  return new Set(rows.map((row) => row.sku));
+}
+
+export async function insertProducts(em: EntityManager, products: readonly Product[]): Promise<void> {
+  await em.insertMany(
+    ProductRow,
+    products.map((product) => ({ ...product })),
+  );
 }
 
 /** A plain UPDATE of columns that are no key: it does not wait for the foreign keys of new holds, nor they for it. */
@@ -24,8 +34,8 @@ export async function updateProductRow(
   if (Object.keys(changes).length > 0) await em.nativeUpdate(ProductRow, { id }, changes);
 }
 
-export async function insertAdjustment(em: EntityManager, adjustment: StockAdjustmentRow): Promise<void> {
-  await em.insert(StockAdjustmentRow, adjustment);
+export async function insertAdjustments(em: EntityManager, adjustments: readonly StockAdjustmentRow[]): Promise<void> {
+  await em.insertMany(StockAdjustmentRow, [...adjustments]);
 }
 
 /** The adjustment that the key names, or the one that an earlier attempt of this very request wrote. */

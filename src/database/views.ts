@@ -3,11 +3,11 @@ import type { EntityManager } from '@mikro-orm/postgresql';
 import type { Order, PaymentEvent, Product } from '../domain/records';
 import type { PaymentOutcome } from '../domain/statuses';
 import { OrderRow, PaymentEventRow, ProductRow } from './entities';
-import { run, sql, time } from './statement';
+import { run, sql, time, timeOrNull } from './statement';
 
-/** What a new hold could take of a product, at one moment. */
+/** What a new hold could take of a product, at one moment; with the product as it was then. */
 export interface StockLevel {
-  readonly productId: string;
+  readonly product: Product;
   readonly at: Date;
   /** Overdue holds count as available. */
   readonly available: number;
@@ -16,23 +16,52 @@ export interface StockLevel {
   readonly mayComeBack: boolean;
 }
 
+interface StockLevelRow {
+  at: string;
+  available: string;
+  total: number;
+  may_come_back: boolean;
+  product_id: string;
+  sku: string;
+  name: string;
+  description: string | null;
+  price_minor: string;
+  currency: string;
+  max_per_customer: number | null;
+  sale_starts_at: string | null;
+  sale_ends_at: string | null;
+}
+
+/** Of the products that exist, in any order. One statement, so one snapshot and one time for all of them. */
 export async function readStockLevels(em: EntityManager, productIds: readonly string[]): Promise<StockLevel[]> {
-  const rows = await run<{ product_id: string; at: string; available: string; total: number; may_come_back: boolean }>(
+  const rows = await run<StockLevelRow>(
     em,
     sql`/* stockLevels */
-      SELECT l.product_id, l.at, l.available, l.total,
+      SELECT l.at, l.available, l.total,
         l.available = 0 AND (
           EXISTS (SELECT FROM holds h WHERE h.product_id = l.product_id AND h.status = 'ACTIVE' AND h.expires_at > l.at)
           OR EXISTS (SELECT FROM orders o JOIN order_lines i ON i.order_id = o.id
-            WHERE o.status = 'PENDING_PAYMENT' AND i.product_id = l.product_id)) AS may_come_back
+            WHERE o.status = 'PENDING_PAYMENT' AND i.product_id = l.product_id)) AS may_come_back,
+        l.product_id, p.sku, p.name, p.description, p.price_minor, p.currency, p.max_per_customer, p.sale_starts_at, p.sale_ends_at
       FROM (
         SELECT s.product_id, c.at, s.total, s.available + coalesce((SELECT sum(h.quantity) FROM holds h
             WHERE h.product_id = s.product_id AND h.status = 'ACTIVE' AND h.expires_at <= c.at), 0) AS available
         FROM (SELECT date_trunc('milliseconds', statement_timestamp()) AS at) c, stock s
-        WHERE s.product_id = ANY (${productIds}::uuid[])) l`,
+        WHERE s.product_id = ANY (${productIds}::uuid[])) l
+        JOIN products p ON p.id = l.product_id`,
   );
   return rows.map((row) => ({
-    productId: row.product_id,
+    product: {
+      id: row.product_id,
+      sku: row.sku,
+      name: row.name,
+      description: row.description,
+      priceMinor: Number(row.price_minor),
+      currency: row.currency,
+      maxPerCustomer: row.max_per_customer,
+      saleStartsAt: timeOrNull(row.sale_starts_at),
+      saleEndsAt: timeOrNull(row.sale_ends_at),
+    },
     at: time(row.at),
     available: Number(row.available),
     total: row.total,

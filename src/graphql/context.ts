@@ -2,13 +2,15 @@
 import type { Caller, Checkout } from '../checkout/checkout';
 import type { CreateHold } from '../checkout/create-hold';
 import type { CreateOrder } from '../checkout/create-order';
+import type { AuthConfig } from '../config';
 import { CallerError } from '../domain/errors';
-import type { Admission } from '../admission/admission';
+import type { Admission, Asking } from '../admission/admission';
 import type { Client } from '../admission/clients';
 import type { DocumentGuard } from './document-guard';
-import type { Loaders } from './loaders';
+import { loadersFor, type Loaders } from './loaders';
 import type { SharedReads } from './shared-reads';
 import type { StockLevels } from './stock-levels';
+import type { StockWatch } from './stock-watch';
 import type { TrustedDocuments } from './trusted-documents';
 
 /** What lives as long as the process. */
@@ -18,9 +20,29 @@ export interface Room {
   readonly createOrder: CreateOrder;
   readonly levels: StockLevels;
   readonly reads: SharedReads;
+  readonly watch: StockWatch;
   readonly admission: Admission;
   readonly trusted: TrustedDocuments;
   readonly guard: DocumentGuard;
+  /** Plays the payment provider. null in production. */
+  readonly provider: PaymentSimulation | null;
+  /** What signs tokens for whoever asks, where its secret is the well-known one. null in production. */
+  readonly developmentAuth: AuthConfig | null;
+}
+
+export interface PaymentSimulation {
+  /** The webhook's answers; none when the event is to be sent later. */
+  send(
+    event: {
+      readonly eventId: string;
+      readonly type: string;
+      readonly reference: string;
+      readonly amountMinor: number | undefined;
+      readonly currency: string | undefined;
+      readonly paymentId: string;
+    },
+    when: { delayMs: number; times: number },
+  ): Promise<readonly { readonly status: number; readonly body: string }[]>;
 }
 
 export interface Context extends Room {
@@ -30,6 +52,15 @@ export interface Context extends Room {
   /** Asked and counted before Apollo was: not again. */
   readonly isAdmitted?: boolean | undefined;
   readonly loaders: Loaders;
+}
+
+/** For one operation, over HTTP and WebSocket alike: loaders remember, so they must not outlive it. */
+export function contextFor(
+  room: Room,
+  { caller, client, isAdmitted }: Asking & { isAdmitted?: boolean | undefined },
+  requestId: string,
+): Context {
+  return { ...room, requestId, caller, client, isAdmitted, loaders: loadersFor(room.reads, caller) };
 }
 
 export function requireAdmin({ caller }: Context): void {

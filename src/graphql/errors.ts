@@ -55,6 +55,28 @@ export function maskErrors(log: Logger): (formatted: GraphQLFormattedError, erro
   };
 }
 
+export type Mask = ReturnType<typeof maskErrors>;
+
+/** An error as it goes to the client, for interfaces that want GraphQL's class. */
+export class FormattedError extends GraphQLError {
+  constructor(private readonly formatted: GraphQLFormattedError) {
+    super(formatted.message);
+  }
+
+  override toJSON(): GraphQLFormattedError {
+    return this.formatted;
+  }
+}
+
+/** For what does not pass through Apollo. What was thrown outside of a field is judged as it was thrown. */
+export function formatErrors(errors: readonly unknown[], mask: Mask): GraphQLFormattedError[] {
+  return errors.map((error) => {
+    if (error instanceof FormattedError) return error.toJSON();
+    if (!(error instanceof GraphQLError)) return mask({ message: '' }, error);
+    return mask(error.toJSON(), error.path ? error : (error.originalError ?? error));
+  });
+}
+
 /** Apollo gives whatever a validation rule refuses a code of its own; a limit of ours says BAD_USER_INPUT (DESIGN §8). */
 function codeOf(formatted: GraphQLFormattedError, cause: unknown): unknown {
   const rule = cause instanceof GraphQLError ? cause.originalError : undefined;

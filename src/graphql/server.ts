@@ -7,19 +7,18 @@ import {
 } from '@apollo/server/plugin/disabled';
 import { fastifyApolloHandler } from '@as-integrations/fastify';
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
-import { GraphQLError, type FormattedExecutionResult, type GraphQLFormattedError } from 'graphql';
+import { GraphQLError, OperationTypeNode, type FormattedExecutionResult, type GraphQLFormattedError } from 'graphql';
 import { clientsOf, type Client } from '../admission/clients';
 import type { Caller } from '../checkout/checkout';
 import type { Config } from '../config';
 import { readFirstProductId } from '../database/views';
 import type { Logger } from '../telemetry/logger';
-import type { Context, Room } from './context';
+import { contextFor, type Context, type Room } from './context';
 import { expectedError, maskErrors, STATUS_OF_CODE } from './errors';
 import { notTrusted } from './document-guard';
 import { DOCUMENT_LIMITS, MAX_TOKENS } from './limits';
-import { loadersFor } from './loaders';
 import { asksForPlayground, registerPlaygroundAssets, servePlayground } from './playground';
-import { checkoutSchema } from './schema';
+import { schemaFor } from './schema';
 import { anonymous, createTokenVerifier } from './tokens';
 import { execute } from './trusted-documents';
 
@@ -40,7 +39,7 @@ export async function graphqlServer(room: Room, config: Config): Promise<ApolloS
   const { log } = room.checkout;
   const isProduction = config.environment === 'production';
   const apollo = new ApolloServer<Context>({
-    schema: checkoutSchema(),
+    schema: schemaFor(config),
     nodeEnv: config.environment,
     introspection: !isProduction,
     hideSchemaDetailsFromClientErrors: isProduction,
@@ -61,6 +60,7 @@ export async function graphqlServer(room: Room, config: Config): Promise<ApolloS
       ApolloServerPluginUsageReportingDisabled(),
       statusPlugin,
       admissionPlugin(room, config),
+      subscriptionsElsewhere,
     ],
   });
   await apollo.start();
@@ -76,6 +76,10 @@ function admissionPlugin({ admission, trusted }: Room, { persistedOnly }: Config
         // Without one Apollo answers that there is no such operation.
         if (operation && !contextValue.isAdmitted) await admission.admit(contextValue, document, operation);
       },
+      willSendResponse: async ({ contextValue: { loaders }, response }) => {
+        if (!loaders.budget.isExceeded) return;
+        response.body = { kind: 'single', singleResult: { errors: [loaders.budget.error.toJSON()], data: null } };
+      },
     }),
   };
 }
@@ -88,6 +92,17 @@ const statusPlugin: ApolloServerPlugin<Context> = {
       const { status, retryAfter } = httpOf(response.body.singleResult);
       if (status) response.http.status = status;
       if (retryAfter) response.http.headers.set('retry-after', retryAfter);
+    },
+  }),
+};
+
+/** Executed over HTTP, a subscription would be asked for a level that nobody has read. */
+const subscriptionsElsewhere: ApolloServerPlugin<Context> = {
+  requestDidStart: async () => ({
+    didResolveOperation: async ({ operation }) => {
+      if (operation?.operation !== OperationTypeNode.SUBSCRIPTION) return;
+      const message = 'Subscribe over WebSocket, at the same address, with the protocol graphql-transport-ws';
+      throw new GraphQLError(message, { extensions: { code: 'BAD_USER_INPUT', http: { status: 400 } } });
     },
   }),
 };
@@ -107,14 +122,7 @@ export function graphqlRoutes(apollo: ApolloServer<Context>, room: Room, config:
   const verify = createTokenVerifier(config);
   const clientOf = clientsOf(config);
   const { checkout, admission, guard, trusted: documents } = room;
-  const contextOf = ({ id, caller, client, isAdmitted }: FastifyRequest): Context => ({
-    ...room,
-    requestId: id,
-    caller,
-    client,
-    isAdmitted,
-    loaders: loadersFor(room.reads, caller),
-  });
+  const contextOf = (request: FastifyRequest): Context => contextFor(room, request, request.id);
   const answer = fastifyApolloHandler(apollo, { context: async (request) => contextOf(request as FastifyRequest) });
   const mask = maskErrors(checkout.log);
 
@@ -128,7 +136,10 @@ export function graphqlRoutes(apollo: ApolloServer<Context>, room: Room, config:
     }
     await admission.admitWork(request, trusted.document.work);
     request.isAdmitted = true;
-    const result = acceptsJson(request) ? await execute(trusted, contextOf(request)) : null;
+    const context = contextOf(request);
+    const executed = acceptsJson(request) ? await execute(trusted, context) : null;
+    const { budget } = context.loaders;
+    const result = budget.isExceeded ? { errors: [budget.error], data: null } : executed;
     if (!result) {
       const { text, operationName } = trusted.document;
       request.body = { query: text, operationName, variables: trusted.variables };

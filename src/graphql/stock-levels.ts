@@ -71,7 +71,7 @@ export class StockLevels {
   private async read(due: ReadonlyMap<string, Wanted>): Promise<void> {
     try {
       const levels = await this.database.read((em) => readStockLevels(em, [...due.keys()]));
-      const byId = new Map(levels.map((level) => [level.productId, level]));
+      const byId = new Map(levels.map((level) => [level.product.id, level]));
       for (const [id, wanted] of due) wanted.resolve(byId.get(id) ?? null);
     } catch (error) {
       for (const wanted of due.values()) wanted.reject(error);

@@ -4,7 +4,15 @@
  */
 import { createHash } from 'node:crypto';
 import { existsSync, readFileSync } from 'node:fs';
-import { getOperationAST, parse, specifiedRules, validate, type ExecutionResult, type GraphQLSchema } from 'graphql';
+import {
+  getOperationAST,
+  OperationTypeNode,
+  parse,
+  specifiedRules,
+  validate,
+  type ExecutionResult,
+  type GraphQLSchema,
+} from 'graphql';
 import { compileQuery, isCompiledQuery, type CompiledQuery } from 'graphql-jit';
 import { workOf, type Work } from '../admission/operation';
 import { projectPath } from '../config';
@@ -25,13 +33,20 @@ export interface TrustedRequest {
 export class TrustedDocuments {
   private readonly byText = new Map<string, TrustedDocument>();
   private readonly byHash = new Map<string, TrustedDocument>();
+  /** By hash and by text: they are served over WebSocket, and not compiled. */
+  private readonly subscriptions = new Map<string, string>();
 
   /** Throws when a document is not valid against the schema: it was written by codegen of another schema. */
   constructor(schema: GraphQLSchema, texts: readonly string[]) {
     for (const text of texts) {
+      const hash = createHash('sha256').update(text).digest('hex');
       const document = compile(schema, text);
-      this.byText.set(text, document);
-      this.byHash.set(createHash('sha256').update(text).digest('hex'), document);
+      if (document) {
+        this.byText.set(text, document);
+        this.byHash.set(hash, document);
+      } else {
+        this.subscriptions.set(text, text).set(hash, text);
+      }
     }
   }
 
@@ -41,7 +56,13 @@ export class TrustedDocuments {
   }
 
   has(text: string): boolean {
-    return this.byText.has(text);
+    return this.byText.has(text) || this.subscriptions.get(text) === text;
+  }
+
+  /** What a message over WebSocket names by its hash, in place of a text. */
+  textOf(extensions: unknown): string | undefined {
+    const hash = hashIn(extensions);
+    return hash === undefined ? undefined : (this.byHash.get(hash)?.text ?? this.subscriptions.get(hash));
   }
 
   /**
@@ -83,7 +104,8 @@ export async function execute(
   return result.data === undefined ? null : result;
 }
 
-function compile(schema: GraphQLSchema, text: string): TrustedDocument {
+/** null: a subscription, which is served over WebSocket. */
+function compile(schema: GraphQLSchema, text: string): TrustedDocument | null {
   const ast = parse(text, { maxTokens: MAX_TOKENS });
   const problems = validate(schema, ast, [...specifiedRules, ...DOCUMENT_LIMITS]);
   const operation = getOperationAST(ast);
@@ -92,6 +114,7 @@ function compile(schema: GraphQLSchema, text: string): TrustedDocument {
       `A trusted document does not fit the schema (${problems.join('; ')}); run npm run codegen:\n${text}`,
     );
   }
+  if (operation.operation === OperationTypeNode.SUBSCRIPTION) return null;
   const compiled = compileQuery(schema, ast, operation.name?.value ?? '');
   if (!isCompiledQuery(compiled))
     throw new Error(`A trusted document cannot be compiled: ${compiled.errors?.join('; ')}`);

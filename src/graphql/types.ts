@@ -9,6 +9,7 @@ import {
   type HoldStatus,
   type OrderStatus,
   type PaymentOutcome,
+  type SaleStatus,
 } from '../domain/statuses';
 import { DateTime, PositiveInt, SafeInt } from './scalars';
 
@@ -255,6 +256,23 @@ export class StockReport {
   sold!: number;
 
   productId!: string;
+}
+
+@ObjectType({ description: 'What a new hold could take of a product, at one moment.' })
+export class StockLevel {
+  @Field(() => Product)
+  product!: Product;
+
+  @Field(() => Int)
+  availableStock!: number;
+
+  @Field(() => SaleStatusEnum)
+  saleStatus!: SaleStatus;
+
+  @Field(() => DateTime, { description: "The database's time of this level." })
+  at!: Date;
+
+  totalStock!: number;
 }
 
 @ObjectType()

@@ -272,6 +272,27 @@ describe('a second payment', () => {
   });
 });
 
+test('events that share a transaction see what their neighbours did', async () => {
+  const [first, twice, copied] = await Promise.all([1, 2, 3].map(async () => shop.orderOf(await shop.product(1))));
+  const copy = message('succeeded', copied!);
+  // The first goes at once, and the others wait for it together.
+  const [, ...recorded] = await Promise.all(
+    [
+      message('succeeded', first!),
+      message('succeeded', twice!, { paymentId: 'p1' }),
+      message('succeeded', twice!, { paymentId: 'p2' }),
+      copy,
+      copy,
+    ].map((event) => shop.receive(event)),
+  );
+  expect(recorded.map((answer) => [answer.kind, eventOf(answer).outcome])).toEqual([
+    ['recorded', 'APPLIED'],
+    ['recorded', 'REFUND_DUE'],
+    ['recorded', 'APPLIED'],
+    ['duplicate', 'APPLIED'],
+  ]);
+});
+
 describe('a refund', () => {
   test('of a paid order moves no units: they are sold', async () => {
     const product = await shop.product(1);

@@ -86,3 +86,14 @@ export async function untilGone(sql: Sql, pids: readonly number[]): Promise<void
     if (patience.aborted) throw new Error(`connections are still open: ${JSON.stringify(left)}`);
   }
 }
+
+/** Until some backend of this database waits for a lock. */
+export async function untilSomebodyWaits(sql: Sql): Promise<void> {
+  for (const patience = AbortSignal.timeout(LEAVE_WITHIN_MS); ; await sleep(5)) {
+    const [row] = await sql<{ n: number }>(
+      "SELECT count(*)::int AS n FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'",
+    );
+    if (row!.n > 0) return;
+    if (patience.aborted) throw new Error('nobody waits for a lock');
+  }
+}

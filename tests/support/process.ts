@@ -4,7 +4,7 @@ import { chmod, mkdtemp, rm, symlink } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { projectPath } from '../../src/config';
+import { loadConfig, projectPath } from '../../src/config';
 import { clientOf, type Client } from './server';
 
 const run = promisify(execFile);
@@ -41,10 +41,21 @@ export interface Build {
 export async function buildProject(): Promise<Build> {
   const directory = await mkdtemp(join(tmpdir(), 'flashsale-build-'));
   await chmod(directory, 0o755); // PostgreSQL may run as somebody else, and passes through it
-  const links = ['node_modules', 'package.json', 'src', 'schema', 'migrations'];
+  const links = ['node_modules', 'package.json', 'src'];
   await Promise.all(links.map((name) => symlink(projectPath(name), join(directory, name))));
   const swc = projectPath('node_modules', '@swc', 'cli', 'bin', 'swc.js');
-  const args = [swc, 'src', 'migrations', '--out-dir', join(directory, 'dist'), '--quiet'];
+  const args = [
+    swc,
+    'src',
+    'migrations',
+    '--out-dir',
+    join(directory, 'dist'),
+    '--quiet',
+    '--ignore',
+    '**/web/client/**',
+    '--ignore',
+    '**/*.mts',
+  ];
   await run(process.execPath, args, { cwd: projectPath() });
 
   const children = new Set<ChildProcess>();
@@ -83,7 +94,7 @@ export async function buildProject(): Promise<Build> {
       const url = await Promise.race([
         new Promise<string>((resolve) =>
           child.stdout.on('data', () => {
-            const started = /server\.started.*?(http:\/\/[^\s"]+)/.exec(output.stdout);
+            const started = /(?:server\.started|Storefront).*?(http:\/\/[\w.:]+)/.exec(output.stdout);
             if (started) resolve(started[1]!);
           }),
         ),
@@ -91,7 +102,7 @@ export async function buildProject(): Promise<Build> {
         later(START_WITHIN_MS).then(() => fail(`the server does not serve:\n${output.stdout}${output.stderr}`)),
       ]);
       return {
-        ...(await clientOf(url)),
+        ...(await clientOf(url, loadConfig(env))),
         pid: child.pid!,
         said: () => output.stdout + output.stderr,
         end: (signal) => {

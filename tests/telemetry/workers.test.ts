@@ -1,27 +1,24 @@
 /** WORKERS=2: whichever worker a scrape reaches, it tells of all, and no sum falls when a worker dies. */
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { rm } from 'node:fs/promises';
-import { resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { createProduct } from '../../src/checkout/create-product';
+import { build, ROOT, type Build } from '../support/build';
 import { openShop, type Shop } from '../support/checkout';
 
-const ROOT = resolve(__dirname, '../..');
-/** Apart from dist/, which `npm start` may be rebuilding. */
-const BUILD = resolve(ROOT, '.data/test-workers');
 const PORT = 4631;
 const URL_OF_SERVER = `http://127.0.0.1:${PORT}`;
 const READY_WITHIN_MS = 30_000;
 
 let shop: Shop;
+let built: Build;
 let server: ChildProcess;
 const said: string[] = [];
 
 beforeAll(async () => {
   shop = await openShop();
-  await run('node_modules/.bin/swc', ['src', 'migrations', '--out-dir', BUILD, '--quiet']);
-  server = spawn(process.execPath, [resolve(BUILD, 'src/main.js')], {
+  built = await build();
+  server = spawn(process.execPath, [built.path('src/main.js')], {
     cwd: ROOT,
     env: {
       ...process.env,
@@ -39,15 +36,9 @@ afterAll(async () => {
     server.kill('SIGTERM');
     await once(server, 'exit');
   }
-  await rm(BUILD, { recursive: true, force: true });
+  await built.remove();
   await shop.close();
 });
-
-async function run(command: string, args: readonly string[]): Promise<void> {
-  const child = spawn(resolve(ROOT, command), args, { cwd: ROOT, stdio: 'inherit' });
-  const [code] = (await once(child, 'exit')) as [number];
-  if (code !== 0) throw new Error(`${command} ended with ${code}`);
-}
 
 async function untilReady(): Promise<void> {
   for (const patience = AbortSignal.timeout(READY_WITHIN_MS); ; await sleep(100)) {
@@ -97,6 +88,8 @@ test('every scrape tells of all workers, before and after one of them dies', asy
 
   const [victim] = await workerPids();
   process.kill(victim!, 'SIGKILL');
+  // Until the primary knows, Node may hand it a connection, which nobody then answers.
+  await untilSaid('worker.died');
   for (let n = 0; n < 6; n++) {
     expect((await scrape()).get(granted)).toBe(20);
     await sleep(50);
@@ -104,6 +97,12 @@ test('every scrape tells of all workers, before and after one of them dies', asy
   await hold(created.value.id);
   expect((await scrape()).get(granted)).toBe(21);
 });
+
+async function untilSaid(word: string): Promise<void> {
+  for (const patience = AbortSignal.timeout(5_000); !said.join('').includes(word); await sleep(20)) {
+    if (patience.aborted) throw new Error(`the server did not say ${word}: ${said.join('')}`);
+  }
+}
 
 async function workerPids(): Promise<number[]> {
   const ps = spawn('ps', ['-A', '-o', 'ppid=,pid=']);

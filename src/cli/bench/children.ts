@@ -1,6 +1,7 @@
 /** The parent's side of the bench's processes: forked, listened to, and ended, each by its own handle. */
 import { type ChildProcess, fork } from 'node:child_process';
 import { join } from 'node:path';
+import { bareEnvironment } from '../../config';
 
 /** A server starts within a second or two; a machine under load may take longer. */
 const START_WAIT_MS = 30_000;
@@ -58,10 +59,7 @@ export async function startChild<Ready extends { kind: 'ready' }>(
 }
 
 /** Nothing of the caller's settings changes what is measured. */
-function environment(): NodeJS.ProcessEnv {
-  const { PATH, HOME, TMPDIR } = process.env;
-  return { PATH, HOME, TMPDIR, NODE_ENV: 'production' };
-}
+const environment = (): NodeJS.ProcessEnv => ({ ...bareEnvironment(), NODE_ENV: 'production' });
 
 function childOf(forked: ChildProcess, entry: string): Child {
   let lastWords = '';

@@ -1,8 +1,8 @@
 /** The plot of a run: one bar a subject at the highest number of connections, with its slowest and fastest run. */
 import type { Score } from './scores';
 
-const WIDTH = 900;
-const LABELS = 330;
+const WIDTH = 940;
+const LABELS = 380;
 const RIGHT = 90;
 const ROW = 26;
 const BAR = 16;

@@ -8,6 +8,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { Client } from 'pg';
+import { bareEnvironment } from '../../config';
 import {
   createDatabase,
   dropDatabase,
@@ -169,7 +170,7 @@ export class Stage {
 /** Recounts every promise from the facts, in a process of its own. Throws with what it found. */
 export async function reconcile(shop: Shop): Promise<void> {
   const command = join(__dirname, '..', 'reconcile.js');
-  const env = { PATH: process.env.PATH, HOME: process.env.HOME, DATABASE_URL: shop.url, LOG_FILE: 'off' };
+  const env = { ...bareEnvironment(), DATABASE_URL: shop.url, LOG_FILE: 'off' };
   try {
     await promisify(execFile)(process.execPath, [command, '--json'], { env, maxBuffer: 16 * 1024 * 1024 });
   } catch (error) {

@@ -1,0 +1,34 @@
+/** One event, many subscribers: its result is made once for all who asked the same. */
+
+const results = new WeakMap<object, Map<string, Promise<unknown>>>();
+
+/**
+ * What `source` tells, each event as `show` makes it. `key` names the question: subscribers with the same key share the
+ * results of the same event, so `show` must not depend on who asks. Results are kept no longer than their event.
+ */
+export function sharedResults<Event extends object, Result>(
+  source: AsyncIterator<Event>,
+  key: string,
+  show: (event: Event) => Promise<Result>,
+): AsyncIterableIterator<Result> {
+  const resultOf = (event: Event): Promise<Result> => {
+    let byKey = results.get(event);
+    if (!byKey) results.set(event, (byKey = new Map()));
+    let result = byKey.get(key) as Promise<Result> | undefined;
+    if (!result) byKey.set(key, (result = show(event)));
+    return result;
+  };
+  return {
+    next: async () => {
+      const { value, done } = await source.next();
+      return done ? { value: undefined, done } : { value: await resultOf(value), done: false };
+    },
+    return: async () => {
+      await source.return?.();
+      return { value: undefined, done: true };
+    },
+    [Symbol.asyncIterator]() {
+      return this;
+    },
+  };
+}

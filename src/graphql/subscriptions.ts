@@ -1,0 +1,272 @@
+/** WebSocket /graphql (graphql-transport-ws): live stock, and every query and mutation, under the same rules as over HTTP. */
+import { randomUUID } from 'node:crypto';
+import type { IncomingMessage, Server } from 'node:http';
+import type { Duplex } from 'node:stream';
+import type { ApolloServer, GraphQLRequest } from '@apollo/server';
+import { createSourceEventStream, execute, GraphQLError, parse, type ExecutionArgs } from 'graphql';
+import { makeServer, type Context as Connection, type SubscribePayload } from 'graphql-ws';
+import { WebSocketServer, type WebSocket } from 'ws';
+import type { Asking } from '../admission/admission';
+import { clientsOf, type Client } from '../admission/clients';
+import type { Config } from '../config';
+import { CallerError, RateLimited } from '../domain/errors';
+import { currentRequestId, withRequestId } from '../telemetry/logger';
+import { contextFor, type Context, type Room } from './context';
+import { subscriptionReader, type Subscription } from './documents';
+import { FormattedError, formatErrors, maskErrors, type Mask } from './errors';
+import { schemaFor } from './schema';
+import { sharedResults } from './shared-results';
+import { anonymous, createTokenVerifier } from './tokens';
+
+const PATH = '/graphql';
+/** A document of 1,000 tokens with its variables has a few kB. */
+const MAX_MESSAGE_BYTES = 64 * 1024;
+/** What one socket may have under way; a page needs one or two. */
+const MAX_OPERATIONS = 20;
+/** Each takes about 30 kB. */
+const MAX_SOCKETS = 20_000;
+const CONNECTION_INIT_MS = 3_000;
+/** A client that answers no ping by the next one is gone. */
+const PING_MS = 15_000;
+/** What may wait for a client that does not read; subscriptions wait for it, so only floods of pings get there. */
+const MAX_BUFFERED_BYTES = 1024 * 1024;
+/** How long a stop waits for mutations under way, and then for clients to say goodbye. */
+const DRAIN_MS = 5_000;
+const GOODBYE_MS = 500;
+
+/** Close codes: RFC 6455, and the protocol's own (`4xxx`). A client comes again after the first two. */
+const GOING_AWAY = 1001;
+const TRY_AGAIN_LATER = 1013;
+const FORBIDDEN = 4403;
+
+interface Peer {
+  readonly socket: WebSocket;
+  readonly request: IncomingMessage;
+  readonly client: Client;
+}
+type Connected = Connection<Record<string, unknown>, Peer>;
+
+export interface Subscriptions {
+  /** Takes nothing new, lets what is under way end, and closes every socket with 1001. Before the HTTP server drains. */
+  close(): Promise<void>;
+}
+
+/** Takes over the HTTP server's `upgrade` event. */
+export function connectSubscriptions(
+  http: Server,
+  { apollo, room, config }: { apollo: ApolloServer<Context>; room: Room; config: Config },
+): Subscriptions {
+  const sockets = new WebSocketServer({
+    noServer: true,
+    maxPayload: MAX_MESSAGE_BYTES,
+    perMessageDeflate: false,
+    handleProtocols: (protocols) => (protocols.has('graphql-transport-ws') ? 'graphql-transport-ws' : false),
+  });
+  const clientOf = clientsOf(config);
+  const operations = operationsOf(apollo, room, config);
+  const protocol = protocolOf(room, config, operations);
+  const pings = setInterval(() => pingAll(sockets), PING_MS).unref();
+  let isStopping = false;
+
+  http.on('upgrade', (request: IncomingMessage, stream: Duplex, head: Buffer) => {
+    stream.on('error', () => stream.destroy());
+    if (new URL(request.url ?? '', 'http://localhost').pathname !== PATH) return refuse(stream, '404 Not Found');
+    if (isStopping || sockets.clients.size >= MAX_SOCKETS) return refuse(stream, '503 Service Unavailable');
+    sockets.handleUpgrade(request, stream, head, (socket) =>
+      serve(protocol, { socket, request, client: clientOf(request) }),
+    );
+  });
+
+  return {
+    close: async () => {
+      isStopping = true;
+      clearInterval(pings);
+      await operations.drain();
+      await goodbye(sockets);
+      room.watch.close();
+    },
+  };
+}
+
+/** An HTTP answer, for there is no WebSocket yet. */
+function refuse(stream: Duplex, status: string): void {
+  stream.end(`HTTP/1.1 ${status}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`);
+}
+
+/** Joins a socket to the protocol, with a bound on what may wait for a client that does not read. */
+function serve(protocol: ReturnType<typeof protocolOf>, peer: Peer): void {
+  const { socket } = peer;
+  const closed = protocol.opened(
+    {
+      protocol: socket.protocol,
+      send: (data) =>
+        new Promise((resolve) => {
+          if (socket.bufferedAmount > MAX_BUFFERED_BYTES) socket.terminate();
+          // A client that has gone is told by `close`; whoever sends need not know.
+          socket.send(data, () => resolve());
+        }),
+      close: (code, reason) => socket.close(code, reason),
+      onMessage: (listen) =>
+        socket.on('message', (data) => {
+          // What the protocol rejects with is a message of an unknown shape.
+          listen(String(data)).catch(() => socket.close(4400, 'Invalid message received'));
+        }),
+    },
+    peer,
+  );
+  // ws closes the socket itself after an error: a message too large, a bad frame, a connection reset.
+  socket.on('error', () => undefined);
+  socket.once('close', (code, reason) => void closed(code, String(reason)));
+  isAlive.add(socket);
+  socket.on('pong', () => isAlive.add(socket));
+}
+
+/** Who has answered the last ping. */
+const isAlive = new WeakSet<WebSocket>();
+
+function pingAll(sockets: WebSocketServer): void {
+  for (const socket of sockets.clients) {
+    if (isAlive.delete(socket)) socket.ping();
+    else socket.terminate();
+  }
+}
+
+async function goodbye(sockets: WebSocketServer): Promise<void> {
+  for (const socket of sockets.clients) socket.close(GOING_AWAY, 'The server is stopping');
+  const until = Date.now() + GOODBYE_MS;
+  while (sockets.clients.size > 0 && Date.now() < until) await new Promise((resolve) => setTimeout(resolve, 10));
+  for (const socket of sockets.clients) socket.terminate();
+}
+
+type Operations = ReturnType<typeof operationsOf>;
+
+function protocolOf({ checkout, admission }: Room, config: Config, operations: Operations) {
+  const verify = createTokenVerifier(config);
+  const mask = maskErrors(checkout.log);
+  return makeServer<Record<string, unknown>, Peer>({
+    connectionInitWaitTimeout: CONNECTION_INIT_MS,
+    onConnect: async (connected) => {
+      const { socket, client } = connected.extra;
+      try {
+        await verify(authorizationOf(connected));
+        return true;
+      } catch (error) {
+        // Counted as over HTTP: guessing tokens costs the same either way.
+        const isTooOften = await isRateLimited(admission.mayRead({ caller: anonymous, client }));
+        if (error instanceof CallerError && !isTooOften) socket.close(FORBIDDEN, `${error.code}: ${error.message}`);
+        else socket.close(TRY_AGAIN_LATER, isTooOften ? 'RATE_LIMITED' : 'SERVICE_UNAVAILABLE');
+        return false;
+      }
+    },
+    onSubscribe: (connected, _id, payload) =>
+      withRequestId(randomUUID(), async () => {
+        try {
+          if (Object.keys(connected.subscriptions).length > MAX_OPERATIONS) throw tooMany();
+          // Asked again for every operation, for a socket may outlive its token by days.
+          const caller = await verify(authorizationOf(connected));
+          const started = await operations.start(payload, { caller, client: connected.extra.client });
+          return 'errors' in started ? formatted(started.errors, mask) : started;
+        } catch (error) {
+          return formatted([error], mask);
+        }
+      }),
+    // What `start` answers is a result, or iterates over results.
+    execute: (args: ExecutionArgs) => args.rootValue as never,
+    subscribe: (args: ExecutionArgs) => args.rootValue as never,
+    // Results are formatted already; what ends a subscription is not.
+    onNext: (_client, _id, _payload, _args, result) => result as never,
+    onError: (_client, _id, _payload, errors) => formatErrors(errors, mask),
+  });
+}
+
+const isRateLimited = (counting: Promise<void>) =>
+  counting.then(
+    () => false,
+    (error: unknown) => error instanceof RateLimited,
+  );
+
+const formatted = (errors: readonly unknown[], mask: Mask) =>
+  formatErrors(errors, mask).map((error) => new FormattedError(error));
+
+const tooMany = () =>
+  new GraphQLError(`A socket may have ${MAX_OPERATIONS} operations under way`, {
+    extensions: { code: 'RATE_LIMITED' },
+  });
+
+/** From `connection_init`, where browsers have to put it, else from the request's header. */
+function authorizationOf({ connectionParams, extra }: Connected): string | undefined {
+  const given = connectionParams?.['Authorization'] ?? connectionParams?.['authorization'];
+  if (given === undefined || given === null) return extra.request.headers.authorization;
+  return typeof given === 'string' ? given : '';
+}
+
+type Started = ExecutionArgs | { readonly errors: readonly GraphQLError[] };
+
+/** Runs operations: subscriptions here, all else through Apollo, as if it had come over HTTP. */
+function operationsOf(apollo: ApolloServer<Context>, room: Room, config: Config) {
+  const schema = schemaFor(config);
+  const { admission, guard, trusted } = room;
+  const hidesSchema = config.environment === 'production';
+  const readSubscription = subscriptionReader(schema, guard.remembered, { hidesSchema });
+  const mask = maskErrors(room.checkout.log);
+  const underWay = new Set<Promise<unknown>>();
+
+  const execution = async (payload: SubscribePayload, contextValue: Context): Promise<Started> => {
+    const { body } = await apollo.executeOperation(payload as GraphQLRequest, { contextValue });
+    const result = body.kind === 'single' ? body.singleResult : body.initialResult;
+    if ('data' in result) return { schema, document: EXECUTED, rootValue: result };
+    return { errors: (result.errors ?? []).map((error) => new FormattedError(error)) };
+  };
+
+  const subscription = async (
+    { document, operation, errors }: Subscription,
+    { query, operationName, variables }: SubscribePayload,
+    contextValue: Context,
+  ): Promise<Started> => {
+    if (errors.length > 0) return { errors };
+    await admission.admit(contextValue, document, operation);
+    const args = { schema, document, operationName: operationName ?? null, variableValues: variables ?? {} };
+    const source = await createSourceEventStream({ ...args, contextValue });
+    if ('errors' in source) return { errors: (source.errors ?? []).map(orBadInput) };
+    // What a level shows is the same for everybody, so it is made once, and for nobody in particular.
+    const show = (level: object) => {
+      const requestId = randomUUID();
+      return withRequestId(requestId, async () => {
+        const shared = contextFor(room, { ...contextValue, caller: anonymous }, requestId);
+        const result = await execute({ ...args, contextValue: shared, rootValue: level });
+        return result.errors ? { ...result, errors: formatErrors(result.errors, mask) } : result;
+      });
+    };
+    const key = JSON.stringify([query, operationName, variables]);
+    const levels = (source as AsyncIterable<object>)[Symbol.asyncIterator]();
+    return { ...args, rootValue: sharedResults(levels, key, show) };
+  };
+
+  return {
+    start: async (asked: SubscribePayload, asking: Asking): Promise<Started> => {
+      const context = contextFor(room, asking, currentRequestId() ?? randomUUID());
+      // A hash in place of a text, as HTTP takes it.
+      const text = asked.query === '' ? trusted.textOf(asked.extensions) : undefined;
+      const payload = text === undefined ? asked : { ...asked, query: text, extensions: null };
+      await guard.check(payload.query, asking);
+      const wanted = await readSubscription(payload.query, payload.operationName);
+      if (wanted) return subscription(wanted, payload, context);
+      const executing = execution(payload, context);
+      underWay.add(executing);
+      return executing.finally(() => underWay.delete(executing));
+    },
+    drain: async (): Promise<void> => {
+      const enough = new Promise((resolve) => setTimeout(resolve, DRAIN_MS).unref());
+      await Promise.race([Promise.allSettled([...underWay]), enough]);
+    },
+  };
+}
+
+/** graphql gives no code to variables that do not fit; what a resolver threw has a path. */
+function orBadInput(error: GraphQLError): GraphQLError {
+  if (error.path) return error;
+  return new GraphQLError(error.message, { nodes: error.nodes, extensions: { code: 'BAD_USER_INPUT' } });
+}
+
+/** Stands for a document that Apollo has executed: the protocol asks for one, to tell subscriptions from the rest. */
+const EXECUTED = parse('{ __typename }');

@@ -1,0 +1,284 @@
+/** The commands against a running server, and the README's tour: whoever follows it arrives. */
+import { execFile } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import { chmod, mkdir, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { Client } from 'pg';
+import { projectPath } from '../../src/config';
+import { connectAdmin, databaseUrl, drop, nameOf } from '../support/cluster';
+import { freshDatabase, untilSomebodyWaits, type FreshDatabase } from '../support/database';
+import { expectClean } from '../support/invariants';
+import { buildProject, type Build, type Ended, type RunningServer } from '../support/process';
+
+let db: FreshDatabase;
+let build: Build;
+let server: RunningServer;
+let env: NodeJS.ProcessEnv;
+beforeAll(async () => {
+  [db, build] = await Promise.all([freshDatabase(), buildProject()]);
+  server = await build.start({ DATABASE_URL: db.url });
+  env = { DATABASE_URL: db.url, PORT: new URL(server.url).port };
+});
+afterAll(async () => {
+  await build.remove();
+  await db.close();
+});
+
+const scripts = JSON.parse(readFileSync(projectPath('package.json'), 'utf8')).scripts as Record<string, string>;
+/** The compiled file and the arguments that `npm run <name>` starts. */
+function commandOf(name: string): [string, string[]] {
+  const [, file, args] = /node(?: --enable-source-maps)? dist\/src\/(\S+\.js) ?([^;&|)]*)$/.exec(scripts[name]!)!;
+  return [file!, args!.split(' ').filter(Boolean)];
+}
+const npmRun = (name: string, ...args: string[]): Promise<Ended> => {
+  const [file, own] = commandOf(name);
+  return build.command(file, [...own, ...args], env);
+};
+
+const OURS = Object.keys(scripts).filter((name) => / dist\/src\/\S+\.js[^;&|)]*$/.test(scripts[name]!));
+
+test('every command of ours is found', () => {
+  expect(OURS).toEqual(
+    expect.arrayContaining([
+      'start',
+      'db:migrate',
+      'db:seed',
+      'db:reset',
+      'schema:emit',
+      'token',
+      'webhook:send',
+      'reconcile',
+    ]),
+  );
+});
+
+test.each(OURS)('npm run %s -- --help says how to use it, and does nothing', async (name) => {
+  const before = await db.sql('SELECT count(*)::int AS n FROM products');
+  const { code, stdout, stderr } = await npmRun(name, '--help');
+  expect([code, stderr]).toEqual([0, '']);
+  expect(stdout).toMatch(/^Usage: /);
+  expect(await db.sql('SELECT count(*)::int AS n FROM products')).toEqual(before);
+});
+
+test.each(['start', 'schema:emit', 'db:reset'])('npm run %s refuses an option that nobody knows', async (name) => {
+  const { code, stderr } = await npmRun(name, '--no-such-option');
+  expect(code).not.toBe(0);
+  expect(stderr).toMatch(/^error: /);
+  expect(stderr).not.toMatch(/\bat \S+ \(/);
+});
+
+describe('npm run token', () => {
+  test('prints a token that the server accepts, and nothing else', async () => {
+    const { code, stdout, stderr } = await npmRun('token', '--sub', 'zoe');
+    expect([code, stderr]).toEqual([0, '']);
+    expect(stdout).toMatch(/^\S+\n$/);
+    const { body } = await server.gql('{ orders { edges { cursor } } }', null, stdout.trim());
+    expect(body).toEqual({ data: { orders: { edges: [] } } });
+    expect(
+      (await server.gql('{ paymentEvents { edges { cursor } } }', null, stdout.trim())).body.errors![0]!.extensions!
+        .code,
+    ).toBe('FORBIDDEN');
+  });
+
+  test('makes an admin of whom it is told to', async () => {
+    const { stdout } = await npmRun('token', '--sub', 'zoe', '--role', 'admin');
+    expect(
+      (await server.gql('{ paymentEvents { edges { cursor } } }', null, stdout.trim())).body.errors,
+    ).toBeUndefined();
+  });
+
+  test('asks for a customer', async () => {
+    const { code, stderr } = await npmRun('token');
+    expect(code).toBe(2);
+    expect(stderr).toMatch(/^error: .*--sub/);
+  });
+});
+
+describe('npm run webhook:send', () => {
+  test('delivers one hundred copies at once, each acknowledged, with one effect', async () => {
+    const product = await server.product(3);
+    const order = await server.order((await server.hold(product.id)).id);
+    const sent = await npmRun('webhook:send', '--type', 'payment.succeeded', '--reference', order.id, '--times', '100');
+    expect([sent.code, sent.stderr]).toEqual([0, '']);
+    expect(
+      sent.stdout
+        .trim()
+        .split('\n')
+        .map((line) => line.replace(/evt_[\w-]+/, 'E'))
+        .sort(),
+    ).toEqual([
+      `1 × 200 {"event_id":"E","outcome":"APPLIED","duplicate":false,"order_id":"${order.id}"}`,
+      `99 × 200 {"event_id":"E","outcome":"APPLIED","duplicate":true,"order_id":"${order.id}"}`,
+    ]);
+    const { body } = await server.gql(`{ order(id: "${order.id}") { status } }`);
+    expect(body.data.order.status).toBe('PAID');
+  });
+
+  test('tells what was answered: an amount that does not match, a bad signature, a conflict', async () => {
+    const product = await server.product(3);
+    const hold = await server.hold(product.id, {}, server.tokens.alice);
+    const send = (...args: string[]) => npmRun('webhook:send', '--reference', hold.id, ...args);
+    const bad = await send('--type', 'payment.succeeded', '--bad-signature');
+    expect([bad.code, bad.stdout]).toEqual([0, expect.stringMatching(/^1 × 401 /)]);
+    const parked = await send('--type', 'payment.succeeded', '--amount-minor', '1', '--event-id', 'evt_command');
+    expect([parked.code, parked.stdout]).toEqual([0, expect.stringContaining('"outcome":"PARKED"')]);
+    const conflict = await send('--type', 'payment.failed', '--event-id', 'evt_command');
+    expect([conflict.code, conflict.stdout]).toEqual([1, expect.stringMatching(/^1 × 409 /)]);
+    const early = await send('--type', 'payment.succeeded', '--delay-ms', '10');
+    expect([early.code, early.stdout]).toEqual([0, expect.stringContaining('"outcome":"APPLIED"')]);
+  });
+
+  test('says in one line that no server is there', async () => {
+    const { code, stderr } = await build.command(
+      'cli/webhook-send.js',
+      ['--type', 'payment.failed', '--reference', 'x', '--amount-minor', '1', '--currency', 'USD'],
+      { ...env, PORT: '9' },
+    );
+    expect([code, stderr]).toEqual([1, expect.stringMatching(/^error: [^\n]+\n$/)]);
+  });
+});
+
+describe('npm run reconcile', () => {
+  test('finds everything right beside a running server, and says so to programs, too', async () => {
+    const { code, stdout } = await npmRun('reconcile');
+    expect([code, stdout]).toEqual([0, expect.stringMatching(/\S/)]);
+    const json = await npmRun('reconcile', '--json');
+    expect(json.code).toBe(0);
+    expect(JSON.parse(json.stdout)).toMatchObject({ violations: [] });
+  });
+
+  test('exits with 1 when a promise is broken', async () => {
+    const product = await server.product(3);
+    await db.sql('UPDATE stock SET available = available - 1 WHERE product_id = $1', [product.id]);
+    const broken = await npmRun('reconcile', '--json');
+    await db.sql('UPDATE stock SET available = available + 1 WHERE product_id = $1', [product.id]);
+    expect(broken.code).toBe(1);
+    const { violations } = JSON.parse(broken.stdout) as { violations: { promise: string }[] };
+    expect(new Set(violations.map(({ promise }) => promise))).toEqual(new Set(['P1']));
+    await expectClean(db);
+  });
+});
+
+describe('on a database of its own', () => {
+  const name = nameOf(randomBytes(4).toString('hex'));
+  const own = { DATABASE_URL: databaseUrl(name) };
+  const db = (command: string) => build.command('cli/db.js', [command], own);
+  const withAdmin = async <T>(work: (admin: Awaited<ReturnType<typeof connectAdmin>>) => Promise<T>): Promise<T> => {
+    const admin = await connectAdmin('flashsale tests');
+    try {
+      return await work(admin);
+    } finally {
+      await admin.end();
+    }
+  };
+  beforeAll(() => withAdmin((admin) => admin.query(`CREATE DATABASE ${name}`)));
+  afterAll(() => withAdmin((admin) => drop(admin, name)));
+
+  test('db:migrate works once, also when it runs twice at once; db:seed adds what is missing, once', async () => {
+    const migrated = await Promise.all([db('migrate'), db('migrate')]);
+    expect(migrated.map(({ code, stderr }) => [code, stderr])).toEqual([
+      [0, ''],
+      [0, ''],
+    ]);
+    expect(migrated.filter(({ stdout }) => stdout.startsWith('Migrated: '))).toHaveLength(1);
+    for (const round of [1, 2]) expect({ round, ...(await db('seed')) }).toMatchObject({ code: 0, stderr: '' });
+  });
+
+  // Each looks whether a product is there, and then adds it: src/database/seeders/drop-seeder.ts. Two servers that start at
+  // once on an empty database do the same.
+  test.failing('db:seed beside another one adds what is missing, and nothing twice', async () => {
+    const other = new Client({ connectionString: own.DATABASE_URL });
+    await other.connect();
+    try {
+      await other.query('DELETE FROM stock_adjustments; DELETE FROM stock; DELETE FROM products');
+      await other.query('BEGIN');
+      await other.query(`INSERT INTO products (id, sku, name, price_minor, currency)
+        VALUES ('01930000-0000-7000-8000-000000000001', 'SNEAKER-AURORA', 'Aurora', 1, 'USD')`);
+      await other.query(
+        `INSERT INTO stock (product_id, total, available) VALUES ('01930000-0000-7000-8000-000000000001', 0, 0)`,
+      );
+      const seeding = db('seed');
+      await untilSomebodyWaits(async (text) => (await other.query(text)).rows);
+      await other.query('COMMIT');
+      expect(await seeding).toMatchObject({ code: 0, stderr: '' });
+    } finally {
+      await other.end();
+      await db('seed');
+    }
+  });
+
+  test('db:reset beside a running server leaves it serving', async () => {
+    const running = await build.start(own);
+    const { body } = await running.gql('{ products { edges { node { id } } } }');
+    expect(body.data.products.edges).toHaveLength(5);
+    const extra = await running.product(1);
+    expect(await db('reset')).toMatchObject({ code: 0, stderr: '' });
+    expect((await running.gql(`{ product(id: "${extra.id}") { id } }`)).body).toEqual({ data: { product: null } });
+    expect((await running.hold(body.data.products.edges[0].node.id, {}, running.tokens.alice)).status).toBe('ACTIVE');
+    expect((await running.end('SIGTERM')).code).toBe(0);
+    await expectClean({ url: own.DATABASE_URL });
+  });
+
+  test('db:reset is refused in production', async () => {
+    const { code, stderr } = await build.command('cli/db.js', ['reset'], {
+      ...own,
+      NODE_ENV: 'production',
+      JWT_SECRET: 'p'.repeat(32),
+      WEBHOOK_SECRETS: `whsec_${Buffer.alloc(24, 1).toString('base64')}`,
+    });
+    expect([code, stderr]).toEqual([1, expect.stringMatching(/^error: [^\n]*production[^\n]*\n$/)]);
+  });
+});
+
+describe('the README’s tour', () => {
+  const tour = /## The tour in five minutes\n([^]*?)\n## /.exec(readFileSync(projectPath('README.md'), 'utf8'))![1]!;
+  const blocks = [...tour.matchAll(/```sh\n([^]*?)```/g)].map((match) => match[1]!);
+
+  /** `npm run` of the tour: the same command of the build that is tested, on the same server. */
+  async function npmOfTheBuild(): Promise<string> {
+    const bin = join(build.directory, 'bin');
+    await mkdir(bin);
+    const cases = OURS.map((name) => {
+      const [file, args] = commandOf(name);
+      return `${name}) shift; [ "$1" = -- ] && shift; exec '${process.execPath}' '${join(build.directory, 'dist', 'src', file)}' ${args.join(' ')} "$@";;`;
+    });
+    const script = `#!/bin/sh\n[ "$1" = run ] && shift\n[ "$1" = --silent ] && shift\ncase "$1" in\n${cases.join('\n')}\nesac\necho "npm $*: not of the tour" >&2; exit 9\n`;
+    await writeFile(join(bin, 'npm'), script);
+    await chmod(join(bin, 'npm'), 0o755);
+    return bin;
+  }
+
+  test('runs as it is written, in order, against a server with the example products', async () => {
+    expect(blocks.length).toBeGreaterThanOrEqual(4);
+    const { port } = new URL(server.url);
+    const bin = await npmOfTheBuild();
+    const text = blocks.join('\n').replaceAll('localhost:4000', `127.0.0.1:${port}`);
+    const { stdout, stderr } = await new Promise<{ stdout: string; stderr: string }>((resolve, reject) =>
+      execFile(
+        'bash',
+        ['--norc', '-euo', 'pipefail', '-c', text],
+        { cwd: build.directory, env: build.environment({ ...env, PATH: `${bin}:${process.env.PATH}` }) },
+        (error, stdout, stderr) =>
+          error ? reject(new Error(`${error.message}\n${stdout}`)) : resolve({ stdout, stderr }),
+      ),
+    );
+    expect(stderr).toBe('');
+    const lines = stdout.trim().split('\n');
+    expect(lines[0]).toMatch(/^hold [0-9a-f-]{36}$/);
+    expect(lines[1]).toMatch(/^order [0-9a-f-]{36}$/);
+    const orderId = lines[1]!.slice('order '.length);
+    expect(stdout).toMatch(new RegExp(`^99 × 200 .*"outcome":"APPLIED","duplicate":true,"order_id":"${orderId}"`, 'm'));
+    expect(stdout.match(/"outcome":"APPLIED","duplicate":false/g)).toHaveLength(2);
+    const { body } = await server.gql(`{ order(id: "${orderId}") { status } }`);
+    expect(body.data.order.status).toBe('PAID');
+    await expectClean(db);
+  });
+
+  test('names no command that does not exist', () => {
+    const readme = readFileSync(projectPath('README.md'), 'utf8');
+    const named = [...readme.matchAll(/npm run (?:--silent )?([a-z]+(?::[a-z]+)?)/g)].map((match) => match[1]!);
+    expect(named.length).toBeGreaterThan(5);
+    expect(named.filter((name) => !(name in scripts))).toEqual([]);
+  });
+});

@@ -1,0 +1,180 @@
+/** Servers that are killed, stopped, started twice and configured wrongly: what was acknowledged is there, what is wrong is said. */
+import { randomBytes } from 'node:crypto';
+import { createServer, type AddressInfo } from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { Client } from 'pg';
+import { connectAdmin, databaseUrl, drop, nameOf } from '../support/cluster';
+import { newKey } from '../support/checkout';
+import { freshDatabase, untilSomebodyWaits, type FreshDatabase } from '../support/database';
+import { expectClean } from '../support/invariants';
+import { buildProject, type Build } from '../support/process';
+import { insist } from '../support/server';
+
+let db: FreshDatabase;
+let build: Build;
+beforeAll(async () => {
+  [db, build] = await Promise.all([freshDatabase(), buildProject()]);
+});
+afterAll(async () => {
+  await build.remove();
+  await db.close();
+});
+
+const keysOf = async (productId: string) =>
+  (await db.sql<{ key: string }>('SELECT idempotency_key AS key FROM holds WHERE product_id = $1', [productId])).map(
+    ({ key }) => key,
+  );
+
+test.each([5, 80])('acknowledged is durable: the server is killed after %d of 200 parallel holds', async (enough) => {
+  const server = await build.start({ DATABASE_URL: db.url, LOG_LEVEL: 'warn' });
+  const { id: productId } = await server.product(200);
+  const acknowledged = new Set<string>();
+  const unknown: string[] = [];
+  let kill!: () => void;
+  const killed = new Promise<void>((resolve) => (kill = resolve)).then(() => server.end('SIGKILL'));
+  await Promise.all(
+    Array.from({ length: 200 }, async (_, index) => {
+      const idempotencyKey = newKey();
+      // In waves, so that some are on their way and some not even sent when it dies.
+      await sleep(Math.floor(index / 20) * 15);
+      try {
+        await server.hold(productId, { idempotencyKey });
+        acknowledged.add(idempotencyKey);
+        if (acknowledged.size === enough) kill();
+      } catch {
+        unknown.push(idempotencyKey);
+      }
+    }),
+  );
+  await killed;
+  expect(acknowledged.size).toBeGreaterThanOrEqual(enough);
+  expect(unknown.length).toBeGreaterThan(0);
+
+  const stored = new Set(await keysOf(productId));
+  expect([...acknowledged].filter((key) => !stored.has(key))).toEqual([]);
+  await expectClean(db);
+
+  const again = await build.start({ DATABASE_URL: db.url, LOG_LEVEL: 'warn' });
+  await Promise.all(
+    [...acknowledged, ...unknown].map((idempotencyKey) =>
+      insist(() => again.mutate('createHold', { productId, idempotencyKey })),
+    ),
+  );
+  expect(new Set(await keysOf(productId)).size).toBe(200);
+  expect(await keysOf(productId)).toHaveLength(200);
+  expect((await again.end('SIGTERM')).code).toBe(0);
+  await expectClean(db);
+});
+
+test('a stop under load loses no accepted request, and exits with 0 in time', async () => {
+  const server = await build.start({ DATABASE_URL: db.url, LOG_LEVEL: 'warn' });
+  const { id: productId } = await server.product(1_000_000);
+  const acknowledged = new Set<string>();
+  const shopper = async () => {
+    for (;;) {
+      const idempotencyKey = newKey();
+      try {
+        await insist(() => server.mutate('createHold', { productId, idempotencyKey }));
+      } catch (error) {
+        // A connection that is refused or closed: what was sent on it must not have been done.
+        expect(String(error)).toMatch(/fetch failed/);
+        return;
+      }
+      acknowledged.add(idempotencyKey);
+    }
+  };
+  const shoppers = Promise.all(Array.from({ length: 60 }, shopper));
+  while (acknowledged.size < 200) await sleep(5);
+  const stoppedAt = performance.now();
+  const { code, stderr } = await server.end('SIGTERM');
+  expect([code, stderr]).toEqual([0, '']);
+  expect(performance.now() - stoppedAt).toBeLessThan(15_000);
+  await shoppers;
+  const stored = await keysOf(productId);
+  expect(stored.filter((key) => !acknowledged.has(key))).toEqual([]);
+  expect(stored).toHaveLength(acknowledged.size);
+  await expectClean(db);
+});
+
+test('a second signal is for those who cannot wait', async () => {
+  const server = await build.start({ DATABASE_URL: db.url });
+  const { id: productId } = await server.product(1);
+  const blocker = new Client({ connectionString: db.url });
+  await blocker.connect();
+  await blocker.query('BEGIN');
+  await blocker.query('SELECT FROM stock WHERE product_id = $1 FOR UPDATE', [productId]);
+  const lost = server.hold(productId).catch((error: unknown) => error);
+  await untilSomebodyWaits(db.sql);
+  process.kill(server.pid, 'SIGINT');
+  while (!server.said().includes('server.stopping')) await sleep(5);
+  expect((await server.end('SIGINT')).code).toBe(130);
+  expect(String(await lost)).toMatch(/fetch failed/);
+  await blocker.end();
+  expect(await keysOf(productId)).toEqual([]);
+});
+
+test('a port that is taken is said in one line', async () => {
+  const taken = createServer();
+  await new Promise<void>((resolve) => taken.listen(0, '127.0.0.1', resolve));
+  const { port } = taken.address() as AddressInfo;
+  const { code, stderr } = await build.command('main.js', [], { DATABASE_URL: db.url, PORT: String(port) });
+  await new Promise((resolve) => taken.close(resolve));
+  expect([code, stderr]).toEqual([1, `error: Port ${port} on 127.0.0.1 is taken: stop what uses it, or set PORT.\n`]);
+});
+
+test('a database that cannot be reached is said in one line', async () => {
+  const { code, stderr } = await build.command('main.js', [], { DATABASE_URL: 'postgres://u:secret@127.0.0.1:9/none' });
+  expect(code).toBe(1);
+  expect(stderr).toMatch(/^error: [^\n]*127\.0\.0\.1:9[^\n]*\n$/);
+  expect(stderr).not.toContain('secret');
+});
+
+test('bad settings stop the start, and each is named', async () => {
+  const env = {
+    PORT: '70000',
+    HOLD_TTL_SECONDS: '0',
+    SWEEP_CRON: 'often',
+    JWT_SECRET: 'short-secret',
+    LOG_LEVEL: 'loud',
+  };
+  const { code, stdout, stderr } = await build.command('main.js', [], { DATABASE_URL: db.url, ...env });
+  expect([code, stdout]).toEqual([1, '']);
+  for (const key of Object.keys(env)) expect(stderr).toContain(`${key} must be `);
+  expect(stderr).not.toContain('short-secret');
+  expect(stderr).not.toMatch(/\bat \S+ \(/);
+  expect(stderr.trim().split('\n')).toHaveLength(6);
+});
+
+test('production does not start with what everybody knows', async () => {
+  const { code, stderr } = await build.command('main.js', [], { NODE_ENV: 'production' });
+  expect(code).toBe(1);
+  for (const key of ['DATABASE_URL', 'JWT_SECRET', 'WEBHOOK_SECRETS']) expect(stderr).toContain(key);
+});
+
+test.each([1, 2])('two servers that start at once on an empty database both serve it (round %d)', async () => {
+  const name = nameOf(randomBytes(4).toString('hex'));
+  const admin = await connectAdmin('flashsale tests');
+  await admin.query(`CREATE DATABASE ${name}`);
+  try {
+    // Production: it has nothing to seed. What becomes of two that do, see the seeder in commands.test.ts.
+    const env = {
+      DATABASE_URL: databaseUrl(name),
+      NODE_ENV: 'production',
+      JWT_SECRET: 'p'.repeat(32),
+      WEBHOOK_SECRETS: `whsec_${Buffer.alloc(24, 1).toString('base64')}`,
+    };
+    const [one, other] = await Promise.all([build.start(env), build.start(env)]);
+    const migrated = [one, other].filter((server) => server.said().includes('database.migrated'));
+    expect(migrated).toHaveLength(1);
+    const product = await one.product(5);
+    const hold = await one.hold(product.id, { idempotencyKey: 'k' }, one.tokens.alice);
+    expect((await other.hold(product.id, { idempotencyKey: 'k' }, one.tokens.alice)).id).toBe(hold.id);
+    expect((await other.order(hold.id, one.tokens.alice)).status).toBe('PENDING_PAYMENT');
+    const ends = await Promise.all([one.end('SIGTERM'), other.end('SIGINT')]);
+    expect(ends.map(({ code }) => code)).toEqual([0, 0]);
+    await expectClean({ url: databaseUrl(name) });
+  } finally {
+    await drop(admin, name);
+    await admin.end();
+  }
+});

@@ -1,0 +1,396 @@
+/** The storefront in a real browser, with nothing but loopback to reach: bought from end to end, and every "no" in words. */
+import { execFileSync } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { source as axeSource, type AxeResults } from 'axe-core';
+import { chromium, type Browser, type BrowserContext, type Page, type Route } from 'playwright-core';
+import { openShop, valueOf, type Shop } from '../support/checkout';
+import { expectClean } from '../support/invariants';
+import { serve } from '../support/server';
+import { expire, expireIn } from '../support/time';
+
+const ROOT = join(__dirname, '..', '..');
+const CHROMIUM = ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'].find((path) =>
+  existsSync(path),
+);
+const FLAGS = [
+  '--no-sandbox',
+  '--disable-gpu',
+  '--disable-quic',
+  '--no-first-run',
+  '--disable-background-networking',
+  '--disable-component-update',
+  '--disable-sync',
+];
+const DESKTOP = { width: 1280, height: 900 };
+const PHONE = { width: 390, height: 844 };
+
+/** Run in the page. */
+const FOCUSED = `document.activeElement.getAttribute('aria-label') ?? document.activeElement.textContent ?? ''`;
+const LOADED = `[...performance.getEntriesByType('navigation'), ...performance.getEntriesByType('resource')]
+  .map(({ name, encodedBodySize }) => ({ name, bytes: encodedBodySize }))`;
+const PAINTED_MS = `performance.getEntriesByName('first-contentful-paint')[0].startTime`;
+
+if (!CHROMIUM)
+  process.stderr.write('Chromium is not installed, so the storefront is not tested: apt-get install chromium\n');
+const inBrowser = CHROMIUM ? describe : describe.skip;
+
+inBrowser('the storefront', () => {
+  let shop: Shop;
+  let server: Awaited<ReturnType<typeof serve>>;
+  let browser: Browser;
+  /** What should not be: console errors, failed scripts, requests that leave the machine. */
+  const faults: string[] = [];
+  const contexts: BrowserContext[] = [];
+
+  beforeAll(async () => {
+    const vite = join(ROOT, 'node_modules', 'vite', 'bin', 'vite.js');
+    execFileSync(process.execPath, [vite, 'build', '--config', 'src/web/vite.config.mts'], { cwd: ROOT });
+    shop = await openShop();
+    server = await serve(shop, { SWEEP_CRON: '* * * * * *' });
+    browser = await chromium.launch({ executablePath: CHROMIUM!, args: FLAGS });
+  });
+
+  afterEach(async () => {
+    await Promise.all(contexts.splice(0).map((context) => context.close()));
+    expect(faults.splice(0)).toEqual([]);
+  });
+
+  afterAll(async () => {
+    await browser?.close();
+    await expectClean(shop);
+    await server?.close();
+    await shop?.close();
+  });
+
+  /** A shopper of their own: nothing is shared with another window but the shop. */
+  async function visit(
+    options: { viewport?: typeof DESKTOP; signedInAs?: string; clockIsOffBy?: number } = {},
+  ): Promise<Page> {
+    const context = await browser.newContext({ viewport: options.viewport ?? DESKTOP, reducedMotion: 'reduce' });
+    context.setDefaultTimeout(10_000);
+    contexts.push(context);
+    await context.route(
+      (url) => !['127.0.0.1', 'localhost'].includes(url.hostname),
+      (route) => {
+        faults.push(`left the machine: ${route.request().url()}`);
+        return route.abort();
+      },
+    );
+    if (options.clockIsOffBy) {
+      await context.addInitScript((offMs) => {
+        const now = Date.now;
+        Date.now = () => now() + offMs;
+      }, options.clockIsOffBy);
+    }
+    const page = await context.newPage();
+    page.on('pageerror', (error) => faults.push(`page error: ${error.message}`));
+    page.on('console', (message) => {
+      if (['error', 'warning'].includes(message.type())) faults.push(`console: ${message.text()}`);
+    });
+    await page.goto(server.url);
+    await page.getByText('Live stock').waitFor();
+    if (options.signedInAs) await signIn(page, options.signedInAs);
+    return page;
+  }
+
+  async function signIn(page: Page, name: string): Promise<void> {
+    await page.getByLabel('Customer', { exact: true }).fill(name);
+    await page.getByRole('button', { name: 'Sign in' }).click();
+    await page.getByText(name, { exact: true }).waitFor();
+  }
+
+  async function play(page: Page, move: string): Promise<void> {
+    await page
+      .locator('.moves button', { hasText: new RegExp(`^${move}$`) })
+      .first()
+      .waitFor({ state: 'attached' });
+    await page.evaluate('for (const panel of document.querySelectorAll("details")) panel.open = true');
+    await page.getByRole('button', { name: move, exact: true }).first().click();
+  }
+
+  const cardOf = (page: Page, name: string) => page.getByRole('article', { name });
+  const holdsOf = (page: Page) => page.getByRole('region', { name: 'Your holds' });
+  const ordersOf = (page: Page) => page.getByRole('region', { name: 'Your orders' });
+  const hold = (page: Page, name: string) =>
+    cardOf(page, name)
+      .getByRole('button', { name: /old it.*\d+ unit/ })
+      .click();
+  const order = (page: Page) =>
+    holdsOf(page)
+      .getByRole('button', { name: /^Order/ })
+      .click();
+  const says = (page: Page, words: string | RegExp) => page.getByText(words).first().waitFor({ timeout: 5_000 });
+  const stockIs = (page: Page, name: string, words: string) =>
+    cardOf(page, name).getByText(words).waitFor({ timeout: 5_000 });
+  const orderIs = (page: Page, status: string) =>
+    ordersOf(page).getByRole('heading', { name: status, exact: true }).waitFor({ timeout: 10_000 });
+
+  /** The hold that was granted last. */
+  async function lastHoldId(): Promise<string> {
+    const [row] = await shop.sql<{ id: string }>('SELECT id FROM holds ORDER BY created_at DESC, id DESC LIMIT 1');
+    return row!.id;
+  }
+
+  describe('a purchase', () => {
+    it('goes from hold to paid, and another window sees the stock fall within a second', async () => {
+      await shop.product(5, { name: 'Bought once' });
+      const [shopper, onlooker] = [await visit(), await visit({ viewport: PHONE })];
+      await stockIs(onlooker, 'Bought once', '5 of 5 left');
+      await hold(shopper, 'Bought once');
+      const heldAt = performance.now();
+      await stockIs(onlooker, 'Bought once', '4 of 5 left');
+      expect(performance.now() - heldAt).toBeLessThan(1_000);
+      await order(shopper);
+      await orderIs(shopper, 'Waiting for payment');
+      await play(shopper, 'Pay');
+      await orderIs(shopper, 'Paid');
+      await says(shopper, 'The webhook answered: APPLIED.');
+      await stockIs(onlooker, 'Bought once', '4 of 5 left');
+      await shopper.reload();
+      await orderIs(shopper, 'Paid');
+    });
+
+    it('may be made of several holds, and paid twice without a second effect', async () => {
+      await shop.product(5, { name: 'Shirt' });
+      await shop.product(5, { name: 'Socks' });
+      const page = await visit();
+      await hold(page, 'Shirt');
+      await cardOf(page, 'Socks').getByRole('button', { name: 'One more' }).click();
+      await hold(page, 'Socks');
+      await holdsOf(page).getByRole('button', { name: 'Order 3 units · $30.00' }).click();
+      await says(page, '2 × Socks');
+      await play(page, 'Pay twice');
+      await says(page, /APPLIED.*\(a duplicate\)/);
+      await orderIs(page, 'Paid');
+    });
+
+    it('may be paid before it is ordered, refunded, fail, and be cancelled', async () => {
+      await shop.product(9, { name: 'Restless' });
+      const page = await visit({ signedInAs: 'carol' });
+      await hold(page, 'Restless');
+      await play(page, 'Pay before the order');
+      await orderIs(page, 'Paid');
+      await play(page, 'Refund');
+      await orderIs(page, 'Refunded');
+
+      await hold(page, 'Restless');
+      await order(page);
+      await play(page, 'Fail');
+      await orderIs(page, 'Cancelled');
+      await stockIs(page, 'Restless', '8 of 9 left');
+
+      await hold(page, 'Restless');
+      await order(page);
+      await orderIs(page, 'Waiting for payment');
+      await page.getByRole('button', { name: 'Cancel the order' }).click();
+      await ordersOf(page).getByRole('heading', { name: 'Cancelled', exact: true }).nth(1).waitFor();
+      await play(page, 'Pay all the same');
+      await orderIs(page, 'Refund due');
+    });
+  });
+
+  describe('a hold', () => {
+    it('runs out in the sight of the shopper, and its unit comes back', async () => {
+      const product = await shop.product(1, { name: 'Fleeting' });
+      const page = await visit();
+      const granted = valueOf(await shop.createHold({ productId: product.id, quantity: 1, customerId: '' }));
+      await expireIn(shop.sql, granted.id, 4_000);
+      await page.evaluate(`localStorage.setItem('holds of ', '["${granted.id}"]')`);
+      await page.reload();
+      await cardOf(page, 'Fleeting').getByText('All on hold').waitFor();
+      await holdsOf(page).getByRole('timer').waitFor();
+      await holdsOf(page).getByText('The time ran out').waitFor({ timeout: 6_000 });
+      await stockIs(page, 'Fleeting', '1 of 1 left');
+      expect(await page.getByRole('status').first().textContent()).toMatch(/Fleeting: your hold ran out|On sale/);
+    });
+
+    it('counts down in the time of the shop on a device whose clock is wrong', async () => {
+      await shop.product(1, { name: 'Punctual' });
+      const page = await visit({ clockIsOffBy: 3 * 3_600_000 });
+      await hold(page, 'Punctual');
+      const label = await holdsOf(page).getByRole('timer').getAttribute('aria-label');
+      expect(label).toMatch(/on hold for another (2 minutes|1 minute 5\d seconds)/);
+    });
+
+    it('is released, survives a reload, and goes along when its shopper signs in', async () => {
+      await shop.product(4, { name: 'Faithful' });
+      const page = await visit();
+      await hold(page, 'Faithful');
+      await holdsOf(page).getByText('Faithful').waitFor();
+      await page.reload();
+      await holdsOf(page).getByText('Faithful').waitFor();
+      await signIn(page, 'dora');
+      await holdsOf(page).getByText('Faithful').waitFor();
+      await holdsOf(page).getByRole('button', { name: 'Release' }).click();
+      await says(page, 'Nothing on hold');
+      await stockIs(page, 'Faithful', '4 of 4 left');
+      expect(await page.evaluate('document.activeElement.id')).toBe('holds-title');
+    });
+  });
+
+  describe('a refusal', () => {
+    it.each<[what: string, more: Parameters<Shop['product']>[1], words: RegExp]>([
+      ['sold out', {}, /there are not enough units left/],
+      ['not started', { saleStartsAt: new Date(Date.now() + 3_600_000) }, /the sale has not started/],
+      ['ended', { saleEndsAt: new Date(Date.now() - 3_600_000) }, /The sale has ended/],
+      ['for customers', { maxPerCustomer: 1 }, /Sign in first/],
+    ])('is said in words: %s', async (what, more, words) => {
+      const name = `Refused: ${what}`;
+      await shop.product(what === 'sold out' ? 0 : 3, { name, ...more });
+      const page = await visit();
+      await hold(page, name);
+      await cardOf(page, name).getByRole('alert').filter({ hasText: words }).waitFor();
+    });
+
+    it('says when held units may come back', async () => {
+      const product = await shop.product(1, { name: 'Contended' });
+      await shop.hold(product);
+      const page = await visit();
+      await hold(page, 'Contended');
+      await cardOf(page, 'Contended')
+        .getByText(/Held units may come back in/)
+        .waitFor();
+    });
+
+    it('is said of a limit, a mixed order, and holds that ended elsewhere', async () => {
+      await shop.product(3, { name: 'Limited', maxPerCustomer: 1 });
+      await shop.product(3, { name: 'In euros', currency: 'EUR' });
+      await shop.product(9, { name: 'In dollars' });
+      const page = await visit({ signedInAs: 'erin' });
+      await hold(page, 'Limited');
+      await holdsOf(page).getByText('Limited').waitFor();
+      await hold(page, 'Limited');
+      await says(page, /more than one customer may have/);
+      await hold(page, 'In euros');
+      await order(page);
+      await says(page, /One order has one currency/);
+
+      for (const [name, end, words] of [
+        ['erin', (id: string) => expire(shop.sql, id), /ran out, and its units went back on sale/],
+        ['erin', (id: string) => shop.releaseHold(id, 'frank'), /was released/],
+        ['erin', (id: string) => shop.createOrder({ holdIds: [id], customerId: 'frank' }), /part of an order already/],
+      ] as const) {
+        void name;
+        const other = await visit({ signedInAs: 'frank' });
+        await hold(other, 'In dollars');
+        await holdsOf(other).getByText('In dollars').waitFor();
+        await end(await lastHoldId());
+        await order(other);
+        await says(other, words);
+      }
+    });
+
+    it('is said of an order that can no longer be cancelled', async () => {
+      await shop.product(2, { name: 'Quickly paid' });
+      const page = await visit();
+      await hold(page, 'Quickly paid');
+      await order(page);
+      await orderIs(page, 'Waiting for payment');
+      const cancel = page.getByRole('button', { name: 'Cancel the order' });
+      // The page must not hear of the payment before the click.
+      await page.route('**/graphql', (route) => (isAbout(route, 'orderId') ? route.continue() : undefined));
+      const [row] = await shop.sql<{ id: string; hold_id: string }>(
+        `SELECT o.id, l.hold_id FROM orders o JOIN order_lines l ON l.order_id = o.id ORDER BY o.created_at DESC LIMIT 1`,
+      );
+      await server.gql(`mutation ($id: ID!) { simulatePayment(input: { reference: $id }) { eventId } }`, {
+        id: row!.id,
+      });
+      await cancel.click();
+      await page.unroute('**/graphql');
+      await says(page, /can no longer be cancelled/);
+    });
+
+    it('for being busy is asked again with the same key, and so is an answer that got lost', async () => {
+      const product = await shop.product(5, { name: 'Crowded' });
+      const page = await visit();
+      const keys: string[] = [];
+      await page.route('**/graphql', async (route) => {
+        const key = inputOf(route)?.['idempotencyKey'];
+        if (typeof key !== 'string') return route.continue();
+        keys.push(key);
+        const busy = { code: 'BUSY', message: 'busy', field: null, retryAfterMs: 50, stockReturnsAt: null };
+        if (keys.length === 1)
+          return route.fulfill({ json: { data: { createHold: { hold: null, userErrors: [busy] } } } });
+        // The shop grants it, and nobody hears of it.
+        if (keys.length === 2) await route.fetch();
+        return keys.length === 2 ? route.fulfill({ body: '<html>' }) : route.continue();
+      });
+      await hold(page, 'Crowded');
+      await holdsOf(page).getByText('Crowded').waitFor({ timeout: 10_000 });
+      expect([keys.length, new Set(keys).size]).toEqual([3, 1]);
+      await stockIs(page, 'Crowded', '4 of 5 left');
+      expect(await shop.sql('SELECT 1 FROM holds WHERE product_id = $1', [product.id])).toHaveLength(1);
+    });
+  });
+
+  describe('for everybody', () => {
+    it.each([
+      ['desktop', DESKTOP],
+      ['phone', PHONE],
+    ])('axe finds nothing serious, in any state: %s', async (_name, viewport) => {
+      await shop.product(3, { name: `Checked ${viewport.width}`, maxPerCustomer: 2 });
+      const page = await visit({ viewport, signedInAs: 'grace' });
+      expect(await seriousIssues(page)).toEqual([]);
+      await hold(page, `Checked ${viewport.width}`);
+      await hold(page, `Checked ${viewport.width}`);
+      await holdsOf(page).getByRole('timer').nth(1).waitFor();
+      await hold(page, `Checked ${viewport.width}`);
+      await says(page, /more than one customer may have/);
+      await order(page);
+      await orderIs(page, 'Waiting for payment');
+      expect(await seriousIssues(page)).toEqual([]);
+      expect(await page.evaluate('document.documentElement.scrollWidth <= innerWidth')).toBe(true);
+    });
+
+    it('is bought with the keyboard alone, and the focus follows', async () => {
+      await shop.product(3, { name: '0 Typed' });
+      const page = await visit();
+      const press = async (name: RegExp) => {
+        for (let presses = 0; presses < 200; presses += 1) {
+          await page.keyboard.press('Tab');
+          const label = await page.evaluate<string>(FOCUSED);
+          if (name.test(label)) return page.keyboard.press('Enter');
+        }
+        throw new Error(`no ${name} within 200 tabs`);
+      };
+      await press(/^Hold it.*1 unit of 0 Typed/);
+      await holdsOf(page).getByText('0 Typed').waitFor();
+      await press(/^Order 1 unit/);
+      await orderIs(page, 'Waiting for payment');
+      expect(await page.evaluate(FOCUSED)).toBe('Waiting for payment');
+      await press(/^Pay$/);
+      await orderIs(page, 'Paid');
+    });
+
+    it('weighs less than 200 kB, paints within a second, and is cached for ever but for the page', async () => {
+      const page = await visit();
+      const entries = await page.evaluate<{ name: string; bytes: number }[]>(LOADED);
+      expect(entries.reduce((sum, { bytes }) => sum + bytes, 0)).toBeLessThan(200_000);
+      const painted = await page.evaluate(PAINTED_MS);
+      expect(painted).toBeLessThan(1_000);
+      const script = entries.find(({ name }) => name.endsWith('.js'))!;
+      const [asset, index] = await Promise.all([fetch(script.name), fetch(server.url)]);
+      expect(asset.headers.get('cache-control')).toContain('immutable');
+      expect(index.headers.get('cache-control')).toBe('no-cache');
+      expect(index.headers.get('content-security-policy')).toContain("script-src 'self'");
+      const again = await fetch(server.url, { headers: { 'if-none-match': index.headers.get('etag')! } });
+      expect(again.status).toBe(304);
+    });
+  });
+
+  async function seriousIssues(page: Page): Promise<string[]> {
+    await page.evaluate(axeSource);
+    const { violations } = await page.evaluate<AxeResults>('axe.run()');
+    return violations
+      .filter(({ impact }) => impact === 'serious' || impact === 'critical')
+      .map(({ id, nodes }) => `${id}: ${nodes.map(({ html }) => html).join(' ')}`);
+  }
+});
+
+function inputOf(route: Route): Record<string, unknown> | undefined {
+  const body = route.request().postDataJSON() as { variables?: { input?: Record<string, unknown> } } | null;
+  return body?.variables?.input;
+}
+
+const isAbout = (route: Route, name: string): boolean => inputOf(route)?.[name] !== undefined;
