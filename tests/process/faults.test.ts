@@ -1,5 +1,6 @@
 /** Servers that are killed, stopped, started twice and configured wrongly: what was acknowledged is there, what is wrong is said. */
 import { randomBytes } from 'node:crypto';
+import { Agent, request as httpRequest } from 'node:http';
 import { createServer, type AddressInfo } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Client } from 'pg';
@@ -94,6 +95,45 @@ test('a stop under load loses no accepted request, and exits with 0 in time', as
   expect(stored).toHaveLength(acknowledged.size);
   await expectClean(db);
 });
+
+test('a stop does not wait for clients that keep their connections, and are silent', async () => {
+  const server = await build.start({ DATABASE_URL: db.url, LOG_LEVEL: 'warn' });
+  const { id: productId } = await server.product(1_000_000);
+  const agent = new Agent({ keepAlive: true });
+  const body = JSON.stringify({
+    query: `mutation { createHold(input: { productId: "${productId}" }) { hold { id } } }`,
+  });
+  const ask = () =>
+    new Promise<string>((resolve, reject) => {
+      const headers = { 'content-type': 'application/json' };
+      const request = httpRequest(`${server.url}/graphql`, { method: 'POST', agent, headers }, (response) => {
+        response.resume().on('end', () => resolve(response.headers.connection!));
+      });
+      request.on('error', reject).end(body);
+    });
+  await Promise.all(Array.from({ length: 20 }, ask));
+  const blocker = new Client({ connectionString: db.url });
+  await blocker.connect();
+  await blocker.query('BEGIN');
+  await blocker.query('SELECT FROM stock WHERE product_id = $1 FOR UPDATE', [productId]);
+  const last = Array.from({ length: 20 }, ask);
+  await untilSomebodyWaits(db.sql);
+  const stoppedAt = performance.now();
+  const ended = server.end('SIGTERM');
+  while (!(await refuses(server.url))) await sleep(5);
+  await blocker.query('COMMIT');
+  await blocker.end();
+  expect(await Promise.all(last)).toEqual(Array(20).fill('close'));
+  expect((await ended).code).toBe(0);
+  expect(performance.now() - stoppedAt).toBeLessThan(8_000);
+  agent.destroy();
+});
+
+const refuses = (url: string) =>
+  fetch(`${url}/livez`).then(
+    () => false,
+    () => true,
+  );
 
 test('a second signal is for those who cannot wait', async () => {
   const server = await build.start({ DATABASE_URL: db.url });
