@@ -88,15 +88,10 @@ export async function startApp(config: Config, options: AppOptions): Promise<App
     onRetry: (reason) => metrics.retry(reason),
   });
   metrics.watch(gaugesOf(database), log);
-  const http = httpServer();
-  // Whoever is answered during a stop is told not to send another request on this connection.
-  http.addHook('onSend', (_request, reply, _payload, done) => {
-    if (state.isDraining) void reply.header('connection', 'close');
-    done();
-  });
   const { holdTtlSeconds, orderPaymentWindowSeconds } = config;
   const checkout: Checkout = { database, log, metrics, holdTtlSeconds, orderPaymentWindowSeconds };
   const levels = new StockLevels(database);
+  const http = httpServer();
   const isProduction = config.environment === 'production';
   const provider = isProduction ? null : simulatedProvider(config, log, () => urlOf(http, config));
   const room: Room = {
@@ -105,14 +100,19 @@ export async function startApp(config: Config, options: AppOptions): Promise<App
     createOrder: createOrderOf(checkout),
     levels,
     reads: sharedReads(database),
+    watch: new StockWatch(levels, log),
     admission,
     trusted,
     guard: documentGuard({ schema, admission, trusted, persistedOnly: config.persistedOnly }),
-    watch: new StockWatch(levels, log),
     provider,
     developmentAuth: isProduction ? null : config.auth,
   };
   const state = { isDraining: false };
+  // Whoever is answered during a stop is told not to send another request on this connection.
+  http.addHook('onSend', (_request, reply, _payload, done) => {
+    if (state.isDraining) void reply.header('connection', 'close');
+    done();
+  });
   const apollo = await graphqlServer(room, config);
   await limitHttp(http, config);
   await http.register(graphqlRoutes(apollo, room, config));

@@ -22,7 +22,7 @@ interface Granted {
 }
 
 interface Customer {
-  /** Asked for, and not answered yet. */
+  /** Let through, and not answered yet. */
   pending: number;
   /** By id: granted by this process, and perhaps still live. */
   readonly holds: Map<string, Granted>;
@@ -30,8 +30,6 @@ interface Customer {
   readonly lapsed: Map<string, number>;
   /** No new hold before. */
   pausedUntilMs: number;
-  /** Under way: requests that come together share one look at the database. */
-  look: Promise<void> | null;
 }
 
 /**
@@ -48,10 +46,8 @@ export function limitHoldsOf(createHold: CreateHold, checkout: Checkout, limits:
   return async (input) => {
     if (input.customerId === '') return createHold(input);
     const customer = remember(customers, input.customerId);
-    // Before anything is waited for: parallel requests see each other.
-    customer.pending += 1;
+    await reserve(checkout, limits, customer, input);
     try {
-      await judge(checkout, limits, customer, input);
       const answer = await createHold(input);
       if (answer.granted && !answer.replay) note(customer, answer.value);
       return answer;
@@ -61,17 +57,19 @@ export function limitHoldsOf(createHold: CreateHold, checkout: Checkout, limits:
   };
 }
 
-async function judge(
+/** Returns with `pending` one more. Counted in the same moment as judged: parallel requests see each other. */
+async function reserve(
   checkout: Checkout,
   { maxActiveHolds, holdCooldown }: HoldLimits,
   customer: Customer,
   input: CreateHoldInput,
 ): Promise<void> {
-  if (isReplay(customer, input)) return;
+  const hasRoom = () => maxActiveHolds === null || customer.holds.size + customer.pending < maxActiveHolds;
+  if (isReplay(customer, input)) return void (customer.pending += 1);
   const nowMs = performance.now();
   moveLapsed(customer, nowMs, holdCooldown?.seconds ?? 0);
   if (holdCooldown && customer.lapsed.size >= holdCooldown.holds) {
-    await look(customer, () => keepOnly(checkout, customer.lapsed, 'EXPIRED'));
+    await look(checkout, customer.lapsed, 'EXPIRED');
     if (customer.lapsed.size >= holdCooldown.holds) {
       customer.pausedUntilMs = nowMs + holdCooldown.seconds * 1_000;
       customer.lapsed.clear();
@@ -83,9 +81,9 @@ async function judge(
       'Too many holds have expired unused: wait a little',
     );
   }
-  if (maxActiveHolds === null || customer.holds.size + customer.pending <= maxActiveHolds) return;
-  await look(customer, () => keepOnly(checkout, customer.holds, 'ACTIVE'));
-  if (customer.holds.size + customer.pending <= maxActiveHolds) return;
+  if (hasRoom()) return void (customer.pending += 1);
+  await look(checkout, customer.holds, 'ACTIVE');
+  if (hasRoom()) return void (customer.pending += 1);
   const [first] = customer.holds.values();
   const retryAfterMs = first ? Math.max(RETRY_AFTER_MS, Math.ceil(first.endsAtMs - nowMs)) : RETRY_AFTER_MS;
   throw new RateLimited(retryAfterMs, `One customer may have ${maxActiveHolds} holds at a time: order or release some`);
@@ -119,11 +117,13 @@ function moveLapsed({ holds, lapsed }: Customer, nowMs: number, seconds: number)
   }
 }
 
-async function look(customer: Customer, atDatabase: () => Promise<void>): Promise<void> {
-  customer.look ??= atDatabase().finally(() => {
-    customer.look = null;
-  });
-  await customer.look;
+/** Looks under way: requests that come together share one. */
+const looks = new WeakMap<Map<string, unknown>, Promise<void>>();
+
+async function look(checkout: Checkout, known: Map<string, unknown>, status: Hold['status']): Promise<void> {
+  let shared = looks.get(known);
+  if (!shared) looks.set(known, (shared = keepOnly(checkout, known, status).finally(() => looks.delete(known))));
+  await shared;
 }
 
 /** Forgets those that the database knows to be something else. Throws `Unavailable`. */
@@ -135,7 +135,7 @@ async function keepOnly({ database }: Checkout, known: Map<string, unknown>, sta
 function remember(customers: Map<string, Customer>, id: string): Customer {
   let customer = customers.get(id);
   if (!customer) {
-    customer = { pending: 0, holds: new Map(), lapsed: new Map(), pausedUntilMs: 0, look: null };
+    customer = { pending: 0, holds: new Map(), lapsed: new Map(), pausedUntilMs: 0 };
     customers.set(id, customer);
     if (customers.size > MAX_CUSTOMERS) customers.delete(customers.keys().next().value!);
   }

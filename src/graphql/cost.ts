@@ -1,4 +1,4 @@
-/** What a document could make the server do at most, from its text and the schema alone: nobody's variables are needed. */
+/** What a document could make the server do, from its text and the schema alone: nobody's variables are needed. */
 import {
   getNamedType,
   getNullableType,
@@ -18,72 +18,52 @@ import {
   type ValidationContext,
 } from 'graphql';
 
-/** Fields that may be answered. 20,000 take some 30 ms; a page of 100 orders with all their lines has 15,000. */
+/** Fields that may be answered: 20,000 take some 30 ms. A page of 100 orders with their lines has 5,000. */
 const MAX_COST = 20_000;
 /** A page whose size is a variable is taken for the largest there is. */
 const LARGEST_PAGE = 100;
-/** What a list without a size is taken for: an order may have 50 lines, most have one to three. */
-const USUAL_LIST = 10;
-/** An order's lines have holds, which have an order, which has lines: twice around shows everything that can be shown. */
-const MAX_RECURSION = 2;
-
-interface Measured {
-  readonly cost: number;
-  /** How often each field with fields of its own stands inside itself, at most: `Hold.order` → 1. */
-  readonly nesting: ReadonlyMap<string, number>;
-}
-
-const NOTHING: Measured = { cost: 0, nesting: new Map() };
+/** What a list without a size is taken for. Most orders have one to three lines; what they really have, `Budget` counts. */
+const USUAL_LIST = 3;
 
 /** Introspection is exempt: its own size is fixed. A fragment is measured once, however often it is spread. */
 export function costLimit(context: ValidationContext): ASTVisitor {
   const schema = context.getSchema();
-  const fragments = new Map<string, Measured>();
+  const fragments = new Map<string, number>();
 
-  const measureSet = (set: SelectionSetNode, parent: GraphQLNamedType | undefined): Measured =>
-    sum(
-      set.selections.map((selection) =>
-        (selection.kind === Kind.FIELD ? measureField : measureFragment)(selection as never, parent),
-      ),
+  const costOf = ({ selections }: SelectionSetNode, parent: GraphQLNamedType | undefined): number =>
+    selections.reduce(
+      (sum, node) => sum + (node.kind === Kind.FIELD ? costOfField(node, parent) : costOfFragment(node, parent)),
+      0,
     );
 
-  const measureField = (node: FieldNode, parent: GraphQLNamedType | undefined): Measured => {
+  const costOfField = (node: FieldNode, parent: GraphQLNamedType | undefined): number => {
     const name = node.name.value;
-    if (name.startsWith('__')) return NOTHING;
+    if (name.startsWith('__')) return 0;
     const field = isObjectType(parent) ? parent.getFields()[name] : undefined;
-    if (!node.selectionSet || !field) return { cost: 1, nesting: NOTHING.nesting };
-    const inner = measureSet(node.selectionSet, getNamedType(field.type));
-    const key = `${parent!.name}.${name}`;
-    return {
-      cost: 1 + sizeOf(node, field) * inner.cost,
-      nesting: new Map(inner.nesting).set(key, (inner.nesting.get(key) ?? 0) + 1),
-    };
+    if (!node.selectionSet || !field) return 1;
+    return 1 + sizeOf(node, field) * costOf(node.selectionSet, getNamedType(field.type));
   };
 
-  const measureFragment = (node: FragmentSpreadNode | InlineFragmentNode, parent: GraphQLNamedType | undefined) => {
-    if (node.kind === Kind.INLINE_FRAGMENT) return measureSet(node.selectionSet, typeOf(schema, node) ?? parent);
+  const costOfFragment = (node: FragmentSpreadNode | InlineFragmentNode, parent: GraphQLNamedType | undefined) => {
+    if (node.kind === Kind.INLINE_FRAGMENT) return costOf(node.selectionSet, typeOf(schema, node) ?? parent);
     const name = node.name.value;
     const known = fragments.get(name);
-    if (known) return known;
+    if (known !== undefined) return known;
     // A cycle ends here; another rule refuses it.
-    fragments.set(name, NOTHING);
+    fragments.set(name, 0);
     const fragment = context.getFragment(name);
-    const measured = fragment ? measureSet(fragment.selectionSet, typeOf(schema, fragment)) : NOTHING;
-    fragments.set(name, measured);
-    return measured;
+    const cost = fragment ? costOf(fragment.selectionSet, typeOf(schema, fragment)) : 0;
+    fragments.set(name, cost);
+    return cost;
   };
 
   return {
     OperationDefinition(operation) {
-      const { cost, nesting } = measureSet(
-        operation.selectionSet,
-        schema.getRootType(operation.operation) ?? undefined,
-      );
-      const refuse = (message: string) =>
+      const cost = costOf(operation.selectionSet, schema.getRootType(operation.operation) ?? undefined);
+      if (cost > MAX_COST) {
+        const message = `A document may ask for ${MAX_COST} fields, each page at its full size: this asks for ${cost}`;
         context.reportError(new GraphQLError(message, { nodes: operation, extensions: { code: 'BAD_USER_INPUT' } }));
-      if (cost > MAX_COST)
-        refuse(`A document may ask for ${MAX_COST} fields, each page at its full size: this asks for ${cost}`);
-      if (Math.max(0, ...nesting.values()) > MAX_RECURSION) refuse(`A field may stand inside itself once`);
+      }
       return false;
     },
   };
@@ -92,26 +72,14 @@ export function costLimit(context: ValidationContext): ASTVisitor {
 /** A connection's page multiplies all below it once, at the field that has the size. */
 function sizeOf(node: FieldNode, field: GraphQLField<unknown, unknown>): number {
   const first = field.args.find((arg) => arg.name === 'first');
-  if (!first) return isListType(getNullableType(field.type)) && !isEdges(field) ? USUAL_LIST : 1;
+  if (!first) return isListType(getNullableType(field.type)) && field.name !== 'edges' ? USUAL_LIST : 1;
   const given = node.arguments?.find((arg) => arg.name.value === 'first')?.value;
   if (!given) return Number(first.defaultValue ?? LARGEST_PAGE);
   // What is no number, or out of range, is refused by others.
   return given.kind === Kind.INT ? Math.min(LARGEST_PAGE, Math.max(1, Number(given.value))) : LARGEST_PAGE;
 }
 
-const isEdges = ({ name }: GraphQLField<unknown, unknown>) => name === 'edges';
-
 function typeOf(schema: GraphQLSchema, { typeCondition }: Pick<InlineFragmentNode, 'typeCondition'>) {
   const type = typeCondition && schema.getType(typeCondition.name.value);
   return type && isCompositeType(type) ? type : undefined;
-}
-
-function sum(parts: readonly Measured[]): Measured {
-  const nesting = new Map<string, number>();
-  let cost = 0;
-  for (const part of parts) {
-    cost += part.cost;
-    for (const [key, count] of part.nesting) nesting.set(key, Math.max(count, nesting.get(key) ?? 0));
-  }
-  return { cost, nesting };
 }

@@ -3,6 +3,7 @@ import DataLoader from 'dataloader';
 import { maySee, type Caller } from '../checkout/checkout';
 import { isId } from '../database/ids';
 import { groupBy } from '../domain/group-by';
+import { Budget } from './budget';
 import { presentHold, presentLine, presentOrder, presentProduct } from './present';
 import type { SharedReads } from './shared-reads';
 import type { Hold, Order, OrderLine, Product } from './types';
@@ -19,6 +20,7 @@ export interface Loaders {
    * (Lines never change; a product is primed by the mutation that changes it.)
    */
   forgetWhatMayHaveChanged(): void;
+  readonly budget: Budget;
 }
 
 /** Each is made when it is first asked for: most requests need one of them, or none. */
@@ -27,6 +29,7 @@ export function loadersFor(reads: SharedReads, caller: Caller): Loaders {
 }
 
 class RequestLoaders implements Loaders {
+  readonly budget = new Budget();
   private products?: Loaders['product'];
   private holds?: Loaders['hold'];
   private orders?: Loaders['order'];

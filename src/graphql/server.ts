@@ -76,6 +76,10 @@ function admissionPlugin({ admission, trusted }: Room, { persistedOnly }: Config
         // Without one Apollo answers that there is no such operation.
         if (operation && !contextValue.isAdmitted) await admission.admit(contextValue, document, operation);
       },
+      willSendResponse: async ({ contextValue: { loaders }, response }) => {
+        if (!loaders.budget.isExceeded) return;
+        response.body = { kind: 'single', singleResult: { errors: [loaders.budget.error.toJSON()], data: null } };
+      },
     }),
   };
 }
@@ -118,10 +122,7 @@ export function graphqlRoutes(apollo: ApolloServer<Context>, room: Room, config:
   const verify = createTokenVerifier(config);
   const clientOf = clientsOf(config);
   const { checkout, admission, guard, trusted: documents } = room;
-  const contextOf = ({ id, caller, client, isAdmitted }: FastifyRequest): Context => ({
-    ...contextFor(room, caller, client, id),
-    isAdmitted,
-  });
+  const contextOf = (request: FastifyRequest): Context => contextFor(room, request, request.id);
   const answer = fastifyApolloHandler(apollo, { context: async (request) => contextOf(request as FastifyRequest) });
   const mask = maskErrors(checkout.log);
 
@@ -135,7 +136,10 @@ export function graphqlRoutes(apollo: ApolloServer<Context>, room: Room, config:
     }
     await admission.admitWork(request, trusted.document.work);
     request.isAdmitted = true;
-    const result = acceptsJson(request) ? await execute(trusted, contextOf(request)) : null;
+    const context = contextOf(request);
+    const executed = acceptsJson(request) ? await execute(trusted, context) : null;
+    const { budget } = context.loaders;
+    const result = budget.isExceeded ? { errors: [budget.error], data: null } : executed;
     if (!result) {
       const { text, operationName } = trusted.document;
       request.body = { query: text, operationName, variables: trusted.variables };

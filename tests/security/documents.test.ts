@@ -1,4 +1,6 @@
 /** Documents made to hurt: each is refused with the right code, quickly, and nothing has moved. */
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import { parse, validate } from 'graphql';
 import { DOCUMENT_LIMITS, MAX_TOKENS } from '../../src/graphql/limits';
 import { exampleOperations } from '../../src/graphql/playground';
@@ -30,7 +32,7 @@ const MAX_CPU_MS = 100;
 
 const attacks: [string, string, string][] = [
   ['20,000 aliases', `{ ${times(20_000, (i) => `a${i}: __typename`)} }`, 'BAD_REQUEST'],
-  ['10,000 aliases', `{ ${times(10_000, (i) => `a${i}: __typename`)} }`, PARSE],
+  ['3,000 aliases', `{ ${times(3_000, (i) => `a${i}: __typename`)} }`, PARSE],
   ['300 aliases', `{ ${times(300, (i) => `a${i}: __typename`)} }`, INPUT],
   ['51 aliases', `{ ${times(51, (i) => `a${i}: __typename`)} }`, INPUT],
   ['5,000 aliased mutations', `mutation { ${times(5_000, (i) => holdAs(`a${i}`))} }`, 'BAD_REQUEST'],
@@ -45,8 +47,8 @@ const attacks: [string, string, string][] = [
   ['depth 20,000', nested(21_000), 'BAD_REQUEST'],
   ['depth 501', nested(501), PARSE],
   ['depth 15', nested(15), INPUT],
-  ['brackets 100,000 deep', '{'.repeat(100_000), PARSE],
-  ['lists 100,000 deep', `{ product(id: ${'['.repeat(100_000)}) { id } }`, PARSE],
+  ['brackets 50,000 deep', '{'.repeat(50_000), PARSE],
+  ['lists 50,000 deep', `{ product(id: ${'['.repeat(50_000)}) { id } }`, PARSE],
   ['a cycle of fragments', '{ ...A } fragment A on Query { ...B } fragment B on Query { ...A }', INVALID],
   ['a fragment in itself', '{ product(id: "x") { ...A } } fragment A on Product { id ...A }', INVALID],
   [
@@ -59,7 +61,7 @@ const attacks: [string, string, string][] = [
     `{ order(id: "x") { ...F0 } } ${times(20, (i) => `fragment F${i} on Order { lines { hold { order { ...F${i + 1} } } } }`)} fragment F20 on Order { id }`,
     INPUT,
   ],
-  ['10,000 directives', `{ serverTime ${'@include(if: true) '.repeat(10_000)} }`, PARSE],
+  ['3,000 directives', `{ serverTime ${'@include(if:true)'.repeat(3_000)} }`, PARSE],
   ['100 directives', `{ serverTime ${'@include(if: true) '.repeat(100)} }`, INPUT],
   ['990 times the same field', `{ ${'serverTime '.repeat(990)} }`, INPUT],
   ['110 times the same field with an argument', `{ ${'hold(id: "a") { id } '.repeat(110)} }`, INPUT],
@@ -68,7 +70,6 @@ const attacks: [string, string, string][] = [
     `{ ${times(80, (i) => `...F${i}`)} } ${times(80, (i) => `fragment F${i} on Query { serverTime }`)}`,
     INPUT,
   ],
-  ['100 orders with the lines of their holds’ orders', nestedOrders(), INPUT],
   [
     '30 pages of 100',
     `{ ${times(30, (i) => `p${i}: products(first: 100) { ...P }`)} } fragment P on ProductConnection { edges { node { ${times(8, (i) => `${['id', 'sku', 'name', 'description', 'totalStock', 'saleStatus', 'saleStartsAt', 'saleEndsAt'][i]}`)} } } }`,
@@ -85,10 +86,6 @@ const attacks: [string, string, string][] = [
   ['a megabyte of comment', `#${'x'.repeat(1_000_000)}\n{ serverTime }`, 'BAD_REQUEST'],
 ];
 
-function nestedOrders(): string {
-  return '{ orders(first: 100) { edges { node { lines { hold { order { lines { quantity product { id name } } } } } } } } }';
-}
-
 test.each(attacks)('%s', async (_name, query, code) => {
   await target.ask('{ __typename }');
   const before = process.cpuUsage();
@@ -101,6 +98,33 @@ test.each(attacks)('%s', async (_name, query, code) => {
   expect(answer.errors.length).toBeLessThanOrEqual(21);
   // Both snapshots, the client and the server are in this process; alone, the server takes a few ms.
   expect((user + system) / 1_000).toBeLessThan(MAX_CPU_MS + 150);
+});
+
+test('orders in their own holds, over and over, end at a budget; a chain as deep as is allowed does not', async () => {
+  const productId = await target.product(100);
+  const holdIds: string[] = [];
+  for (let i = 0; i < 50; i++) {
+    const { data } = await target.ask(HOLD, { input: { productId } });
+    holdIds.push(data.createHold.hold.id);
+  }
+  const orderOf = async (ids: string[]) => {
+    const order = 'mutation($ids: [ID!]!) { createOrder(input: { holdIds: $ids }) { order { id } } }';
+    return (await target.ask(order, { ids })).data.createOrder.order.id as string;
+  };
+  const around =
+    'lines { hold { order { lines { hold { order { lines { hold { order { lines { quantity } } } } } } } } } }';
+  const query = `query($id: ID!) { order(id: $id) { ${around} } }`;
+  const small = await target.ask(query, { id: await orderOf(holdIds.splice(0, 1)) });
+  expect(small.errors).toEqual([]);
+  const id = await orderOf(holdIds);
+  const before = process.cpuUsage();
+  const large = await target.ask(query, { id });
+  const { user } = process.cpuUsage(before);
+  // Alone some 100 ms; this process is also the client, and others share the machine.
+  expect(user / 1_000).toBeLessThan(1_500);
+  expect(large.data).toBeNull();
+  expect(large.errors).toHaveLength(1);
+  expect(large.code).toBe(INPUT);
 });
 
 test('a typing error is told without a suggestion', async () => {
@@ -126,6 +150,12 @@ test('every operation of the playground is far within the limits', () => {
   expect(validate(checkoutSchema(), parse(page), DOCUMENT_LIMITS)).toEqual([]);
 });
 
+/** What is left is then what somebody holds. */
+function collectGarbage(): void {
+  setFlagsFromString('--expose-gc');
+  (runInNewContext('gc') as () => void)();
+}
+
 test('a flood of different documents leaves the memory bounded', async () => {
   const { guard } = target.app.room;
   const flood = async (from: number, count: number) => {
@@ -137,11 +167,11 @@ test('a flood of different documents leaves the memory bounded', async () => {
   };
   await flood(0, 500);
   expect(guard.remembered.size).toBeLessThanOrEqual(256);
-  globalThis.gc?.();
+  collectGarbage();
   const before = process.memoryUsage().heapUsed;
   await flood(500, 1_500);
   expect(guard.remembered.size).toBeLessThanOrEqual(256);
-  globalThis.gc?.();
+  collectGarbage();
   expect(process.memoryUsage().heapUsed - before).toBeLessThan(80 * 1024 * 1024);
 });
 

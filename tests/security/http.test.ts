@@ -1,8 +1,10 @@
 /** HTTP before any route: headers, origins, proxies, slow clients, idle sockets, clients that hang up. */
+import { existsSync } from 'node:fs';
 import { connect, type Socket } from 'node:net';
 import { once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { clientsOf } from '../../src/admission/clients';
+import { projectPath } from '../../src/config';
 import { signPayload } from '../../src/webhooks/signature';
 import { expectClean } from '../support/invariants';
 import { HOLD, LEAK, openApp, PRODUCTION, type Target } from './open-app';
@@ -26,7 +28,7 @@ describe('every answer has the security headers:', () => {
     ],
     ['a body that is too large', '/graphql', { method: 'POST', headers: json, body: 'x'.repeat(300_000) }, 413],
     ['the playground', '/graphql', { headers: { accept: 'text/html' } }, 200],
-    ['the storefront', '/', {}, 200],
+    ['the storefront, built or not', '/', {}, existsSync(projectPath('dist', 'web', 'index.html')) ? 200 : 503],
     ['a webhook without a signature', '/webhooks/payments', { method: 'POST', headers: json, body: '{}' }, 401],
     ['health', '/livez', {}, 200],
     ['readiness', '/readyz', {}, 200],

@@ -137,12 +137,12 @@ describe('as it is, this machine is not limited', () => {
   });
 
   test('in production not as an address, but for its customers', async () => {
-    const own = await openApp(PRODUCTION, { documents: [HOLD] });
+    const own = await openApp({ ...PRODUCTION, RATE_LIMIT: 'hold=50/60' }, { documents: [HOLD] });
     try {
       const id = await own.product(2_000);
       const hold = (token: string | null) => own.ask(HOLD, { input: { productId: id } }, { token });
-      const anonymous = await Promise.all(Array.from({ length: 1_100 }, () => hold(null)));
-      expect(anonymous.filter(({ status }) => status === 200)).toHaveLength(1_100);
+      const anonymous = await Promise.all(Array.from({ length: 100 }, () => hold(null)));
+      expect(anonymous.filter(({ status }) => status === 200)).toHaveLength(100);
       const token = await own.token('alice');
       const alice = await Promise.all(Array.from({ length: 80 }, () => hold(token)));
       expect(alice.filter(({ status }) => status === 200)).toHaveLength(50);
@@ -154,11 +154,11 @@ describe('as it is, this machine is not limited', () => {
 });
 
 test('RATE_LIMIT=off counts nothing', async () => {
-  const own = await openApp({ ...PRODUCTION, RATE_LIMIT: 'off', TRUSTED_PROXIES: '1' }, { documents: [TRUSTED] });
+  const own = await openApp({ ...PRODUCTION, RATE_LIMIT: 'off' });
   try {
-    const headers = from('192.0.2.1');
-    const answers = await Promise.all(Array.from({ length: 3_500 }, () => own.ask(TRUSTED, undefined, { headers })));
-    expect(answers.every(({ status }) => status === 200)).toBe(true);
+    const token = await own.token('alice');
+    const cancel = 'mutation { cancelOrder(input: { orderId: "x" }) { userErrors { code } } }';
+    expect(await statuses(40, () => own.ask(cancel, undefined, { token }))).toEqual(Array(40).fill(200));
   } finally {
     await own.close();
   }

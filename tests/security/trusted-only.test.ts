@@ -1,6 +1,7 @@
 /** PERSISTED_ONLY=on: only the operations that codegen wrote are served, by their hash or their exact text. */
 import { createHash } from 'node:crypto';
 import { GraphQLError } from 'graphql';
+import { loadersFor } from '../../src/graphql/loaders';
 import { anonymous } from '../../src/graphql/tokens';
 import { startApp } from '../../src/app';
 import { expectNothingMoved } from '../support/invariants';
@@ -75,7 +76,7 @@ test('whoever asks Apollo without HTTP, as a WebSocket does, is refused the same
     requestId: 'x',
     caller: anonymous,
     client: { address: '192.0.2.1', isLoopback: false, queueToken: undefined },
-    loaders: undefined as never,
+    loaders: loadersFor(room.reads, anonymous),
   };
   const { body } = await apollo.executeOperation({ query: '{ __typename }' }, { contextValue });
   const { errors, data } = (body as { singleResult: { errors?: GraphQLError[]; data?: unknown } }).singleResult;

