@@ -37,6 +37,8 @@ import { storefront } from './web/storefront';
 
 /** How long a stop waits for requests in progress before it cuts them off. */
 const DRAIN_MS = 10_000;
+/** How often a stop looks for connections whose last answer has been sent. */
+const IDLE_CHECK_MS = 100;
 
 export interface App {
   /** `http://host:port`, with the real port. */
@@ -106,6 +108,11 @@ export async function startApp(config: Config, options: AppOptions): Promise<App
     developmentAuth: isProduction ? null : config.auth,
   };
   const state = { isDraining: false };
+  // Whoever is answered during a stop is told not to send another request on this connection.
+  http.addHook('onSend', (_request, reply, _payload, done) => {
+    if (state.isDraining) void reply.header('connection', 'close');
+    done();
+  });
   const apollo = await graphqlServer(room, config);
   await limitHttp(http, config);
   await http.register(graphqlRoutes(apollo, room, config));
@@ -221,9 +228,15 @@ function metricsRoute(http: FastifyInstance, metrics: Metrics, scrape: () => Pro
   });
 }
 
+/**
+ * Answers what has begun. A client keeps its connection after an answer, and may never use it again: what becomes idle is
+ * closed, or each such client would hold up the stop until the cut-off.
+ */
 async function drain(http: FastifyInstance): Promise<void> {
   const cutOff = setTimeout(() => http.server.closeAllConnections(), DRAIN_MS);
+  const closeIdle = setInterval(() => http.server.closeIdleConnections(), IDLE_CHECK_MS);
   await http.close();
+  clearInterval(closeIdle);
   clearTimeout(cutOff);
 }
 
