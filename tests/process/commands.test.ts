@@ -185,11 +185,12 @@ describe('on a database of its own', () => {
     for (const round of [1, 2]) expect({ round, ...(await db('seed')) }).toMatchObject({ code: 0, stderr: '' });
   });
 
-  // Each looks whether a product is there, and then adds it: src/database/seeders/drop-seeder.ts. Two servers that start at
-  // once on an empty database do the same.
+  // Two servers that start at once on an empty database do the same.
   test('db:seed beside another one adds what is missing, and nothing twice', async () => {
     const other = new Client({ connectionString: own.DATABASE_URL });
-    await other.connect();
+    // Within a transaction pg_stat_activity stays as it was first read.
+    const watcher = new Client({ connectionString: own.DATABASE_URL });
+    await Promise.all([other.connect(), watcher.connect()]);
     try {
       await other.query('DELETE FROM stock_adjustments; DELETE FROM stock; DELETE FROM products');
       await other.query('BEGIN');
@@ -199,11 +200,11 @@ describe('on a database of its own', () => {
         `INSERT INTO stock (product_id, total, available) VALUES ('01930000-0000-7000-8000-000000000001', 0, 0)`,
       );
       const seeding = db('seed');
-      await untilSomebodyWaits(async (text) => (await other.query(text)).rows);
+      await untilSomebodyWaits(async (text) => (await watcher.query(text)).rows);
       await other.query('COMMIT');
       expect(await seeding).toMatchObject({ code: 0, stderr: '' });
     } finally {
-      await other.end();
+      await Promise.all([other.end(), watcher.end()]);
       await db('seed');
     }
   });
