@@ -141,12 +141,23 @@ export const FAULTS: readonly Fault[] = [
   {
     name: 'SIGSTOP of a backend, then SIGCONT',
     run: async (scene) => {
-      const pid = any(scene, await backends(scene.room));
-      if (!pid) return;
+      // One that has a stock row locked: others wait for that, and its own client for its answer.
+      let pid: number | undefined;
+      while (!pid) {
+        const rows = await scene.room.sql<{ pid: number }>(
+          `SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'flash-sale'
+             AND state <> 'idle' AND query LIKE '/* createHold%'`,
+        );
+        pid = rows[0]?.pid;
+      }
       process.kill(pid, 'SIGSTOP');
-      await sleep(2 * LASTS_MS);
-      process.kill(pid, 'SIGCONT');
+      try {
+        await sleep(10_000);
+      } finally {
+        process.kill(pid, 'SIGCONT');
+      }
     },
+    mustSee: ['BUSY'],
   },
   {
     name: 'somebody keeps a stock row locked',
@@ -176,29 +187,24 @@ export const FAULTS: readonly Fault[] = [
     name: 'every connection that PostgreSQL allows is in use',
     run: async (scene) => {
       const hogs: Client[] = [];
-      // Those of the servers go away one by one, so that they have to ask for new ones.
-      for (let isFull = false; !isFull;) {
-        const hog = new Client({ connectionString: scene.room.url });
-        hog.on('error', () => undefined);
-        isFull = await hog.connect().then(
-          () => !hogs.push(hog),
-          () => true,
-        );
-      }
-      for (const pid of await backends(scene.room)) {
-        if (pid) await scene.room.sql('SELECT pg_terminate_backend($1)', [pid]).catch(() => undefined);
-      }
-      for (let n = 0; n < 40; n += 1) {
+      const grab = async () => {
         const hog = new Client({ connectionString: scene.room.url });
         hog.on('error', () => undefined);
         await hog.connect().then(
           () => hogs.push(hog),
           () => undefined,
         );
+      };
+      // The servers have theirs already: these are ended, again and again, and whoever comes first gets the place.
+      for (const patience = AbortSignal.timeout(LASTS_MS); !patience.aborted; await sleep(20)) {
+        for (const pid of await backends(scene.room)) {
+          if (pid) await scene.room.sql('SELECT pg_terminate_backend($1)', [pid]).catch(() => undefined);
+        }
+        await Promise.all(Array.from({ length: 20 }, grab));
       }
-      await sleep(LASTS_MS);
       await Promise.all(hogs.map((hog) => hog.end().catch(() => undefined)));
     },
+    mustSee: ['UNAVAILABLE'],
   },
 ];
 
