@@ -37,6 +37,8 @@ import { storefront } from './web/storefront';
 
 /** How long a stop waits for requests in progress before it cuts them off. */
 const DRAIN_MS = 10_000;
+/** How often a stop looks for connections whose last answer has been sent. */
+const IDLE_CHECK_MS = 100;
 
 export interface App {
   /** `http://host:port`, with the real port. */
@@ -86,10 +88,10 @@ export async function startApp(config: Config, options: AppOptions): Promise<App
     onRetry: (reason) => metrics.retry(reason),
   });
   metrics.watch(gaugesOf(database), log);
-  const http = httpServer();
   const { holdTtlSeconds, orderPaymentWindowSeconds } = config;
   const checkout: Checkout = { database, log, metrics, holdTtlSeconds, orderPaymentWindowSeconds };
   const levels = new StockLevels(database);
+  const http = httpServer();
   const isProduction = config.environment === 'production';
   const provider = isProduction ? null : simulatedProvider(config, log, () => urlOf(http, config));
   const room: Room = {
@@ -98,14 +100,19 @@ export async function startApp(config: Config, options: AppOptions): Promise<App
     createOrder: createOrderOf(checkout),
     levels,
     reads: sharedReads(database),
+    watch: new StockWatch(levels, log),
     admission,
     trusted,
     guard: documentGuard({ schema, admission, trusted, persistedOnly: config.persistedOnly }),
-    watch: new StockWatch(levels, log),
     provider,
     developmentAuth: isProduction ? null : config.auth,
   };
   const state = { isDraining: false };
+  // Whoever is answered during a stop is told not to send another request on this connection.
+  http.addHook('onSend', (_request, reply, _payload, done) => {
+    if (state.isDraining) void reply.header('connection', 'close');
+    done();
+  });
   const apollo = await graphqlServer(room, config);
   await limitHttp(http, config);
   await http.register(graphqlRoutes(apollo, room, config));
@@ -221,9 +228,15 @@ function metricsRoute(http: FastifyInstance, metrics: Metrics, scrape: () => Pro
   });
 }
 
+/**
+ * Answers what has begun. A client keeps its connection after an answer, and may never use it again: what becomes idle is
+ * closed, or each such client would hold up the stop until the cut-off.
+ */
 async function drain(http: FastifyInstance): Promise<void> {
   const cutOff = setTimeout(() => http.server.closeAllConnections(), DRAIN_MS);
+  const closeIdle = setInterval(() => http.server.closeIdleConnections(), IDLE_CHECK_MS);
   await http.close();
+  clearInterval(closeIdle);
   clearTimeout(cutOff);
 }
 

@@ -89,6 +89,8 @@ function home(directory: string, account: Account | undefined): Home {
 async function createDirectory(directory: string): Promise<string> {
   try {
     const created = !(await exists(directory));
+    // Its parents stay open, as root's PostgreSQL runs as somebody else who has to get through.
+    await fs.mkdir(path.dirname(directory), { recursive: true });
     await fs.mkdir(directory, { recursive: true, mode: 0o700 });
     const real = await fs.realpath(directory);
     if (created && isRoot()) {

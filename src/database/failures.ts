@@ -1,4 +1,5 @@
 /** What PostgreSQL, the pool and the network can say, sorted into what a caller may do about it. */
+import { isNativeError } from 'node:util/types';
 
 /**
  * `retry`: the transaction was rolled back for its neighbours' sake, run the whole of it again.
@@ -64,11 +65,16 @@ const BY_MESSAGE: readonly (readonly [RegExp, FailureKind, string])[] = [
 
 /** Sorts any error that a database call can throw. Never throws. */
 export function classify(error: unknown): Failure {
-  for (let cause = error, depth = 0; cause instanceof Error && depth < 5; cause = cause.cause, depth += 1) {
+  for (let cause = error, depth = 0; isError(cause) && depth < 5; cause = cause.cause, depth += 1) {
     const failure = classifyOne(cause as Error & { code?: unknown; constraint?: unknown });
     if (failure) return failure;
   }
   return { kind: 'bug', reason: 'unexpected' };
+}
+
+/** Also one of Node's own where a test runs it in another realm. */
+function isError(value: unknown): value is Error {
+  return value instanceof Error || isNativeError(value);
 }
 
 function classifyOne(error: Error & { code?: unknown; constraint?: unknown }): Failure | null {

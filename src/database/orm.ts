@@ -5,11 +5,11 @@ import { Migrator } from '@mikro-orm/migrations';
 import { SeedManager } from '@mikro-orm/seeder';
 import { Client } from 'pg';
 import { MIGRATIONS } from '../../migrations';
-import { Unavailable } from '../domain/errors';
+import { Busy, Unavailable } from '../domain/errors';
 import type { Logger } from '../telemetry/logger';
 import { ENTITIES } from './entities';
 import { classify } from './failures';
-import { BEGIN_WITH_LIMITS, transactionsOf, type InTransaction } from './transaction';
+import { BEGIN_WITH_LIMITS, RETRY_AFTER_MS, transactionsOf, type InTransaction } from './transaction';
 
 export interface Database {
   /** For the migrator, the seeder and the schema tools. */
@@ -18,7 +18,7 @@ export interface Database {
   readonly inTransaction: InTransaction;
   /** Group commits: a pool of their own, so that neither slow reads nor another product's stopped lock can starve them. */
   readonly inBatch: InTransaction;
-  /** A read outside of any transaction. Throws `Unavailable` when the database does not answer. */
+  /** A read outside of any transaction. Throws `Busy` when the pool is full, `Unavailable` when the database does not answer. */
   read<T>(work: (em: EntityManager) => Promise<T>): Promise<T>;
   /** A read of a group commit, before it takes its lock. */
   readForBatch<T>(work: (em: EntityManager) => Promise<T>): Promise<T>;
@@ -155,6 +155,8 @@ async function readWith<T>(orm: MikroORM, work: (em: EntityManager) => Promise<T
   } catch (error) {
     const failure = classify(error);
     if (failure.kind === 'bug') throw error;
+    // Nothing was asked of anybody yet: of a mutation that only looked so far, it is BUSY.
+    if (failure.kind === 'busy') throw new Busy(RETRY_AFTER_MS, { cause: error });
     throw new Unavailable({ cause: error });
   }
 }

@@ -30,7 +30,7 @@ const MAX_RERUNS = 5;
 /** First pause between attempts, in ms; doubles, and is drawn at random below its bound. */
 const PAUSE_MS = 20;
 /** What a client is told to wait after a lock or the pool took too long. */
-const RETRY_AFTER_MS = 500;
+export const RETRY_AFTER_MS = 500;
 
 export type InTransaction = <T>(name: string, work: (transaction: Transaction) => Promise<T>) => Promise<T>;
 

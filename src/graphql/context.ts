@@ -4,7 +4,7 @@ import type { CreateHold } from '../checkout/create-hold';
 import type { CreateOrder } from '../checkout/create-order';
 import type { AuthConfig } from '../config';
 import { CallerError } from '../domain/errors';
-import type { Admission } from '../admission/admission';
+import type { Admission, Asking } from '../admission/admission';
 import type { Client } from '../admission/clients';
 import type { DocumentGuard } from './document-guard';
 import { loadersFor, type Loaders } from './loaders';
@@ -20,10 +20,10 @@ export interface Room {
   readonly createOrder: CreateOrder;
   readonly levels: StockLevels;
   readonly reads: SharedReads;
+  readonly watch: StockWatch;
   readonly admission: Admission;
   readonly trusted: TrustedDocuments;
   readonly guard: DocumentGuard;
-  readonly watch: StockWatch;
   /** Plays the payment provider. null in production. */
   readonly provider: PaymentSimulation | null;
   /** What signs tokens for whoever asks, where its secret is the well-known one. null in production. */
@@ -55,8 +55,12 @@ export interface Context extends Room {
 }
 
 /** For one operation, over HTTP and WebSocket alike: loaders remember, so they must not outlive it. */
-export function contextFor(room: Room, caller: Caller, client: Client, requestId: string): Context {
-  return { ...room, requestId, caller, client, loaders: loadersFor(room.reads, caller) };
+export function contextFor(
+  room: Room,
+  { caller, client, isAdmitted }: Asking & { isAdmitted?: boolean | undefined },
+  requestId: string,
+): Context {
+  return { ...room, requestId, caller, client, isAdmitted, loaders: loadersFor(room.reads, caller) };
 }
 
 export function requireAdmin({ caller }: Context): void {

@@ -1,4 +1,4 @@
-/** Subscription documents, parsed and validated under the same limits as Apollo's; those that come often are remembered. */
+/** Subscription documents: Apollo executes none, so they are parsed and validated here, under the same rules. */
 import {
   getOperationAST,
   GraphQLError,
@@ -8,61 +8,54 @@ import {
   validate,
   type DocumentNode,
   type GraphQLSchema,
+  type OperationDefinitionNode,
 } from 'graphql';
+import type { RememberedDocuments } from './document-guard';
 import { DOCUMENT_LIMITS, MAX_TOKENS } from './limits';
-
-/** A sale's crowd sends the page's own few; together with the next bound at most 1 MB of text. */
-const MAX_REMEMBERED = 256;
-const MAX_REMEMBERED_LENGTH = 4_096;
 
 export interface Subscription {
   readonly document: DocumentNode;
+  readonly operation: OperationDefinitionNode;
   /** Not empty: it must not be executed. */
   readonly errors: readonly GraphQLError[];
 }
 
+export type SubscriptionReader = (text: string, operationName?: string | null) => Promise<Subscription | null>;
+
 /**
  * Answers what a text subscribes to; null when it is anything else, not even well-formed: then Apollo has the answer.
- * `hidesSchema`: messages suggest no names.
+ * What passes every rule is remembered, beside Apollo's own documents. `hidesSchema`: messages suggest no names.
  */
 export function subscriptionReader(
   schema: GraphQLSchema,
+  remembered: RememberedDocuments,
   { hidesSchema }: { hidesSchema: boolean },
-): (query: string, operationName?: string | null) => Subscription | null {
-  const remembered = new Map<string, Subscription | null>();
-  return (query, operationName) => {
-    const key = `${operationName ?? ''} ${query}`;
-    const known = remembered.get(key);
-    if (known !== undefined) return known;
-    const subscription = read(schema, query, operationName, hidesSchema);
-    if (key.length <= MAX_REMEMBERED_LENGTH) remembered.set(key, subscription);
-    if (remembered.size > MAX_REMEMBERED) remembered.delete(remembered.keys().next().value!);
-    return subscription;
+): SubscriptionReader {
+  return async (text, operationName) => {
+    const key = `subscription ${text}`;
+    const known = await remembered.get(key);
+    const document = known ?? parsed(text);
+    const operation = document && getOperationAST(document, operationName);
+    if (operation?.operation !== OperationTypeNode.SUBSCRIPTION) return null;
+    const errors = known ? [] : problemsOf(schema, document!, hidesSchema);
+    if (!known && errors.length === 0) await remembered.set(key, document!);
+    return { document: document!, operation, errors };
   };
 }
 
-function read(
-  schema: GraphQLSchema,
-  query: string,
-  operationName: string | null | undefined,
-  hidesSchema: boolean,
-): Subscription | null {
-  const document = parsed(query);
-  if (!document) return null;
-  if (getOperationAST(document, operationName)?.operation !== OperationTypeNode.SUBSCRIPTION) return null;
-  const errors = validate(schema, document, [...specifiedRules, ...DOCUMENT_LIMITS]).map(
+function problemsOf(schema: GraphQLSchema, document: DocumentNode, hidesSchema: boolean): GraphQLError[] {
+  return validate(schema, document, [...specifiedRules, ...DOCUMENT_LIMITS]).map(
     ({ message, nodes, extensions }) =>
       new GraphQLError(hidesSchema ? message.replace(/ ?Did you mean(.+?)\?$/, '') : message, {
         nodes,
         extensions: { code: 'GRAPHQL_VALIDATION_FAILED', ...extensions },
       }),
   );
-  return { document, errors };
 }
 
-function parsed(query: string): DocumentNode | null {
+function parsed(text: string): DocumentNode | null {
   try {
-    return parse(query, { maxTokens: MAX_TOKENS });
+    return parse(text, { maxTokens: MAX_TOKENS });
   } catch {
     return null;
   }

@@ -122,10 +122,7 @@ export function graphqlRoutes(apollo: ApolloServer<Context>, room: Room, config:
   const verify = createTokenVerifier(config);
   const clientOf = clientsOf(config);
   const { checkout, admission, guard, trusted: documents } = room;
-  const contextOf = ({ id, caller, client, isAdmitted }: FastifyRequest): Context => ({
-    ...contextFor(room, caller, client, id),
-    isAdmitted,
-  });
+  const contextOf = (request: FastifyRequest): Context => contextFor(room, request, request.id);
   const answer = fastifyApolloHandler(apollo, { context: async (request) => contextOf(request as FastifyRequest) });
   const mask = maskErrors(checkout.log);
 

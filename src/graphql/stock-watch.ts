@@ -1,6 +1,6 @@
 /** Live stock: one poller a process reads what anybody watches, and hands each watcher what changed for it. */
 import { setImmediate } from 'node:timers/promises';
-import { CallerError, Unavailable } from '../domain/errors';
+import { Busy, CallerError, Unavailable } from '../domain/errors';
 import { saleStatus } from '../domain/sale-status';
 import type { StockLevel as StockReading } from '../database/views';
 import type { Logger } from '../telemetry/logger';
@@ -98,7 +98,7 @@ export class StockWatch {
       if (!this.isBlind) this.log.warn({ event: 'stock.unread', err: error }, 'stock.unread');
       this.isBlind = true;
       // What nobody expected would come again with every tick: the watchers are told, once.
-      if (!(error instanceof Unavailable)) for (const id of productIds) this.fail(id, error);
+      if (!(error instanceof Unavailable || error instanceof Busy)) for (const id of productIds) this.fail(id, error);
       return 0;
     }
   }

@@ -3,19 +3,20 @@ import { randomUUID } from 'node:crypto';
 import type { IncomingMessage, Server } from 'node:http';
 import type { Duplex } from 'node:stream';
 import type { ApolloServer, GraphQLRequest } from '@apollo/server';
-import { createSourceEventStream, execute, getOperationAST, GraphQLError, parse, type ExecutionArgs } from 'graphql';
+import { createSourceEventStream, execute, GraphQLError, parse, type ExecutionArgs } from 'graphql';
 import { makeServer, type Context as Connection, type SubscribePayload } from 'graphql-ws';
 import { WebSocketServer, type WebSocket } from 'ws';
-import { clientsOf, type Client as Asker } from '../admission/clients';
+import type { Asking } from '../admission/admission';
+import { clientsOf, type Client } from '../admission/clients';
 import type { Config } from '../config';
-import { CallerError } from '../domain/errors';
+import { CallerError, RateLimited } from '../domain/errors';
 import { currentRequestId, withRequestId } from '../telemetry/logger';
 import { contextFor, type Context, type Room } from './context';
 import { subscriptionReader, type Subscription } from './documents';
 import { FormattedError, formatErrors, maskErrors, type Mask } from './errors';
 import { schemaFor } from './schema';
 import { sharedResults } from './shared-results';
-import { anonymous, createTokenVerifier, type Caller } from './tokens';
+import { anonymous, createTokenVerifier } from './tokens';
 
 const PATH = '/graphql';
 /** A document of 1,000 tokens with its variables has a few kB. */
@@ -41,8 +42,9 @@ const FORBIDDEN = 4403;
 interface Peer {
   readonly socket: WebSocket;
   readonly request: IncomingMessage;
+  readonly client: Client;
 }
-type Client = Connection<Record<string, unknown>, Peer>;
+type Connected = Connection<Record<string, unknown>, Peer>;
 
 export interface Subscriptions {
   /** Takes nothing new, lets what is under way end, and closes every socket with 1001. Before the HTTP server drains. */
@@ -60,6 +62,7 @@ export function connectSubscriptions(
     perMessageDeflate: false,
     handleProtocols: (protocols) => (protocols.has('graphql-transport-ws') ? 'graphql-transport-ws' : false),
   });
+  const clientOf = clientsOf(config);
   const operations = operationsOf(apollo, room, config);
   const protocol = protocolOf(room, config, operations);
   const pings = setInterval(() => pingAll(sockets), PING_MS).unref();
@@ -69,7 +72,9 @@ export function connectSubscriptions(
     stream.on('error', () => stream.destroy());
     if (new URL(request.url ?? '', 'http://localhost').pathname !== PATH) return refuse(stream, '404 Not Found');
     if (isStopping || sockets.clients.size >= MAX_SOCKETS) return refuse(stream, '503 Service Unavailable');
-    sockets.handleUpgrade(request, stream, head, (socket) => serve(protocol, { socket, request }));
+    sockets.handleUpgrade(request, stream, head, (socket) =>
+      serve(protocol, { socket, request, client: clientOf(request) }),
+    );
   });
 
   return {
@@ -135,33 +140,31 @@ async function goodbye(sockets: WebSocketServer): Promise<void> {
 
 type Operations = ReturnType<typeof operationsOf>;
 
-function protocolOf({ checkout }: Room, config: Config, operations: Operations) {
+function protocolOf({ checkout, admission }: Room, config: Config, operations: Operations) {
   const verify = createTokenVerifier(config);
   const mask = maskErrors(checkout.log);
-  const clientOf = clientsOf(config);
   return makeServer<Record<string, unknown>, Peer>({
     connectionInitWaitTimeout: CONNECTION_INIT_MS,
-    onConnect: async (client) => {
-      const { socket } = client.extra;
+    onConnect: async (connected) => {
+      const { socket, client } = connected.extra;
       try {
-        await verify(authorizationOf(client));
+        await verify(authorizationOf(connected));
         return true;
       } catch (error) {
-        if (error instanceof CallerError) socket.close(FORBIDDEN, `${error.code}: ${error.message}`);
-        else socket.close(TRY_AGAIN_LATER, 'SERVICE_UNAVAILABLE');
+        // Counted as over HTTP: guessing tokens costs the same either way.
+        const isTooOften = await isRateLimited(admission.mayRead({ caller: anonymous, client }));
+        if (error instanceof CallerError && !isTooOften) socket.close(FORBIDDEN, `${error.code}: ${error.message}`);
+        else socket.close(TRY_AGAIN_LATER, isTooOften ? 'RATE_LIMITED' : 'SERVICE_UNAVAILABLE');
         return false;
       }
     },
-    onSubscribe: (client, _id, payload) =>
+    onSubscribe: (connected, _id, payload) =>
       withRequestId(randomUUID(), async () => {
         try {
-          if (Object.keys(client.subscriptions).length > MAX_OPERATIONS) throw tooMany();
+          if (Object.keys(connected.subscriptions).length > MAX_OPERATIONS) throw tooMany();
           // Asked again for every operation, for a socket may outlive its token by days.
-          const started = await operations.start(
-            payload,
-            await verify(authorizationOf(client)),
-            clientOf(client.extra.request),
-          );
+          const caller = await verify(authorizationOf(connected));
+          const started = await operations.start(payload, { caller, client: connected.extra.client });
           return 'errors' in started ? formatted(started.errors, mask) : started;
         } catch (error) {
           return formatted([error], mask);
@@ -176,6 +179,12 @@ function protocolOf({ checkout }: Room, config: Config, operations: Operations) 
   });
 }
 
+const isRateLimited = (counting: Promise<void>) =>
+  counting.then(
+    () => false,
+    (error: unknown) => error instanceof RateLimited,
+  );
+
 const formatted = (errors: readonly unknown[], mask: Mask) =>
   formatErrors(errors, mask).map((error) => new FormattedError(error));
 
@@ -185,7 +194,7 @@ const tooMany = () =>
   });
 
 /** From `connection_init`, where browsers have to put it, else from the request's header. */
-function authorizationOf({ connectionParams, extra }: Client): string | undefined {
+function authorizationOf({ connectionParams, extra }: Connected): string | undefined {
   const given = connectionParams?.['Authorization'] ?? connectionParams?.['authorization'];
   if (given === undefined || given === null) return extra.request.headers.authorization;
   return typeof given === 'string' ? given : '';
@@ -196,7 +205,9 @@ type Started = ExecutionArgs | { readonly errors: readonly GraphQLError[] };
 /** Runs operations: subscriptions here, all else through Apollo, as if it had come over HTTP. */
 function operationsOf(apollo: ApolloServer<Context>, room: Room, config: Config) {
   const schema = schemaFor(config);
-  const readSubscription = subscriptionReader(schema, { hidesSchema: config.environment === 'production' });
+  const { admission, guard, trusted } = room;
+  const hidesSchema = config.environment === 'production';
+  const readSubscription = subscriptionReader(schema, guard.remembered, { hidesSchema });
   const mask = maskErrors(room.checkout.log);
   const underWay = new Set<Promise<unknown>>();
 
@@ -208,14 +219,12 @@ function operationsOf(apollo: ApolloServer<Context>, room: Room, config: Config)
   };
 
   const subscription = async (
-    { document, errors }: Subscription,
+    { document, operation, errors }: Subscription,
     { query, operationName, variables }: SubscribePayload,
     contextValue: Context,
   ): Promise<Started> => {
     if (errors.length > 0) return { errors };
-    // A crowd behind one address sends the page's own text: it is read once, not by each.
-    await room.guard.remembered.set(`subscription ${query}`, document);
-    await room.admission.admit(contextValue, document, getOperationAST(document, operationName)!);
+    await admission.admit(contextValue, document, operation);
     const args = { schema, document, operationName: operationName ?? null, variableValues: variables ?? {} };
     const source = await createSourceEventStream({ ...args, contextValue });
     if ('errors' in source) return { errors: (source.errors ?? []).map(orBadInput) };
@@ -223,7 +232,7 @@ function operationsOf(apollo: ApolloServer<Context>, room: Room, config: Config)
     const show = (level: object) => {
       const requestId = randomUUID();
       return withRequestId(requestId, async () => {
-        const shared = contextFor(room, anonymous, contextValue.client, requestId);
+        const shared = contextFor(room, { ...contextValue, caller: anonymous }, requestId);
         const result = await execute({ ...args, contextValue: shared, rootValue: level });
         return result.errors ? { ...result, errors: formatErrors(result.errors, mask) } : result;
       });
@@ -234,10 +243,13 @@ function operationsOf(apollo: ApolloServer<Context>, room: Room, config: Config)
   };
 
   return {
-    start: async (payload: SubscribePayload, caller: Caller, client: Asker): Promise<Started> => {
-      const context = contextFor(room, caller, client, currentRequestId() ?? randomUUID());
-      await room.guard.check(payload.query, context);
-      const wanted = readSubscription(payload.query, payload.operationName);
+    start: async (asked: SubscribePayload, asking: Asking): Promise<Started> => {
+      const context = contextFor(room, asking, currentRequestId() ?? randomUUID());
+      // A hash in place of a text, as HTTP takes it.
+      const text = asked.query === '' ? trusted.textOf(asked.extensions) : undefined;
+      const payload = text === undefined ? asked : { ...asked, query: text, extensions: null };
+      await guard.check(payload.query, asking);
+      const wanted = await readSubscription(payload.query, payload.operationName);
       if (wanted) return subscription(wanted, payload, context);
       const executing = execution(payload, context);
       underWay.add(executing);

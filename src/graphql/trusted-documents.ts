@@ -33,19 +33,20 @@ export interface TrustedRequest {
 export class TrustedDocuments {
   private readonly byText = new Map<string, TrustedDocument>();
   private readonly byHash = new Map<string, TrustedDocument>();
-  /** Served over WebSocket, by their text. */
-  private readonly subscriptions = new Set<string>();
+  /** By hash and by text: they are served over WebSocket, and not compiled. */
+  private readonly subscriptions = new Map<string, string>();
 
   /** Throws when a document is not valid against the schema: it was written by codegen of another schema. */
   constructor(schema: GraphQLSchema, texts: readonly string[]) {
     for (const text of texts) {
+      const hash = createHash('sha256').update(text).digest('hex');
       const document = compile(schema, text);
-      if (!document) {
-        this.subscriptions.add(text);
-        continue;
+      if (document) {
+        this.byText.set(text, document);
+        this.byHash.set(hash, document);
+      } else {
+        this.subscriptions.set(text, text).set(hash, text);
       }
-      this.byText.set(text, document);
-      this.byHash.set(createHash('sha256').update(text).digest('hex'), document);
     }
   }
 
@@ -55,7 +56,13 @@ export class TrustedDocuments {
   }
 
   has(text: string): boolean {
-    return this.byText.has(text) || this.subscriptions.has(text);
+    return this.byText.has(text) || this.subscriptions.get(text) === text;
+  }
+
+  /** What a message over WebSocket names by its hash, in place of a text. */
+  textOf(extensions: unknown): string | undefined {
+    const hash = hashIn(extensions);
+    return hash === undefined ? undefined : (this.byHash.get(hash)?.text ?? this.subscriptions.get(hash));
   }
 
   /**

@@ -2,7 +2,7 @@
 import { schedule } from 'node-cron';
 import type { Checkout } from '../checkout/checkout';
 import { sweepOnce } from '../checkout/sweep';
-import { Unavailable } from '../domain/errors';
+import { Busy, Unavailable } from '../domain/errors';
 
 export interface Job {
   /** Answers when the run in progress has ended. */
@@ -39,7 +39,7 @@ async function sweep(checkout: Checkout): Promise<void> {
   try {
     await sweepOnce(checkout);
   } catch (error) {
-    const isAway = error instanceof Unavailable;
+    const isAway = error instanceof Unavailable || error instanceof Busy;
     checkout.log[isAway ? 'warn' : 'error']({ event: 'sweep.failed', err: error }, 'sweep.failed');
   }
 }

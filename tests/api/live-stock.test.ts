@@ -1,10 +1,12 @@
 /** Live stock over WebSocket: what a subscriber sees, on which server soever it happens, and what the socket refuses. */
+import { readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { ApolloClient, gql, InMemoryCache } from '@apollo/client';
 import { GraphQLWsLink } from '@apollo/client/link/subscriptions';
 import { Client as UrqlClient, subscriptionExchange } from '@urql/core';
 import { createClient, type Client, type ClientOptions } from 'graphql-ws';
 import { WebSocket } from 'ws';
+import { projectPath } from '../../src/config';
 import type { Product } from '../../src/domain/records';
 import { openShop, type Shop } from '../support/checkout';
 import { connectAdmin } from '../support/cluster';
@@ -193,6 +195,28 @@ describe('a subscriber', () => {
       await admin.end();
       await server.close();
       await own.close();
+    }
+  });
+
+  it('may name a trusted document by its hash, also where nothing else is served', async () => {
+    const product = await shop.product(2);
+    const server = await serve(shop, { PERSISTED_ONLY: 'on' });
+    try {
+      const documents = JSON.parse(
+        readFileSync(projectPath('src', 'web', 'client', 'generated', 'persisted-documents.json'), 'utf8'),
+      ) as Record<string, string>;
+      const [hash] = Object.entries(documents).find(([, text]) => text.startsWith('subscription '))!;
+      const extensions = { persistedQuery: { version: 1, sha256Hash: hash.replace('sha256:', '') } };
+      const variables = { productIds: [product.id] };
+      const first = connect(server).iterate({ query: '', variables, extensions });
+      expect((await first.next()).value).toMatchObject({ data: { stockChanged: { availableStock: 2 } } });
+      await first.return!();
+      for (const query of [STOCK, '{ serverTime }']) {
+        const failure = await failureOf(connect(server), query, { ids: [product.id] });
+        expect(failure).toMatchObject([{ extensions: { code: 'FORBIDDEN' } }]);
+      }
+    } finally {
+      await server.close();
     }
   });
 

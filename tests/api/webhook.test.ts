@@ -43,6 +43,15 @@ async function send(message: Record<string, unknown>, options?: WebhookOptions):
   return reply;
 }
 
+/** As a provider does: on a machine that is too busy for all of them the last ones are 503, and are sent again. */
+async function deliver(message: Record<string, unknown>): Promise<WebhookReply> {
+  for (;;) {
+    const reply = await send(message);
+    if (reply.status === 200) return reply;
+    expect([reply.status, Number(reply.headers.get('retry-after')) > 0]).toEqual([503, true]);
+  }
+}
+
 /** Expects the status, a body that says why and nothing else, and that nothing moved. */
 async function expectRefused(work: () => Promise<WebhookReply>, status: number): Promise<WebhookReply> {
   const reply = await expectNothingMoved(server.db, work);
@@ -144,8 +153,7 @@ describe('a message that is stored is answered 200', () => {
 
 describe('one hundred copies at once have one effect', () => {
   async function hundred(message: Record<string, unknown>): Promise<WebhookReply[]> {
-    const replies = await Promise.all(Array.from({ length: 100 }, () => send(message)));
-    expect(replies.map(({ status }) => status)).toEqual(Array(100).fill(200));
+    const replies = await Promise.all(Array.from({ length: 100 }, () => deliver(message)));
     expect(replies.filter(({ body }) => body.duplicate === false)).toHaveLength(1);
     expect(new Set(replies.map(({ body }) => `${body.outcome} ${body.order_id}`)).size).toBe(1);
     return replies;
@@ -176,17 +184,8 @@ describe('one hundred copies at once have one effect', () => {
 
   test('and of forty different payments one pays the order, and all others are due for a refund', async () => {
     const order = await newOrder();
-    const outcomes = await Promise.all(
-      Array.from({ length: 40 }, async () => {
-        const message = paymentMessage('succeeded', order);
-        // On a slow machine the last ones wait too long for the order: 503, and the provider sends them again.
-        for (;;) {
-          const reply = await send(message);
-          if (reply.status === 200) return reply.body.outcome;
-          expect([reply.status, Number(reply.headers.get('retry-after')) > 0]).toEqual([503, true]);
-        }
-      }),
-    );
+    const replies = await Promise.all(Array.from({ length: 40 }, () => deliver(paymentMessage('succeeded', order))));
+    const outcomes = replies.map(({ body }) => body.outcome);
     expect(outcomes.filter((outcome) => outcome === 'APPLIED')).toHaveLength(1);
     expect(outcomes.filter((outcome) => outcome === 'REFUND_DUE')).toHaveLength(39);
   });

@@ -1,20 +1,240 @@
 /** `npm run prove`: breaks on purpose whatever can break, and looks whether every promise holds. */
-import { Arena } from './arena';
-import { proveModel, MODEL_NEEDS } from './model';
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { MultiBar, type SingleBar } from 'cli-progress';
+import { Command } from 'commander';
+import { runCommand, wholeNumberOption } from '../../src/cli/options';
+import { Arena, FAILURE_FILE, Violation } from './arena';
+import { Chance, Tally } from './chance';
+import { FAULTS, type Fault } from './faults';
+import { proveCertain } from './certain';
+import { MODEL_NEEDS, proveModel } from './model';
+import { proveMatrix } from './matrix';
 import { proveRounds, ROUND_NEEDS } from './rounds';
-import { Tally } from './chance';
-async function main() {
-  const arena = await Arena.open();
-  const t = new Tally();
-  const end = performance.now() + Number(process.argv[2]) * 1000;
-  const part = process.argv[4] === 'rounds' ? proveRounds : proveModel;
-  try {
-    await part(await arena.room(), Number(process.argv[3] ?? Date.now() % 1e6), () => performance.now() < end, t);
-  } catch (e) {
-    console.log(String((e as Error).stack));
-    process.exitCode = 1;
-  }
-  console.log(String(t), t.missing(process.argv[4] === 'rounds' ? ROUND_NEEDS : MODEL_NEEDS));
-  await arena.close(false);
+import { sabotage, SABOTAGES } from './sabotage';
+import { proveSwarm, SWARM_NEEDS, type Measured } from './swarm';
+
+/** 1: a promise is broken, or a sabotage went unnoticed · 2: the proof could not be made. */
+const EXIT = { violated: 1, unproven: 2 } as const;
+/** Few connections, so that they can be used up. */
+const POSTGRES_SETTINGS = { max_connections: '60', shared_buffers: '64MB' };
+
+interface Options {
+  seed: number;
+  minutes: number;
+  only?: string[];
+  sabotage?: boolean;
+  fault?: string;
 }
-void main();
+
+interface Part {
+  readonly name: string;
+  readonly about: string;
+  /** Of the time. */
+  readonly share: number;
+  readonly needs: readonly string[];
+  run(run: Run): Promise<void>;
+}
+
+interface Run {
+  readonly arena: Arena;
+  readonly seed: number;
+  readonly tally: Tally;
+  readonly needs: readonly string[];
+  /** Part of the names of the faults that are wanted. */
+  readonly fault: string;
+  /** Of the part, from 0 to 1 and beyond. */
+  progress(): number;
+  say(line: string): void;
+}
+
+/** A part goes on beyond its time until what it needs has happened, but not for ever. */
+const MAX_OVERTIME = 5;
+const isTimeLeft = (run: Run) => () =>
+  run.progress() < 1 || (run.tally.missing(run.needs).length > 0 && run.progress() < MAX_OVERTIME);
+
+const PARTS: readonly Part[] = [
+  {
+    name: 'certain',
+    about: 'races in which one side surely waits for the other; each tells a mistake from the right way',
+    share: 0.001,
+    needs: ['races'],
+    run: async (run) => proveCertain(await run.arena.room(), run.tally),
+  },
+  {
+    name: 'model',
+    about: 'one client; after each step the database says what the specification says',
+    share: 0.25,
+    needs: MODEL_NEEDS,
+    run: async (run) => proveModel(await run.arena.room(), run.seed, isTimeLeft(run), run.tally),
+  },
+  {
+    name: 'rounds',
+    about: 'several clients, two servers; some serial order explains every answer and the end',
+    share: 0.3,
+    needs: ROUND_NEEDS,
+    run: async (run) => proveRounds(await run.arena.room(), run.seed, isTimeLeft(run), run.tally),
+  },
+  {
+    name: 'swarm',
+    about: 'a sale on two servers while one to three faults strike; every client was told the truth',
+    share: 0.45,
+    needs: SWARM_NEEDS,
+    run: async (run) => {
+      for (let n = 0; n === 0 || isTimeLeft(run)(); n += 1) {
+        const chance = new Chance(run.seed + n);
+        const faults = chooseFaults(chance);
+        await strike(run, `swarm, seed ${run.seed + n}`, chance, faults);
+      }
+    },
+  },
+  {
+    name: 'faults',
+    about: 'every fault of the table, one after another, measured',
+    share: 0,
+    needs: SWARM_NEEDS,
+    run: async (run) => {
+      for (const [n, fault] of FAULTS.entries()) {
+        if (!fault.name.includes(run.fault)) continue;
+        await strike(run, `faults, seed ${run.seed + n}`, new Chance(run.seed + n), [fault]);
+      }
+    },
+  },
+  {
+    name: 'matrix',
+    about: 'what each door says while the database is away, slow, or has no connection left',
+    share: 0,
+    needs: ['cells', 'floods'],
+    run: async (run) => proveMatrix(run.arena, new Chance(run.seed), run.tally, run.say),
+  },
+];
+
+/** The first is one that leaves outcomes in the dark, so that even a short run has some. */
+function chooseFaults(chance: Chance): Fault[] {
+  const darkening = FAULTS.filter(({ name }) => /kill -9 of a server|COMMIT/.test(name));
+  const faults = [chance.of(darkening)];
+  while (faults.length < 3 && chance.is(0.5)) faults.push(chance.of(FAULTS));
+  return [...new Set(faults)].filter((fault) => faults.length === 1 || !fault.mustSee);
+}
+
+async function strike(run: Run, name: string, chance: Chance, faults: readonly Fault[]): Promise<void> {
+  const title = faults.map((fault) => fault.name).join(' + ');
+  try {
+    const measured = await proveSwarm(run.arena, chance, faults, run.tally);
+    run.say(`${title}\n      ${row(measured)}`);
+  } catch (error) {
+    if (error instanceof Error) error.message = `${name}, ${title}: ${error.message}`;
+    throw error;
+  }
+}
+
+function row({ acknowledged, refused, busy, unknown, granted, recoveredMs, slowestMs }: Measured): string {
+  return (
+    `${acknowledged} acknowledged, ${refused} refused, ${busy} BUSY, ${unknown} unknown at first` +
+    ` (${granted} granted when asked again at the end), sells again after ${recoveredMs} ms, slowest answer ${slowestMs} ms`
+  );
+}
+
+const command = new Command('prove')
+  .description(
+    'Breaks on purpose whatever can break, on a PostgreSQL of its own, and looks whether every promise holds.',
+  )
+  .option('--seed <n>', 'repeats what that seed chose', wholeNumberOption(0, 2 ** 31 - 1))
+  .option('--minutes <n>', 'how long', wholeNumberOption(1, 24 * 60), 3)
+  .option('--only <parts>', `some of ${PARTS.map(({ name }) => name).join(', ')}`, (text) => text.split(','))
+  .option('--fault <text>', 'of the part faults, only those with this in their name')
+  .option('--sabotage', 'breaks the program instead, in twelve ways, and looks whether the proof notices', false)
+  .addHelpText(
+    'after',
+    `\nParts:\n${PARTS.map(({ name, about }) => `  ${name.padEnd(8)} ${about}`).join('\n')}` +
+      '\n\nExit code: 0 every promise held, 1 one was broken, 2 the proof could not be made.',
+  )
+  .action(async (given: Partial<Options> & { minutes: number }) => {
+    const seed = given.seed ?? Math.floor(Math.random() * 2 ** 31);
+    process.exitCode = given.sabotage ? await proveSabotages(seed, given.only) : await prove({ ...given, seed });
+  });
+
+async function prove({ seed, minutes, only, fault = '' }: Options): Promise<number> {
+  const parts = only ? PARTS.filter(({ name }) => only.includes(name)) : PARTS.filter(({ share }) => share > 0);
+  if (parts.length !== (only?.length ?? parts.length))
+    throw new Error(`--only takes some of: ${PARTS.map(({ name }) => name).join()}`);
+  process.stdout.write(`seed ${seed}, ${minutes} min\n`);
+  const shares = parts.reduce((sum, { share }) => sum + share, 0) || 1;
+  for (const part of parts) {
+    const arena = await Arena.open(POSTGRES_SETTINGS);
+    const ms = (part.share / shares) * minutes * 60_000;
+    const code = await provePart(part, arena, seed, ms, fault);
+    if (code !== 0) return code;
+  }
+  process.stdout.write('✔ Every promise held.\n');
+  return 0;
+}
+
+/** A table "n of n caught"; first of all the same proof must find nothing in the program as it is. */
+async function proveSabotages(seed: number, only: readonly string[] = ['certain']): Promise<number> {
+  const arena = await Arena.open(POSTGRES_SETTINGS);
+  try {
+    process.stdout.write(`seed ${seed}, looked for by: ${only.join(', ')}\n`);
+    const control = await sabotage(arena, { name: 'nothing', edits: [] }, seed, only.join());
+    if (control.caught !== null) throw new Error(`the proof finds fault with the program as it is: ${control.caught}`);
+    process.stdout.write(`✔ ${'nothing (control)'.padEnd(52)} nothing found\n`);
+    let count = 0;
+    for (const [n, mistake] of SABOTAGES.entries()) {
+      const { name, caught } = await sabotage(arena, mistake, seed, only.join());
+      if (caught !== null) count += 1;
+      const number = String(n + 1).padStart(2);
+      process.stdout.write(`${caught ? '✔' : '✘'} ${number} ${name.padEnd(49)} ${caught ?? 'NOT NOTICED'}\n`);
+    }
+    process.stdout.write(`${count} of ${SABOTAGES.length} caught\n`);
+    return count === SABOTAGES.length ? 0 : EXIT.violated;
+  } finally {
+    await arena.close(false);
+  }
+}
+
+async function provePart(part: Part, arena: Arena, seed: number, ms: number, fault: string): Promise<number> {
+  const startedAt = performance.now();
+  const progress = () => (performance.now() - startedAt) / Math.max(ms, 1);
+  const bar = progressBar(part.name, progress);
+  const tally = new Tally();
+  const said: string[] = [];
+  let failure: unknown;
+  try {
+    await part.run({ arena, seed, tally, needs: part.needs, fault, progress, say: (line) => said.push(line) });
+    // One fault alone does not bring about everything.
+    const missing = fault === '' ? tally.missing(part.needs) : [];
+    if (missing.length > 0) failure = new Error(`nothing is proven, as these never happened: ${missing.join(', ')}`);
+  } catch (error) {
+    failure = error;
+  }
+  bar.stop();
+  const isViolation = failure instanceof Violation;
+  const mark = !failure ? '✔' : isViolation ? '✘' : '?';
+  process.stdout.write(`${mark} ${part.name}: ${tally}\n${said.map((line) => `    ${line}\n`).join('')}`);
+  if (failure) {
+    const message = failure instanceof Error ? (isViolation ? failure.message : failure.stack) : String(failure);
+    writeFileSync(join(arena.directory, FAILURE_FILE), JSON.stringify({ part: part.name, seed, message }, null, 1));
+    process.stdout.write(`${message}\n\n${isViolation ? 'A promise is broken' : 'The proof could not be made'}.`);
+    process.stdout.write(
+      ` Again: npm run prove -- --only ${part.name} --seed ${seed}\nLogs and histories: ${arena.directory}\n`,
+    );
+  }
+  await arena.close(Boolean(failure));
+  return failure ? (isViolation ? EXIT.violated : EXIT.unproven) : 0;
+}
+
+/** On a terminal only: what a log keeps is the lines. */
+function progressBar(name: string, progress: () => number): { stop(): void } {
+  if (!process.stdout.isTTY) return { stop: () => undefined };
+  const bars = new MultiBar({ format: '  {name} {bar} {percentage}%', clearOnComplete: true, hideCursor: true });
+  const bar: SingleBar = bars.create(100, 0, { name });
+  const timer = setInterval(() => bar.update(Math.min(100, Math.round(progress() * 100))), 250);
+  return {
+    stop: () => {
+      clearInterval(timer);
+      bars.stop();
+    },
+  };
+}
+
+void runCommand(command);

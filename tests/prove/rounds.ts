@@ -93,6 +93,7 @@ async function playRound(
   const overdue = chance.is(0.3) ? chance.of([null, ...unpaid(start)]) : null;
   const sweeps = chance.is(0.35);
   if (overdue) await makeOrderOverdue(room.sql, overdue);
+  if (overdue) universe.overdueOrders.add(overdue);
   const from = performance.now();
   const byItself = (op: Op, isOptional = false): Call => ({
     op,
@@ -125,7 +126,7 @@ async function playRound(
   const calls: Call[] = [
     ...told,
     ...(expiring ? [byItself({ kind: 'expire', hold: expiring })] : []),
-    ...(sweeps && overdue ? [byItself({ kind: 'sweepOrder', order: overdue }, true)] : []),
+    ...(sweeps ? [...universe.overdueOrders].map((order) => byItself({ kind: 'sweepOrder', order }, true)) : []),
     ...(sweeps ? ripe(start, end).map((event) => byItself({ kind: 'sweepEvent', event }, true)) : []),
   ];
   const order = explain(start, calls, end);
@@ -141,6 +142,9 @@ async function playRound(
     end,
   });
   noteRound(tally, start, answered, end);
+  for (const id of universe.overdueOrders) {
+    if (end.orders[id]?.status !== 'PENDING_PAYMENT') universe.overdueOrders.delete(id);
+  }
   if (expiring) tally.add('expiries in a round');
   if (sweeps) tally.add('sweeps in a round');
   // The rows do not say which keys adjustments had: the specification remembers, along the order that explains.

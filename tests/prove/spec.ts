@@ -130,7 +130,7 @@ export function step(s: State, op: Op, reply: Reply): boolean {
       return true;
     }
     case 'sweepEvent':
-      if (s.events[op.event]!.outcome === 'PARKED') judgeAgain(s, op.event);
+      if (s.events[op.event]?.outcome === 'PARKED') judgeAgain(s, op.event);
       return true;
   }
 }

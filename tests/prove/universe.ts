@@ -13,6 +13,8 @@ export class Universe {
   private readonly tag = randomUUID().slice(0, 8);
   readonly eventPrefix = `evt-${this.tag}-`;
   readonly products: string[] = [];
+  /** Whose payment window has passed, and which no sweep has seen yet. */
+  readonly overdueOrders = new Set<string>();
 
   /** Products with 0 to 3 units, some of them limited. */
   async stock(chance: Chance, server: Server, count: number): Promise<void> {

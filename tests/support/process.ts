@@ -44,7 +44,18 @@ export async function buildProject(): Promise<Build> {
   const links = ['node_modules', 'package.json', 'src'];
   await Promise.all(links.map((name) => symlink(projectPath(name), join(directory, name))));
   const swc = projectPath('node_modules', '@swc', 'cli', 'bin', 'swc.js');
-  const args = [swc, 'src', 'migrations', '--out-dir', join(directory, 'dist'), '--quiet'];
+  const args = [
+    swc,
+    'src',
+    'migrations',
+    '--out-dir',
+    join(directory, 'dist'),
+    '--quiet',
+    '--ignore',
+    '**/web/client/**',
+    '--ignore',
+    '**/*.mts',
+  ];
   await run(process.execPath, args, { cwd: projectPath() });
 
   const children = new Set<ChildProcess>();

@@ -88,6 +88,8 @@ test('every scrape tells of all workers, before and after one of them dies', asy
 
   const [victim] = await workerPids();
   process.kill(victim!, 'SIGKILL');
+  // Until the primary knows, Node may hand it a connection, which nobody then answers.
+  await untilSaid('worker.died');
   for (let n = 0; n < 6; n++) {
     expect((await scrape()).get(granted)).toBe(20);
     await sleep(50);
@@ -95,6 +97,12 @@ test('every scrape tells of all workers, before and after one of them dies', asy
   await hold(created.value.id);
   expect((await scrape()).get(granted)).toBe(21);
 });
+
+async function untilSaid(word: string): Promise<void> {
+  for (const patience = AbortSignal.timeout(5_000); !said.join('').includes(word); await sleep(20)) {
+    if (patience.aborted) throw new Error(`the server did not say ${word}: ${said.join('')}`);
+  }
+}
 
 async function workerPids(): Promise<number[]> {
   const ps = spawn('ps', ['-A', '-o', 'ppid=,pid=']);

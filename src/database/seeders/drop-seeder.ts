@@ -70,15 +70,11 @@ export class DropSeeder extends Seeder {
   async run(em: EntityManager): Promise<void> {
     const createdAt = new Date('2026-11-22T00:00:00Z');
     for (const { total, ...seed } of SEEDS) {
-      if ((await em.count(ProductRow, { $or: [{ id: seed.id }, { sku: seed.sku }] })) > 0) continue;
       await em.transactional(async (own) => {
-        await own.insert(ProductRow, {
-          maxPerCustomer: null,
-          saleStartsAt: null,
-          saleEndsAt: null,
-          ...seed,
-          createdAt,
-        });
+        // Of two that seed at once the second waits here for the first, and then adds nothing.
+        const product = { maxPerCustomer: null, saleStartsAt: null, saleEndsAt: null, ...seed, createdAt };
+        const added = await own.createQueryBuilder(ProductRow).insert(product).onConflict().ignore().execute('run');
+        if (added.affectedRows === 0) return;
         await own.insert(StockRow, { productId: seed.id, total, available: total });
         await own.insert(StockAdjustmentRow, {
           id: seed.id.replace('-7000-', '-7001-'),

@@ -1,6 +1,7 @@
 /** Live stock: one socket for the page, which comes back by itself. */
-import { createClient, type Client } from 'graphql-ws';
+import { createClient, type Client, type SubscribePayload } from 'graphql-ws';
 import { StockChangedDocument, type StockChangedSubscription } from '../generated/graphql';
+import { trustedName } from './request';
 
 export type StockLevel = StockChangedSubscription['stockChanged'];
 export type Connection = 'connecting' | 'live' | 'lost';
@@ -31,15 +32,29 @@ export function connectLiveStock(onConnection: (connection: Connection) => void)
     },
   });
   return {
-    watch: (productIds, onLevel) =>
-      client.subscribe<StockChangedSubscription>(
-        { query: String(StockChangedDocument), variables: { productIds: [...productIds] } },
-        {
-          next: ({ data }) => data && onLevel(data.stockChanged),
-          error: () => onConnection('lost'),
-          complete: () => undefined,
-        },
-      ),
+    watch: (productIds, onLevel) => watch(client, productIds, onLevel, () => onConnection('lost')),
     close: () => void client.dispose(),
   };
+}
+
+/** By the document's hash; a server that does not know it is asked again with the text. */
+function watch(
+  client: Client,
+  productIds: readonly string[],
+  onLevel: (level: StockLevel) => void,
+  onFailure: () => void,
+): () => void {
+  const variables = { productIds: [...productIds] };
+  const text = { query: String(StockChangedDocument), variables };
+  const extensions = trustedName(StockChangedDocument);
+  const subscribe = (question: SubscribePayload, onError: () => void) =>
+    client.subscribe<StockChangedSubscription>(question, {
+      next: ({ data }) => data && onLevel(data.stockChanged),
+      error: onError,
+      complete: () => undefined,
+    });
+  let stop = extensions
+    ? subscribe({ query: '', variables, extensions }, () => (stop = subscribe(text, onFailure)))
+    : subscribe(text, onFailure);
+  return () => stop();
 }

@@ -45,7 +45,8 @@ export async function request<Result, Variables>(
     return { response, answer: await read(response) };
   };
   const text = { query: String(document) };
-  let { response, answer } = await ask(byHash(document.__meta__?.['hash']) ?? text);
+  const extensions = trustedName(document);
+  let { response, answer } = await ask(extensions ? { extensions } : text);
   if (UNKNOWN_HASH.has(answer.errors?.[0]?.extensions?.code ?? '')) ({ response, answer } = await ask(text));
   const error = answer.errors?.[0];
   if (error) {
@@ -57,9 +58,9 @@ export async function request<Result, Variables>(
 }
 
 /** The server has the documents that codegen wrote, compiled: their name is shorter, and they are served faster. */
-function byHash(hash: string | undefined): object | null {
-  if (!hash) return null;
-  return { extensions: { persistedQuery: { version: 1, sha256Hash: hash.replace('sha256:', '') } } };
+export function trustedName(document: Pick<Document<unknown, unknown>, '__meta__'>): Record<string, unknown> | null {
+  const sha256Hash = document.__meta__?.['hash']?.replace('sha256:', '');
+  return sha256Hash ? { persistedQuery: { version: 1, sha256Hash } } : null;
 }
 
 async function send(body: string, token: string | undefined): Promise<Response> {

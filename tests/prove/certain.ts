@@ -1,0 +1,170 @@
+/**
+ * Races that are certain: one side stops before its COMMIT until PostgreSQL says that the other waits for it. Each of them
+ * tells one mistake from the right way, so that a sabotage is caught at once and not by luck.
+ */
+import { setTimeout as sleep } from 'node:timers/promises';
+import { armFailpoints } from '../../src/database/failpoints';
+import { ALICE, codesOf, eventOf, message, newKey, serverOn, type Shop } from '../support/checkout';
+import { deadlocks } from '../support/invariants';
+import { collide, collideWithLock, stampede } from '../support/races';
+import { expireIn } from '../support/time';
+import { ensure, Violation, type Room } from './arena';
+import type { Tally } from './chance';
+
+/** Long enough to be judged live, short enough for the patience of a race. */
+const LEFT_MS = 700;
+
+const RACES: Readonly<Record<string, (shop: Shop) => Promise<void>>> = {
+  'the last unit, wanted by two': async (shop) => {
+    const product = await shop.product(1);
+    const { first, others } = await collide(
+      shop,
+      (server) => server.createHold({ productId: product.id, quantity: 1, customerId: '' }),
+      [(server) => server.createHold({ productId: product.id, quantity: 1, customerId: '' })],
+    );
+    ensure(first.granted && codesOf(others[0]!).join() === 'OUT_OF_STOCK', 'one of two gets the last unit', { others });
+  },
+
+  'a failed payment is parked while the order is placed': async (shop) => {
+    const hold = await shop.hold(await shop.product(1));
+    const { others } = await collide(shop, (server) => server.receive(message('failed', hold)), [
+      (server) => server.createOrder({ holdIds: [hold.id], customerId: '' }),
+    ]);
+    const [order] = others;
+    ensure(
+      order !== undefined && order.granted && order.value.status === 'CANCELLED',
+      'the order is cancelled at once',
+      { others },
+    );
+  },
+
+  'an order is cancelled while it is paid': async (shop) => {
+    const order = await shop.orderOf(await shop.product(1));
+    const { others } = await collide(shop, (server) => server.receive(message('succeeded', order)), [
+      (server) => server.cancelOrder(order.id),
+    ]);
+    ensure(codesOf(others[0]!).join() === 'ORDER_NOT_CANCELLABLE', 'a paid order is not cancelled', { others });
+  },
+
+  'a hold is released while it is ordered': async (shop) => {
+    const hold = await shop.hold(await shop.product(1));
+    const { others } = await collide(shop, (server) => server.createOrder({ holdIds: [hold.id], customerId: '' }), [
+      (server) => server.releaseHold(hold.id),
+    ]);
+    ensure(codesOf(others[0]!).join() === 'HOLD_ALREADY_USED', 'an ordered hold is not released', { others });
+  },
+
+  'a hold becomes overdue while its order waits for the lock': async (shop) => {
+    const hold = await shop.hold(await shop.product(1));
+    await expireIn(shop.sql, hold.id, LEFT_MS);
+    const [answer] = await collideWithLock(
+      shop,
+      { text: 'SELECT FROM holds WHERE id = $1 FOR UPDATE', values: [hold.id] },
+      [(server) => server.createOrder({ holdIds: [hold.id], customerId: '' })],
+      () => sleep(LEFT_MS + 50),
+    );
+    ensure(codesOf(answer!).join() === 'HOLD_EXPIRED', 'an overdue hold is not ordered as if it were live', { answer });
+  },
+
+  'the webhook fails after its row was written, and the event comes again': async (shop) => {
+    const order = await shop.orderOf(await shop.product(1));
+    const failed = message('failed', order);
+    armFailpoints((point) => {
+      if (point === 'webhook-after-insert') throw new Error('the handler fails');
+    });
+    await shop.receive(failed).catch(() => undefined);
+    armFailpoints(null);
+    const event = eventOf(await shop.receive(failed));
+    ensure(event.outcome === 'APPLIED', 'an event whose handler failed has its effect when it comes again', { event });
+  },
+
+  'two orders of the same products, taken in turn, are cancelled': async (shop) => {
+    const [a, b] = [await shop.product(2), await shop.product(2)];
+    const inTurn = async (products: (typeof a)[]) => {
+      const holds = [];
+      for (const product of products) holds.push(await shop.hold(product));
+      return shop.order(...holds);
+    };
+    const orders = [await inTurn([a, b]), await inTurn([b, a])];
+    const before = await deadlocks(shop.sql);
+    const locked = new Set<string>();
+    armFailpoints(async (point, where) => {
+      if (point !== 'after-lock' || locked.size === 2) return;
+      locked.add(where);
+      // Each has one lock: where locks have no order, each now waits for the other's.
+      for (let n = 0; n < 60 && locked.size < 2; n += 1) await sleep(10);
+    });
+    try {
+      await stampede(shop, 2, (servers) => Promise.all(orders.map((order, n) => servers[n]!.cancelOrder(order.id))));
+    } finally {
+      armFailpoints(null);
+    }
+    ensure((await deadlocks(shop.sql)) === before, 'nobody waits in a circle');
+  },
+
+  'the sweep comes while an overdue hold is ordered in time': async (shop) => {
+    const hold = await shop.hold(await shop.product(1));
+    await expireIn(shop.sql, hold.id, LEFT_MS);
+    await collide(shop, (server) => server.createOrder({ holdIds: [hold.id], customerId: '' }).then(String), [
+      async (server) => {
+        await sleep(LEFT_MS + 50);
+        return String(await server.sweep());
+      },
+    ]);
+    const [row] = await shop.sql<{ status: string }>('SELECT status FROM holds WHERE id = $1', [hold.id]);
+    ensure(row!.status === 'CONSUMED', 'a hold closes once', { row });
+  },
+
+  'one event at two servers': async (shop) => {
+    const order = await shop.orderOf(await shop.product(1));
+    const paid = message('succeeded', order);
+    const other = serverOn(shop.database, shop.log);
+    const answers = [await shop.receive(paid), await other.receive(paid), await shop.receive(paid)];
+    const [row] = await shop.sql<{ n: number }>('SELECT count(*)::int AS n FROM payment_events WHERE reference = $1', [
+      order.id,
+    ]);
+    const kinds = answers.map((answer) => answer.kind).join();
+    ensure(row!.n === 1 && kinds === 'recorded,duplicate,duplicate', 'one event, one effect', { answers, row });
+  },
+
+  'one customer’s two requests for a limited product': async (shop) => {
+    const product = await shop.product(5, { maxPerCustomer: 1 });
+    const input = { productId: product.id, quantity: 1, customerId: ALICE };
+    const { first, others } = await collide(shop, (server) => server.createHold(input), [
+      (server) => server.createHold(input),
+    ]);
+    const code = codesOf(others[0]!).join();
+    ensure(first.granted && code === 'LIMIT_PER_CUSTOMER', 'nobody passes the limit', { others });
+  },
+
+  'one key for two orders at once': async (shop) => {
+    const product = await shop.product(2);
+    const [one, two] = [await shop.hold(product), await shop.hold(product)];
+    const idempotencyKey = newKey();
+    const { others } = await collide(
+      shop,
+      (server) => server.createOrder({ holdIds: [one.id], customerId: '', idempotencyKey }),
+      [(server) => server.createOrder({ holdIds: [two.id], customerId: '', idempotencyKey })],
+    );
+    ensure(codesOf(others[0]!).join() === 'IDEMPOTENCY_KEY_REUSED', 'one key, one order', { others });
+  },
+};
+
+/** All of them, one after another; the first that does not end as it must is a violation. */
+export async function proveCertain(room: Room, tally: Tally): Promise<void> {
+  const database = await room.database();
+  const log = room.arena.log;
+  const close = async () => undefined;
+  const openAnother = () => room.database();
+  const shop: Shop = { url: room.url, database, log, sql: room.sql, openAnother, close, ...serverOn(database, log) };
+  for (const [name, race] of Object.entries(RACES)) {
+    try {
+      await race(shop);
+      await room.ensureClean();
+    } catch (error) {
+      // Whatever goes wrong here does so because somebody did not wait, or did not answer as they must.
+      throw new Violation(`${name}: ${error instanceof Error ? error.message : String(error)}`);
+    }
+    tally.add('races');
+  }
+}

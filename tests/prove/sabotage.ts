@@ -1,0 +1,235 @@
+/**
+ * Twelve mistakes that others have made, each put into a copy of the program: the proof must catch every one, or it proves
+ * nothing. A mistake is a replacement of text in the sources, and fails when the text is not there: a guard that was
+ * written anew has to be sabotaged anew.
+ */
+import { spawn } from 'node:child_process';
+import { cpSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { transformSync } from '@swc/core';
+import { projectPath } from '../../src/config';
+import type { Arena } from './arena';
+
+interface Edit {
+  readonly file: string;
+  readonly find: string;
+  readonly replace: string;
+}
+
+interface Sabotage {
+  readonly name: string;
+  readonly edits: readonly Edit[];
+}
+
+const KEEPER = 'src/checkout/stock-keeper.ts';
+
+export const SABOTAGES: readonly Sabotage[] = [
+  {
+    name: 'no lock',
+    edits: [
+      {
+        file: KEEPER,
+        find: '{ productId },\n    { lockMode: LockMode.PESSIMISTIC_WRITE, disableIdentityMap: true },',
+        replace: '{ productId }, { disableIdentityMap: true },',
+      },
+    ],
+  },
+  {
+    name: 'REPEATABLE READ',
+    edits: [
+      {
+        file: 'src/database/transaction.ts',
+        find: '"BEGIN ISOLATION LEVEL READ COMMITTED;',
+        replace: '"BEGIN ISOLATION LEVEL REPEATABLE READ;',
+      },
+    ],
+  },
+  {
+    name: 'em.lock without a refresh',
+    edits: [
+      {
+        file: 'src/database/orders.ts',
+        find: 'return em.findOne(OrderRow, { id }, { lockMode: LockMode.PESSIMISTIC_WRITE, disableIdentityMap: true });',
+        replace:
+          'const order = await em.findOne(OrderRow, { id }); if (order) await em.lock(order, LockMode.PESSIMISTIC_WRITE); return order;',
+      },
+    ],
+  },
+  {
+    name: 'an entity that was loaded before the lock',
+    edits: [
+      {
+        file: 'src/checkout/release-hold.ts',
+        find: 'const [hold] = await lockHolds(em, peeked.productId, [peeked.id]);',
+        replace: 'await lockHolds(em, peeked.productId, [peeked.id]); const hold = peeked;',
+      },
+    ],
+  },
+  {
+    name: 'expiry judged by the time of the locking statement',
+    edits: [
+      {
+        file: 'src/checkout/create-order.ts',
+        find: '  const holds: Hold[] = [];\n  for (const [productId, own] of groupBy(peeked.values()',
+        replace:
+          '  const at = await readClock(em);\n  const holds: Hold[] = [];\n  for (const [productId, own] of groupBy(peeked.values()',
+      },
+      {
+        file: 'src/checkout/create-order.ts',
+        find: '  const at = await readClock(em);\n  // An id without a key',
+        replace: '  // An id without a key',
+      },
+    ],
+  },
+  {
+    name: 'the event’s row in a transaction of its own',
+    edits: [
+      {
+        file: 'src/checkout/record-payment-event.ts',
+        find: 'await insertEvent(em, { ...event, outcome, orderId: null, settledAt: null });',
+        replace:
+          "await checkout.database.inTransaction('insert', (own) => insertEvent(own.em, { ...event, outcome, orderId: null, settledAt: null }));",
+      },
+    ],
+  },
+  {
+    name: 'unsorted locks',
+    edits: [
+      { file: KEEPER, find: '[...new Set(productIds)].sort()', replace: '[...new Set(productIds)]' },
+      {
+        file: 'src/domain/group-by.ts',
+        find: 'new Map([...groups].sort(([a], [b]) => (a < b ? -1 : 1)))',
+        replace: 'groups',
+      },
+    ],
+  },
+  {
+    name: 'the sweep does not look at the status',
+    edits: [
+      {
+        file: KEEPER,
+        find: "AND id = ANY (${ids}::uuid[]) AND status = 'ACTIVE' AND expires_at <= ${at}",
+        replace: 'AND id = ANY (${ids}::uuid[])',
+      },
+    ],
+  },
+  {
+    name: 'duplicates remembered in memory only',
+    edits: [
+      {
+        file: 'src/checkout/record-payment-event.ts',
+        find: 'export function recordPaymentEventOf(checkout: Checkout): RecordPaymentEvent {',
+        replace: `export function recordPaymentEventOf(checkout: Checkout): RecordPaymentEvent {
+  const [record, seen] = [recordUnguarded(checkout), new Map<string, PaymentEvent>()];
+  return async (provider, message) => {
+    const earlier = seen.get(message.eventId);
+    if (earlier) return { kind: 'duplicate', event: earlier };
+    const recorded = await record(provider, { ...message, eventId: message.eventId + '#' + newId() });
+    if (recorded.kind === 'recorded') seen.set(message.eventId, recorded.event);
+    return recorded;
+  };
+}
+function recordUnguarded(checkout: Checkout): RecordPaymentEvent {`,
+      },
+    ],
+  },
+  {
+    name: 'the limit is checked before the lock',
+    edits: [
+      {
+        file: 'src/checkout/create-hold.ts',
+        find: 'const stock = await lockStock(em, productId);',
+        replace:
+          'const early = await readLevel(em, productId, requests); const stock = await lockStock(em, productId);',
+      },
+      {
+        file: 'src/checkout/create-hold.ts',
+        find: 'const level = await countOverdueOf(em, read);',
+        replace: 'const level = { ...(await countOverdueOf(em, read)), unitsOf: early!.unitsOf };',
+      },
+    ],
+  },
+  {
+    name: 'only the inner statement is retried',
+    edits: [
+      {
+        file: 'src/database/transaction.ts',
+        find: 'await work({ em, attempt, rollBack: () => void (rollBack = true) });',
+        replace: `await work({ em, attempt, rollBack: () => void (rollBack = true) }).catch((error: unknown) => {
+      if (classify(error).kind !== 'retry') throw error;
+      return work({ em, attempt: attempt + 1, rollBack: () => void (rollBack = true) });
+    });`,
+      },
+    ],
+  },
+  {
+    name: 'limits and keys read in the locking statement',
+    edits: [
+      {
+        file: KEEPER,
+        find: '{ productId },\n    { lockMode: LockMode.PESSIMISTIC_WRITE, disableIdentityMap: true },',
+        replace: '{ productId }, { disableIdentityMap: true },',
+      },
+      {
+        file: KEEPER,
+        find: 'JOIN products p ON p.id = s.product_id\n      WHERE s.product_id = ${productId}`',
+        replace: 'JOIN products p ON p.id = s.product_id\n      WHERE s.product_id = ${productId} FOR UPDATE OF s`',
+      },
+    ],
+  },
+];
+
+/** `caught`: what the proof said; null when it noticed nothing. */
+export interface Caught {
+  readonly name: string;
+  readonly caught: string | null;
+}
+
+const ENDS_WITHIN_MS = 240_000;
+
+/**
+ * Puts one mistake into a copy of the program, and lets these parts of the proof look for it. Throws when the mistake cannot
+ * be made, or when the proof ends in any other way than by a verdict.
+ */
+export async function sabotage(arena: Arena, { name, edits }: Sabotage, seed: number, parts: string): Promise<Caught> {
+  const copy = join(arena.directory, 'sabotaged');
+  rmSync(copy, { recursive: true, force: true });
+  cpSync(join(__dirname, '../..'), copy, { recursive: true });
+  const sources = new Map<string, string>();
+  for (const { file, find, replace } of edits) {
+    const text = sources.get(file) ?? readFileSync(projectPath(file), 'utf8');
+    if (text.split(find).length !== 2) throw new Error(`sabotage "${name}": ${file} has not exactly one\n${find}`);
+    // A function, or the replacement's own dollar signs would mean something.
+    sources.set(
+      file,
+      text.replace(find, () => replace),
+    );
+  }
+  for (const [file, text] of sources) {
+    const { code } = transformSync(text, { filename: projectPath(file), cwd: projectPath() });
+    writeFileSync(join(copy, file.replace(/\.ts$/, '.js')), code);
+  }
+  const { code, output } = await run(join(copy, 'tests/prove/main.js'), arena, seed, parts);
+  if (code === 0) return { name, caught: null };
+  if (code !== 1) throw new Error(`sabotage "${name}": the proof ended with ${code}\n${output}`);
+  return {
+    name,
+    caught: output.split('\n').find((line) => /^[^✘✔?\s].*:/.test(line) && !line.startsWith('seed')) ?? output,
+  };
+}
+
+function run(main: string, arena: Arena, seed: number, parts: string): Promise<{ code: number; output: string }> {
+  const child = spawn(process.execPath, [main, '--only', parts, '--seed', String(seed), '--minutes', '1'], {
+    env: { ...process.env, PROVE_POSTGRES: arena.url },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  const patience = setTimeout(() => child.kill('SIGKILL'), ENDS_WITHIN_MS);
+  let output = '';
+  for (const stream of [child.stdout, child.stderr]) stream.on('data', (text: Buffer) => (output += text.toString()));
+  return new Promise((resolve) => {
+    child.once('exit', (code) => {
+      clearTimeout(patience);
+      resolve({ code: code ?? -1, output });
+    });
+  });
+}
