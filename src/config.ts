@@ -54,7 +54,7 @@ export const defaultRateLimits: RateLimits = {
   hold: { perCustomer: 50, perAddress: 1_000 },
   order: { perCustomer: 30, perAddress: 600 },
   admin: { perCustomer: 600, perAddress: 1_200 },
-  document: { perCustomer: 60, perAddress: 600 },
+  document: { perCustomer: 60, perAddress: 300 },
   webhook: { perCustomer: null, perAddress: 100 },
   loopback: false,
 };

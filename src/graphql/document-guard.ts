@@ -5,6 +5,9 @@ import { CallerError } from '../domain/errors';
 import { DOCUMENT_LIMITS, MAX_TOKENS } from './limits';
 import type { TrustedDocuments } from './trusted-documents';
 
+/** 1,000 tokens of 32 characters; a longer text is not even looked at. */
+const MAX_LENGTH = 32_000;
+
 /** Documents that pass every rule are remembered, the latest of them: at 1,000 tokens some 100 MB at most. */
 const MAX_REMEMBERED = 256;
 
@@ -53,7 +56,7 @@ export interface DocumentGuard {
   readonly remembered: RememberedDocuments;
   /**
    * Throws what refuses a text before it is validated: `CallerError` FORBIDDEN where only trusted documents are served,
-   * `RateLimited`, a `GraphQLError` of one of the limits. Returns for a text that cannot be parsed: Apollo says why.
+   * `RateLimited`, BAD_USER_INPUT for one that is too long, a `GraphQLError` of one of the limits. Returns for a text that cannot be parsed: Apollo says why.
    */
   check(text: string, asking: Asking): Promise<void>;
 }
@@ -73,6 +76,8 @@ export function documentGuard(options: {
       if (persistedOnly && !isTrusted) throw notTrusted();
       if (isTrusted || remembered.knows(text)) return;
       await admission.mayRead(asking);
+      if (text.length > MAX_LENGTH)
+        throw new CallerError('BAD_USER_INPUT', `A document may have ${MAX_LENGTH} characters`);
       // graphql's own rules are quadratic in places: whatever passes a limit is refused before them.
       const document = parsed(text);
       const [problem] = document ? validate(schema, document, DOCUMENT_LIMITS) : [];
