@@ -1,5 +1,5 @@
 /** What is asked of a document's text before anything expensive is done with it, and the documents that are remembered. */
-import { parse, validate, type DocumentNode, type GraphQLSchema } from 'graphql';
+import { GraphQLError, parse, validate, type DocumentNode, type GraphQLSchema } from 'graphql';
 import type { Admission, Asking } from '../admission/admission';
 import { CallerError } from '../domain/errors';
 import { DOCUMENT_LIMITS, MAX_TOKENS } from './limits';
@@ -56,7 +56,7 @@ export interface DocumentGuard {
   readonly remembered: RememberedDocuments;
   /**
    * Throws what refuses a text before it is validated: `CallerError` FORBIDDEN where only trusted documents are served,
-   * `RateLimited`, BAD_USER_INPUT for one that is too long, a `GraphQLError` of one of the limits. Returns for a text that cannot be parsed: Apollo says why.
+   * `RateLimited`, a `GraphQLError` of one of the limits. Returns for a text that cannot be parsed: Apollo says why.
    */
   check(text: string, asking: Asking): Promise<void>;
 }
@@ -76,8 +76,7 @@ export function documentGuard(options: {
       if (persistedOnly && !isTrusted) throw notTrusted();
       if (isTrusted || remembered.knows(text)) return;
       await admission.mayRead(asking);
-      if (text.length > MAX_LENGTH)
-        throw new CallerError('BAD_USER_INPUT', `A document may have ${MAX_LENGTH} characters`);
+      if (text.length > MAX_LENGTH) throw tooLong();
       // graphql's own rules are quadratic in places: whatever passes a limit is refused before them.
       const document = parsed(text);
       const [problem] = document ? validate(schema, document, DOCUMENT_LIMITS) : [];
@@ -89,6 +88,12 @@ export function documentGuard(options: {
 /** For whoever asks Apollo without having asked the guard. */
 export const notTrusted = () =>
   new CallerError('FORBIDDEN', 'Only the operations of the shop itself are served here (PERSISTED_ONLY)');
+
+/** As the parser says of too many tokens: whoever sends such a text learns the same, whichever bound it meets first. */
+const tooLong = () =>
+  new GraphQLError(`Syntax Error: A document may have ${MAX_LENGTH} characters`, {
+    extensions: { code: 'GRAPHQL_PARSE_FAILED' },
+  });
 
 function parsed(text: string): DocumentNode | null {
   try {
