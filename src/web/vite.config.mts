@@ -13,7 +13,8 @@ export default defineConfig({
   server: { proxy: { '/graphql': { target: 'http://127.0.0.1:4000', ws: true } } },
   build: {
     outDir: here('../../dist/web'),
-    emptyOutDir: true,
+    // Another start in this folder may build, or serve, at the same time: nothing is deleted under it.
+    emptyOutDir: false,
     target: 'es2022',
     // A strict Content-Security-Policy takes no data: URLs and no inline polyfill.
     assetsInlineLimit: 0,
