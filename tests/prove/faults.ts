@@ -16,6 +16,8 @@ export interface Scene {
 
 export interface Fault {
   readonly name: string;
+  /** Ends a server and starts it again: no two of these at once, or they would start it twice. */
+  readonly restarts?: boolean;
   run(scene: Scene): Promise<void>;
   /** What clients must have seen, or the fault has not been one. */
   readonly mustSee?: readonly string[];
@@ -37,6 +39,7 @@ const any = <T>({ chance }: Scene, items: readonly T[]): T => chance.of(items);
 export const FAULTS: readonly Fault[] = [
   {
     name: 'kill -9 of a server',
+    restarts: true,
     run: async (scene) => {
       const server = any(scene, scene.servers);
       await server.kill();
@@ -45,6 +48,7 @@ export const FAULTS: readonly Fault[] = [
   },
   {
     name: 'kill -9 of a server right after a COMMIT, before anybody was told',
+    restarts: true,
     run: async (scene) => {
       const server = any(scene, scene.servers);
       server.expectEnd();
@@ -55,6 +59,7 @@ export const FAULTS: readonly Fault[] = [
   },
   {
     name: 'kill -9 of a server right before a COMMIT',
+    restarts: true,
     run: async (scene) => {
       const server = any(scene, scene.servers);
       server.expectEnd();
@@ -65,6 +70,7 @@ export const FAULTS: readonly Fault[] = [
   },
   {
     name: 'SIGTERM and a new start, one server after the other',
+    restarts: true,
     run: async ({ servers }) => {
       for (const server of servers) {
         await server.kill('SIGTERM');
@@ -131,6 +137,7 @@ export const FAULTS: readonly Fault[] = [
   },
   {
     name: 'SIGSTOP of a server, then SIGCONT',
+    restarts: true,
     run: async (scene) => {
       const server = any(scene, scene.servers);
       server.signal('SIGSTOP');

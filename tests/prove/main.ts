@@ -113,8 +113,14 @@ const PARTS: readonly Part[] = [
 function chooseFaults(chance: Chance): Fault[] {
   const darkening = FAULTS.filter(({ name }) => /kill -9 of a server|COMMIT/.test(name));
   const faults = [chance.of(darkening)];
-  while (faults.length < 3 && chance.is(0.5)) faults.push(chance.of(FAULTS));
-  return [...new Set(faults)].filter((fault) => faults.length === 1 || !fault.mustSee);
+  while (faults.length < 3 && chance.is(0.5)) {
+    const isEndingOne = faults.some((fault) => fault.restarts);
+    const fitting = FAULTS.filter(
+      (fault) => !faults.includes(fault) && !fault.mustSee && !(isEndingOne && fault.restarts),
+    );
+    faults.push(chance.of(fitting));
+  }
+  return faults;
 }
 
 async function strike(run: Run, name: string, chance: Chance, faults: readonly Fault[]): Promise<void> {

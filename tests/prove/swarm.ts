@@ -93,12 +93,14 @@ export async function proveSwarm(
   const shoppers = Array.from({ length: SHOPPERS }, (_, n) => shop(scene, n, history, load));
   try {
     await sleep(LOAD_BEFORE_MS);
-    await Promise.all(
+    const struck = await Promise.allSettled(
       faults.map(async (fault, n) => {
         await sleep(n * chance.int(0, 1_500));
         await fault.run(scene);
       }),
     );
+    // All of them are over by now: what is taken down afterwards stays down.
+    for (const end of struck) if (end.status === 'rejected') throw end.reason;
     const recoveredMs = await untilRecovered(scene);
     await sleep(LOAD_AFTER_MS);
     load.isOn = false;
