@@ -134,6 +134,7 @@ export async function startApp(config: Config, options: AppOptions): Promise<App
   } catch (error) {
     await subscriptions.close();
     await apollo.stop();
+    await metrics.close();
     await database.close();
     throw portError(error, config);
   }

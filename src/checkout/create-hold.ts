@@ -32,8 +32,9 @@ export type CreateHold = (input: CreateHoldInput) => Promise<HoldAnswer>;
  *
  * Refusals, the first that applies: IDEMPOTENCY_KEY_REUSED, PRODUCT_NOT_FOUND, CUSTOMER_REQUIRED, SALE_NOT_STARTED,
  * SALE_ENDED, LIMIT_PER_CUSTOMER, OUT_OF_STOCK. Throws `CallerError`, `Busy` (nothing happened), `Unavailable`.
- * Locks: the product's stock row, then overdue holds of it when units are missing. A batch makes 5 round trips, 3 of them
- * under the lock; once a product is sold out, refusals take one and no lock.
+ * Locks: the product's stock row, then overdue holds of it when units are missing or their customers' units are counted
+ * (`maxPerCustomer`). A batch makes 5 round trips, 3 of them under the lock; once a product is sold out, refusals take one
+ * and no lock.
  */
 export function createHoldOf(checkout: Checkout): CreateHold {
   const batches = new HoldBatches(checkout);
