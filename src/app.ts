@@ -52,7 +52,8 @@ export interface App {
 }
 
 export interface AppOptions {
-  readonly databaseUrl: string;
+  /** Of several servers, the one that takes writes is used, whichever that is at the moment. */
+  readonly databaseUrl: string | readonly string[];
   readonly log: Logger;
   /** What the benchmark has beside ours. */
   readonly resolvers?: readonly Function[];
@@ -83,6 +84,7 @@ export async function startApp(config: Config, options: AppOptions): Promise<App
   const metrics = new Metrics();
   const database = await openDatabase({
     url: options.databaseUrl,
+    replicaUrls: config.databaseReplicaUrls,
     poolSize: config.databasePoolSize,
     log,
     onRetry: (reason) => metrics.retry(reason),

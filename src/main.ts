@@ -5,7 +5,7 @@ import { loadConfig, loadDotEnv, redactedConfig, type Config } from './config';
 import { checkServer } from './database/check-server';
 import { findDatabase } from './database/find-database';
 import { migrate } from './database/migrate';
-import { openDatabase, writableUrl } from './database/orm';
+import { openDatabase } from './database/orm';
 import { seedIfEmpty } from './database/seed';
 import { readFirstProductId } from './database/views';
 import { scrapeAllWorkers } from './telemetry/cluster-metrics';
@@ -37,7 +37,7 @@ async function serve(config: Config, log: Logger, stopping: Promise<void>): Prom
   const database = await findDatabase(config.databaseUrls, (message) => log.info({ event: 'postgres' }, message));
   try {
     const productId = await prepare(config, database.url, log);
-    const server = await startServer(config, database.url, log);
+    const server = await startServer(config, database.urls, log);
     log.info({ event: 'server.started', url: server.url, workers: config.workers }, 'server.started');
     if (config.environment === 'development') greet(server.url, productId);
     await stopping;
@@ -49,19 +49,18 @@ async function serve(config: Config, log: Logger, stopping: Promise<void>): Prom
 
 async function startServer(
   config: Config,
-  databaseUrl: string,
+  databaseUrls: readonly string[],
   log: Logger,
 ): Promise<{ url: string; stop(): Promise<void> }> {
-  if (config.workers > 1) return startWorkers(config.workers, databaseUrl, log);
-  const app = await startApp(config, { databaseUrl, log });
+  if (config.workers > 1) return startWorkers(config.workers, databaseUrls.join(), log);
+  const app = await startApp(config, { databaseUrl: databaseUrls, log });
   return { url: app.url, stop: () => app.close() };
 }
 
 /** One of several: its database was found and prepared by the process that started it. */
 async function serveAsWorker(config: Config, log: Logger, stopping: Promise<void>): Promise<void> {
   try {
-    const databaseUrl = await writableUrl(config.databaseUrls);
-    const app = await startApp(config, { databaseUrl, log, scrapeWith: scrapeAllWorkers });
+    const app = await startApp(config, { databaseUrl: config.databaseUrls, log, scrapeWith: scrapeAllWorkers });
     report({ url: app.url });
     await stopping;
     await app.close();

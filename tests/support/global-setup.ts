@@ -2,7 +2,8 @@
 import { resolve } from 'node:path';
 import { startEmbeddedPostgres, type EmbeddedPostgres } from '../../src/database/embedded-postgres';
 import { migrate } from '../../src/database/migrate';
-import { openDatabase, writableUrl } from '../../src/database/orm';
+import { openDatabase } from '../../src/database/orm';
+import { WritableServer } from '../../src/database/writable-server';
 import { closeLogger } from '../../src/telemetry/logger';
 import { beginRun, databaseUrl, dropLeftovers, TEMPLATE, type Run } from './cluster';
 import tearDown from './global-teardown';
@@ -21,7 +22,9 @@ export default async function setUp(): Promise<void> {
   const embedded = process.env.DATABASE_URL ? null : await startOurs();
   const started = globalThis as { started?: Started };
   try {
-    const run = await beginRun(embedded?.url ?? (await writableUrl(process.env.DATABASE_URL!.split(','))));
+    const run = await beginRun(
+      embedded?.url ?? (await new WritableServer(process.env.DATABASE_URL!.split(',')).find()),
+    );
     started.started = { run, embedded };
     await dropLeftovers(run);
     await createTemplate(run);
