@@ -48,11 +48,6 @@ const ANSWER_MS = 6_000;
 /** A ROLLBACK does next to nothing. knex gives it 5 s, and would then hand out the connection that still waits for it. */
 const ROLLBACK_ANSWER_MS = 2_000;
 
-/**
- * A COMMIT waits for the synchronous standby, and a statement timeout that ends this wait makes PostgreSQL answer with success
- * what the standby does not have. So nothing ends it but the answer, or the end of our patience: then nobody knows.
- */
-const COMMIT = 'SET LOCAL statement_timeout = 0; COMMIT';
 /** "cannot execute … in a read-only transaction": this is a standby, or has become one. */
 const READ_ONLY = '25006';
 
@@ -103,7 +98,6 @@ abstract class BoundedDialect extends PostgreSqlKnexDialect {
       const error = new Error(`PostgreSQL has not answered for ${patience} ms`);
       connection.connection.stream.destroy(Object.assign(error, { code: 'ETIMEDOUT' }));
     }, patience);
-    if (query.sql === 'COMMIT;') query.sql = COMMIT;
     return knex._query
       .call(this, connection, query)
       .catch((error: unknown) => {

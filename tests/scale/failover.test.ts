@@ -5,7 +5,7 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Pool } from 'pg';
-import { openDatabase } from '../../src/database/orm';
+import { openDatabase, type Database } from '../../src/database/orm';
 import { run, setStatementTimeout, sql } from '../../src/database/statement';
 import { Chance, Tally } from '../prove/chance';
 import { HttpClient } from '../prove/client';
@@ -68,6 +68,11 @@ test.each(Array.from({ length: ROUNDS }, (_, n) => n + 1))(
 
       const tally = new Tally();
       const measured = await audit(sale, history, tally);
+      const kinds = ['hold', 'order', 'event'].map((kind) => ({
+        kind,
+        count: acknowledged().filter(({ op }) => op.kind === kind).length,
+      }));
+      expect(kinds.filter(({ count }) => count === 0)).toEqual([]);
       expect(before).toBeGreaterThanOrEqual(LOAD_BEFORE);
       expect(measured.acknowledged).toBeGreaterThan(before);
       expect(measured.unknown).toBeGreaterThan(0);
@@ -75,7 +80,8 @@ test.each(Array.from({ length: ROUNDS }, (_, n) => n + 1))(
       for (const client of sale.servers) client.client.close();
       expect((await server.end('SIGTERM')).code).toBe(0);
       process.stdout.write(
-        `failover, round ${round}: ${measured.acknowledged} acknowledged (${before} before it), all there; ` +
+        `failover, round ${round}: ${measured.acknowledged} acknowledged (${before} before it; in all ` +
+          `${kinds.map(({ kind, count }) => `${count} ${kind}s`).join(', ')}), all there; ` +
           `${measured.unknown} without an answer at first, all resolved by their keys ` +
           `(${tally.counts.get('unknown, and it had happened')} had happened); sells ${backMs} ms after the promotion\n`,
       );
@@ -105,3 +111,47 @@ test('a commit that the synchronous standby does not confirm is not acknowledged
     await close();
   }
 });
+
+test('a primary that takes no writes any more is given up for the one that was promoted, and stays so', async () => {
+  const { primary, standby, close } = await startReplication({ synchronous: false });
+  const log = testLogger();
+  const url = [primary.url, standby.url];
+  const databases = [await openDatabase({ url, poolSize: 2, log }), await openDatabase({ url, poolSize: 2, log })];
+  const [early, late] = databases as [Database, Database];
+  const write = (database: Database) =>
+    database.inTransaction('write', async ({ em }) => {
+      const [row] = await run<{ port: string }>(
+        em,
+        sql`INSERT INTO written SELECT current_setting('port') RETURNING port`,
+      );
+      return row!.port;
+    });
+  const portOf = (server: { url: string }) => new URL(server.url).port;
+  const restrict = async (isReadOnly: boolean) => {
+    await primary.sql(`ALTER SYSTEM SET default_transaction_read_only = ${isReadOnly}`);
+    await primary.sql('SELECT pg_reload_conf()');
+  };
+  try {
+    await primary.sql('CREATE TABLE written (port text)');
+    expect(await Promise.all([write(early), write(early)])).toEqual([portOf(primary), portOf(primary)]);
+    await restrict(true);
+    await standby.promote();
+    // The connections that are open fail with 25006, and what was run on them runs again.
+    expect(await Promise.all([write(early), write(early)])).toEqual([portOf(standby), portOf(standby)]);
+    // Nobody has fenced the old one off. It takes writes again, and its timeline tells that they would be lost.
+    await restrict(false);
+    await until(
+      async () =>
+        (await primary.sql('SHOW default_transaction_read_only'))[0]!['default_transaction_read_only'] === 'off',
+    );
+    expect(await write(late)).toBe(portOf(standby));
+    expect(await write(early)).toBe(portOf(standby));
+  } finally {
+    await Promise.all(databases.map((database) => database.close()));
+    await close();
+  }
+});
+
+async function until(isSo: () => Promise<boolean>): Promise<void> {
+  while (!(await isSo())) await sleep(10);
+}

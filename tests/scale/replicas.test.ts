@@ -59,7 +59,8 @@ async function untilReplayed(): Promise<void> {
 }
 const nameOf = async (id: string, token?: string) =>
   (await client.gql(`query ($id: ID) { product(id: $id) { name } }`, { id }, token)).body.data.product?.name as string;
-const rename = (id: string, name: string) => client.mutate('updateProduct', { productId: id, name }, client.tokens.admin);
+const rename = (id: string, name: string) =>
+  client.mutate('updateProduct', { productId: id, name }, client.tokens.admin);
 
 test('products are read from the replica, by id, by sku and as a list; what it does not have yet is read from the primary', async () => {
   const { id, sku } = await client.product(5, { name: 'before' });
