@@ -77,7 +77,7 @@ async function serveAsWorker(config: Config, log: Logger, stopping: Promise<void
 async function prepare(config: Config, url: string, log: Logger): Promise<string | null> {
   const database = await openDatabase({ url, poolSize: 2, log });
   try {
-    for (const warning of await checkServer(database))
+    for (const warning of await checkServer(database, config.databaseUrls.length > 1))
       log.warn({ event: 'database.warning', warning }, 'database.warning');
     const applied = await migrate(database, url);
     if (applied.length > 0) log.info({ event: 'database.migrated', applied }, 'database.migrated');
