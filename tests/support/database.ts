@@ -25,13 +25,14 @@ const POOL_SIZE = 8;
 /** PostgreSQL's processes end a moment after their connections were closed, in ms. */
 const LEAVE_WITHIN_MS = 10_000;
 
-/** Call it in `beforeAll`, and `close` in `afterAll`. Empty but for the tables. Takes some 50 ms. */
+/** Call it in `beforeAll`, and `close` in `afterAll`. Empty but for the tables. Takes some 50 ms. `isDirect`: past a PgBouncer of the run. */
 export async function freshDatabase({
   poolSize = POOL_SIZE,
   leaveWithinMs = LEAVE_WITHIN_MS,
+  isDirect = false,
 } = {}): Promise<FreshDatabase> {
   const name = nameOf(randomBytes(4).toString('hex'));
-  const url = servedUrl(name);
+  const url = isDirect ? databaseUrl(name) : servedUrl(name);
   const isPooled = url !== databaseUrl(name);
   const admin = await connectAdmin('flashsale tests');
   await admin.query(`CREATE DATABASE ${name} TEMPLATE ${nameOf(TEMPLATE)}`);

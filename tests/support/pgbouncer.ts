@@ -20,8 +20,9 @@ export interface PgBouncer {
   stop(): Promise<void>;
 }
 
-/** null: not on this machine. */
+/** null: not on this machine, or not wanted (TEST_PGBOUNCER=off). */
 export function findPgBouncer(): string | null {
+  if (process.env.TEST_PGBOUNCER === 'off') return null;
   const folders = [...(process.env.PATH ?? '').split(delimiter), '/usr/sbin'];
   const isExecutable = (file: string) => {
     try {
