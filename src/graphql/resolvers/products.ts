@@ -154,7 +154,7 @@ function show<T>(
   return caller.isAdmin ? checkout.database.read(read[0]) : checkout.database.readShown(...read);
 }
 
-async function levelOf(product: Product, { levels }: Context): Promise<StockLevel> {
+async function levelOf(product: Product, { room: { levels } }: Context): Promise<StockLevel> {
   const level = await levels.load(product.id);
   if (!level) throw new Error(`product ${product.id} has no stock row`);
   return level;
