@@ -63,6 +63,9 @@ const BY_MESSAGE: readonly (readonly [RegExp, FailureKind, string])[] = [
   [/server closed the connection|the database system is/i, 'lost', 'connection'],
 ];
 
+/** Citus names a shard's constraint after the table's, with the shard's number. */
+const SHARD = /_\d+$/;
+
 /** Sorts any error that a database call can throw. Never throws. */
 export function classify(error: unknown): Failure {
   for (let cause = error, depth = 0; isError(cause) && depth < 5; cause = cause.cause, depth += 1) {
@@ -88,10 +91,11 @@ function classifyOne(error: Error & { code?: unknown; constraint?: unknown }): F
 
 function bySqlState(state: string, constraint: unknown): Failure {
   if (state.startsWith('23') && typeof constraint === 'string') {
+    const name = constraint.replace(SHARD, '');
     return {
-      kind: state === '23505' && RACED_CONSTRAINT.test(constraint) ? 'retry' : 'bug',
+      kind: state === '23505' && RACED_CONSTRAINT.test(name) ? 'retry' : 'bug',
       reason: state,
-      constraint,
+      constraint: name,
     };
   }
   return { kind: BY_STATE[state] ?? BY_STATE[state.slice(0, 2)] ?? 'bug', reason: state };
