@@ -39,3 +39,24 @@ export function markDistributed(em: EntityManager): void {
 export function isDistributed(em: EntityManager): boolean {
   return distributed.has(em.config);
 }
+
+/**
+ * Before a query that joins what is on different workers: the tables as they are called, read whole by the coordinator.
+ * For recounts only. A table that the query does not name is not read; nobody recounts what a provider sent.
+ */
+export const WITH_WHOLE_TABLES = `WITH ${Object.entries({
+  products: '*',
+  stock: '*',
+  stock_adjustments: '*',
+  holds: '*',
+  orders: '*',
+  order_lines: '*',
+  payment_events:
+    'provider, event_id, type, reference, amount_minor, currency, payment_id, outcome, order_id, received_at, settled_at',
+})
+  .map(([table, columns]) => `${table} AS MATERIALIZED (SELECT ${columns} FROM ${table})`)
+  .join(', ')} `;
+
+/** One connection to each worker, and so one snapshot of it; and no bound for what the coordinator reads. */
+export const ONE_SNAPSHOT_A_WORKER =
+  'SET LOCAL citus.max_adaptive_executor_pool_size = 1; SET LOCAL citus.max_intermediate_result_size = -1';

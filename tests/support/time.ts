@@ -4,9 +4,10 @@ import type { Sql } from './database';
 /** Holds whose time is up, and whose bookkeeping nobody has done. Later ones of the call are overdue for less long. */
 export async function expire(sql: Sql, ...holdIds: readonly string[]): Promise<void> {
   await sql(
-    `UPDATE holds SET created_at = created_at - (expires_at - due.at), expires_at = due.at
-     FROM (SELECT id, now() - interval '1 minute' + n * interval '1 millisecond' AS at
-       FROM unnest($1::uuid[]) WITH ORDINALITY AS u (id, n)) due
+    `WITH due AS MATERIALIZED (
+       SELECT id, now() - interval '1 minute' + n * interval '1 millisecond' AS at
+       FROM unnest($1::uuid[]) WITH ORDINALITY AS u (id, n))
+     UPDATE holds SET created_at = created_at - (expires_at - due.at), expires_at = due.at FROM due
      WHERE holds.id = due.id AND status = 'ACTIVE'`,
     [holdIds],
   );
@@ -15,8 +16,8 @@ export async function expire(sql: Sql, ...holdIds: readonly string[]): Promise<v
 /** An order whose payment window has passed. Its holds were consumed as much earlier. */
 export async function makeOrderOverdue(sql: Sql, orderId: string): Promise<void> {
   await sql(
-    `UPDATE orders SET created_at = created_at - (payment_due_at - (now() - interval '1 second')),
-       payment_due_at = now() - interval '1 second' WHERE id = $1`,
+    `WITH t AS MATERIALIZED (SELECT now() - interval '1 second' AS at)
+     UPDATE orders SET created_at = created_at - (payment_due_at - at), payment_due_at = at FROM t WHERE id = $1`,
     [orderId],
   );
 }
@@ -24,8 +25,8 @@ export async function makeOrderOverdue(sql: Sql, orderId: string): Promise<void>
 /** A hold that ends in this many milliseconds of the database's time. */
 export async function expireIn(sql: Sql, holdId: string, ms: number): Promise<void> {
   await sql(
-    `UPDATE holds SET created_at = created_at - (expires_at - at), expires_at = at
-     FROM (SELECT clock_timestamp() + $2 * interval '1 millisecond' AS at) t WHERE id = $1`,
+    `WITH t AS MATERIALIZED (SELECT clock_timestamp() + $2 * interval '1 millisecond' AS at)
+     UPDATE holds SET created_at = created_at - (expires_at - at), expires_at = at FROM t WHERE id = $1`,
     [holdId, ms],
   );
 }
@@ -52,8 +53,9 @@ async function untilPast(sql: Sql, time: string): Promise<void> {
 /** A payment event that arrived so many seconds ago. */
 export async function receivedAgo(sql: Sql, eventId: string, seconds: number): Promise<void> {
   await sql(
-    `UPDATE payment_events SET received_at = now() - $2 * interval '1 second',
-       settled_at = CASE WHEN settled_at IS NOT NULL THEN now() END WHERE event_id = $1`,
+    `WITH t AS MATERIALIZED (SELECT now() AS at)
+     UPDATE payment_events SET received_at = at - $2 * interval '1 second',
+       settled_at = CASE WHEN settled_at IS NOT NULL THEN at END FROM t WHERE event_id = $1`,
     [eventId, seconds],
   );
 }
