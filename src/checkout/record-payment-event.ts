@@ -53,7 +53,8 @@ export function recordPaymentEventOf(checkout: Checkout): RecordPaymentEvent {
     checkout.log.info({ event: 'payment.received', provider, eventId, type, reference }, 'payment.received');
     const { earlier, order } = await peeks.submit('', event);
     if (earlier) return compare(checkout, event, earlier);
-    if (order && isPlain(event, order)) {
+    // Where each is on a worker of its own, sharing a transaction would only make them wait for each other.
+    if (order && !checkout.database.isDistributed && isPlain(event, order)) {
       const recorded = await commits.submit('', { event, order });
       if (recorded) return { kind: 'recorded', event: recorded };
     }

@@ -4,6 +4,7 @@ import { distribute } from '../../src/database/distribute';
 import { migrate } from '../../src/database/migrate';
 import { openDatabase } from '../../src/database/orm';
 import type { Logger } from '../../src/telemetry/logger';
+import type { Sql } from './database';
 
 /** The coordinator. Set: the tests' databases are made there, and spread over its workers. */
 export const CITUS_URL = process.env.CITUS_URL || null;
@@ -44,6 +45,22 @@ export async function dropDistributed(admin: Client, name: string): Promise<void
   for (const server of [admin, ...workers]) {
     await on(server, (client) => client.query(`DROP DATABASE IF EXISTS ${name} WITH (FORCE)`));
   }
+}
+
+/**
+ * Drops the CHECKs of a table where they are: at its shards. Citus names them anew there, and then does not find them when
+ * they are dropped on the coordinator.
+ */
+export async function dropChecks(sql: Sql, table: string): Promise<void> {
+  const rows = await sql<{ success: boolean; result: string }>('SELECT * FROM run_command_on_placements($1, $2)', [
+    table,
+    `DO $$ DECLARE name text; BEGIN
+       PERFORM set_config('citus.enable_manual_changes_to_shards', 'on', true);
+       FOR name IN SELECT conname FROM pg_constraint WHERE conrelid = '%1$s'::regclass AND contype = 'c'
+       LOOP EXECUTE 'ALTER TABLE %1$s DROP CONSTRAINT ' || quote_ident(name); END LOOP; END $$`,
+  ]);
+  const failed = rows.find((row) => !row.success);
+  if (failed) throw new Error(failed.result);
 }
 
 async function workersOf(admin: Client): Promise<Node[]> {

@@ -93,7 +93,9 @@ export async function untilGone(sql: Sql, pids: readonly number[]): Promise<void
 export async function untilSomebodyWaits(sql: Sql): Promise<void> {
   for (const patience = AbortSignal.timeout(LEAVE_WITHIN_MS); ; await sleep(5)) {
     const [row] = await sql<{ n: number }>(
-      "SELECT count(*)::int AS n FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'",
+      CITUS_URL
+        ? 'SELECT count(*)::int AS n FROM citus_lock_waits'
+        : "SELECT count(*)::int AS n FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'",
     );
     if (row!.n > 0) return;
     if (patience.aborted) throw new Error('nobody waits for a lock');

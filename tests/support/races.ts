@@ -7,6 +7,7 @@ import { Client } from 'pg';
 import type { Database } from '../../src/database/orm';
 import { run, sql as statement } from '../../src/database/statement';
 import type { InTransaction } from '../../src/database/transaction';
+import { CITUS_URL } from './citus';
 import { serverOn, type Server, type Shop } from './checkout';
 import { backendsOf, untilGone, type Sql } from './database';
 import { deadlocks, expectClean } from './invariants';
@@ -144,20 +145,28 @@ function stoppingBeforeCommit(database: Database, gate: Gate): Database {
   return { ...database, inTransaction: stopping(database.inTransaction), inBatch: stopping(database.inBatch) };
 }
 
+const WAITING = `
+  WITH RECURSIVE blocked AS (
+    SELECT pid, pg_blocking_pids(pid) AS by FROM pg_stat_activity
+    WHERE datname = current_database() AND wait_event_type = 'Lock'),
+  waiting AS (
+    SELECT pid FROM blocked WHERE $1 = ANY (by)
+    UNION SELECT b.pid FROM blocked b JOIN waiting w ON w.pid = ANY (b.by))
+  SELECT count(*)::int AS n FROM waiting`;
+
+/** On Citus the locks are the workers': it tells which of the coordinator's transactions wait for each other there. */
+const WAITING_ANYWHERE = `
+  WITH RECURSIVE blocked AS MATERIALIZED (SELECT waiting_gpid AS pid, blocking_gpid AS by FROM citus_lock_waits),
+  waiting AS (
+    SELECT pid FROM blocked WHERE by = (SELECT citus_calculate_gpid(nodeid, $1) FROM pg_dist_node WHERE groupid = 0)
+    UNION SELECT b.pid FROM blocked b JOIN waiting w ON w.pid = b.by)
+  SELECT count(*)::int AS n FROM waiting`;
+
 /** Until `count` backends wait for a lock of `pid`, or for one that waits for it. */
 async function untilWaiting(sql: Sql, pid: number, count: number): Promise<void> {
   let seen = 0;
   for (const patience = AbortSignal.timeout(PATIENCE_MS); !patience.aborted; await sleep(5)) {
-    const [row] = await sql<{ n: number }>(
-      `WITH RECURSIVE blocked AS (
-         SELECT pid, pg_blocking_pids(pid) AS by FROM pg_stat_activity
-         WHERE datname = current_database() AND wait_event_type = 'Lock'),
-       waiting AS (
-         SELECT pid FROM blocked WHERE $1 = ANY (by)
-         UNION SELECT b.pid FROM blocked b JOIN waiting w ON w.pid = ANY (b.by))
-       SELECT count(*)::int AS n FROM waiting`,
-      [pid],
-    );
+    const [row] = await sql<{ n: number }>(CITUS_URL ? WAITING_ANYWHERE : WAITING, [pid]);
     seen = row!.n;
     if (seen === count) return;
   }

@@ -113,7 +113,7 @@ export const naiveOrder =
         sql`SELECT count(*)::int AS n FROM payment_events WHERE reference = ${hold.id} AND outcome = 'PARKED'`,
       );
       const status = parked.n > 0 ? 'CANCELLED' : 'PENDING_PAYMENT';
-      await run(em, sql`SELECT FROM holds WHERE id = ${hold.id} FOR UPDATE`);
+      await run(em, sql`SELECT FROM holds WHERE product_id = ${hold.productId} AND id = ${hold.id} FOR UPDATE`);
       await run(
         em,
         sql`UPDATE holds SET status = 'CONSUMED', closed_at = now(), order_id = ${orderId} WHERE id = ${hold.id}`,
