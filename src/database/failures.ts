@@ -64,7 +64,7 @@ const BY_MESSAGE: readonly (readonly [RegExp, FailureKind, string])[] = [
 ];
 
 /** Citus passes a worker's message on, not its fields; and names a shard's constraint as the table's, with a number. */
-const CONSTRAINT_OF_MESSAGE = /constraint "([^"]+)"$/;
+const CONSTRAINT_OF_MESSAGE = /constraint "([^"]+)"$/m;
 const SHARD = /_\d+$/;
 
 /** Sorts any error that a database call can throw. Never throws. */

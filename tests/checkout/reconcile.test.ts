@@ -6,7 +6,6 @@ import { CHECKS } from '../../src/database/reconcile-checks';
 import { reconcile } from '../../src/database/reconcile';
 import type { Hold, Order, Product } from '../../src/domain/records';
 import { ALICE, amountOf, message, newKey, openShop, rawMessage, type Shop } from '../support/checkout';
-import { CITUS_URL, dropChecks } from '../support/citus';
 import type { Sql } from '../support/database';
 import { expectClean, violations } from '../support/invariants';
 import { expire } from '../support/time';
@@ -33,10 +32,9 @@ interface Story {
 async function withoutGuards(): Promise<void> {
   const rows = await sql<{ name: string; table: string }>(
     `SELECT conname AS name, conrelid::regclass::text AS table FROM pg_constraint
-     WHERE connamespace = 'public'::regnamespace AND contype = ANY ($1)`,
-    [CITUS_URL ? ['u', 'f'] : ['c', 'u', 'f']],
+     WHERE conrelid = ANY ($1::regclass[]) AND contype IN ('c', 'u', 'f')`,
+    [TABLES],
   );
-  if (CITUS_URL) for (const table of TABLES) await dropChecks(sql, table);
   for (const { name, table } of rows) await sql(`ALTER TABLE ${table} DROP CONSTRAINT ${name}`);
 }
 

@@ -4,10 +4,14 @@ import { distribute } from '../../src/database/distribute';
 import { migrate } from '../../src/database/migrate';
 import { openDatabase } from '../../src/database/orm';
 import type { Logger } from '../../src/telemetry/logger';
-import type { Sql } from './database';
 
 /** The coordinator. Set: the tests' databases are made there, and spread over its workers. */
 export const CITUS_URL = process.env.CITUS_URL || null;
+
+/** A test of what there is on one server alone; on Citus it is skipped. Whoever calls it says why. */
+export function onOneServer(name: string, work: () => Promise<void>): void {
+  (CITUS_URL ? test.skip : test)(name, work);
+}
 
 /** Several a worker, so that rows of one test are apart; each costs time when a database is made. */
 const SHARDS = 4;
@@ -45,22 +49,6 @@ export async function dropDistributed(admin: Client, name: string): Promise<void
   for (const server of [admin, ...workers]) {
     await on(server, (client) => client.query(`DROP DATABASE IF EXISTS ${name} WITH (FORCE)`));
   }
-}
-
-/**
- * Drops the CHECKs of a table where they are: at its shards. Citus names them anew there, and then does not find them when
- * they are dropped on the coordinator.
- */
-export async function dropChecks(sql: Sql, table: string): Promise<void> {
-  const rows = await sql<{ success: boolean; result: string }>('SELECT * FROM run_command_on_placements($1, $2)', [
-    table,
-    `DO $$ DECLARE name text; BEGIN
-       PERFORM set_config('citus.enable_manual_changes_to_shards', 'on', true);
-       FOR name IN SELECT conname FROM pg_constraint WHERE conrelid = '%1$s'::regclass AND contype = 'c'
-       LOOP EXECUTE 'ALTER TABLE %1$s DROP CONSTRAINT ' || quote_ident(name); END LOOP; END $$`,
-  ]);
-  const failed = rows.find((row) => !row.success);
-  if (failed) throw new Error(failed.result);
 }
 
 async function workersOf(admin: Client): Promise<Node[]> {

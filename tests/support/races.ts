@@ -7,6 +7,7 @@ import { Client } from 'pg';
 import type { Database } from '../../src/database/orm';
 import { run, sql as statement } from '../../src/database/statement';
 import type { InTransaction } from '../../src/database/transaction';
+import type { Hold } from '../../src/domain/records';
 import { CITUS_URL } from './citus';
 import { serverOn, type Server, type Shop } from './checkout';
 import { backendsOf, untilGone, type Sql } from './database';
@@ -45,13 +46,24 @@ export async function collide<A, B>(
   });
 }
 
+/** On Citus it names the shard: `product_id` of stock and holds. */
+export interface Lock {
+  readonly text: string;
+  readonly values: readonly unknown[];
+}
+
+export const lockOfHold = ({ productId, id }: Pick<Hold, 'productId' | 'id'>): Lock => ({
+  text: 'SELECT FROM holds WHERE product_id = $1 AND id = $2 FOR UPDATE',
+  values: [productId, id],
+});
+
 /**
- * Takes `lock` on a plain connection, starts the sides, and once PostgreSQL says that each waits for it, does `meanwhile`
+ * Takes `locks` on a plain connection, starts the sides, and once PostgreSQL says that each waits for it, does `meanwhile`
  * in the same transaction and commits: what the sides then find has changed while they waited.
  */
 export async function collideWithLock<T>(
   shop: Shop,
-  lock: { text: string; values: readonly unknown[] },
+  locks: Lock | readonly Lock[],
   sides: readonly Side<T>[],
   meanwhile: (sql: Sql) => Promise<void>,
 ): Promise<T[]> {
@@ -62,7 +74,7 @@ export async function collideWithLock<T>(
     try {
       const follower = await open();
       await sql('BEGIN');
-      await sql(lock.text, lock.values);
+      for (const { text, values } of [locks].flat()) await sql(text, values);
       const [own] = await sql<{ pid: number }>('SELECT pg_backend_pid() AS pid');
       const ends = Promise.allSettled(sides.map((side) => side(serverOn(follower, shop.log))));
       await untilWaiting(shop.sql, own!.pid, sides.length);

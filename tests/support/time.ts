@@ -61,7 +61,7 @@ export async function expireNow(sql: Sql, holdId: string): Promise<void> {
 
 /** A sale that ends at this very moment, which has passed when this returns. */
 export async function endSaleNow(sql: Sql, productId: string): Promise<void> {
-  await sql('UPDATE products SET sale_ends_at = clock_timestamp() WHERE id = $1', [productId]);
+  await sql('UPDATE products SET sale_ends_at = $2 WHERE id = $1', [productId, await databaseTime(sql)]);
   await untilPast(sql, `(SELECT sale_ends_at FROM products WHERE id = '${productId}')`);
 }
 

@@ -44,7 +44,7 @@ export const naiveLimitedHold =
     checkout.database.inTransaction('naiveLimitedHold', async ({ em }) => {
       const level = await read<{ available: number; own: number }>(
         em,
-        sql`SELECT available, (SELECT coalesce(sum(quantity), 0)::int FROM holds h WHERE h.product_id = s.product_id
+        sql`SELECT available, (SELECT coalesce(sum(quantity), 0)::int FROM holds h WHERE h.product_id = ${product.id}
             AND h.customer_id = ${customerId} AND given_back_at IS NULL) AS own
           FROM stock s WHERE product_id = ${product.id} FOR UPDATE`,
       );
