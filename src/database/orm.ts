@@ -2,7 +2,6 @@
 import type { Socket } from 'node:net';
 import { MikroORM, PostgreSqlKnexDialect, type EntityManager } from '@mikro-orm/postgresql';
 import { Migrator } from '@mikro-orm/migrations';
-import { SeedManager } from '@mikro-orm/seeder';
 import { Client } from 'pg';
 import { MIGRATIONS } from '../../migrations';
 import { Busy, Unavailable } from '../domain/errors';
@@ -142,7 +141,7 @@ async function openPool({ url, poolSize, log }: DatabaseOptions, isDistributed: 
     entities: ENTITIES,
     connect: false,
     discovery: { warnWhenNoEntities: false },
-    extensions: [Migrator, SeedManager],
+    extensions: [Migrator],
     // The pool's own timeout for a new connection is the later one: pg's error says that nobody answers, the pool's would
     // say that the pool is full.
     pool: { min: 0, max: poolSize, acquireTimeoutMillis: POOL_WAIT_MS, createTimeoutMillis: 2 * CONNECT_MS },

@@ -88,7 +88,7 @@ async function attemptOnce<T>(
     } else {
       await failpoint('before-commit', name);
       committing = true;
-      await em.commit();
+      await commit(em);
       await failpoint('after-commit', name);
     }
     return { ended: true, value };
@@ -97,6 +97,15 @@ async function attemptOnce<T>(
     if (!committing && em.isInTransaction()) await rollBackQuietly(em);
     return { ended: false, committing, error, failure };
   }
+}
+
+/**
+ * COMMIT, and no more. MikroORM's own `em.commit()` first flushes a unit of work in which nothing is; that is the one thing
+ * here that would use AsyncLocalStorage, and from its first use on Node 20 makes every promise of the process dearer.
+ */
+export async function commit(em: EntityManager): Promise<void> {
+  await em.getConnection('write').commit(em.getTransactionContext()!);
+  em.resetTransactionContext();
 }
 
 /** The first error is the one to tell; a connection that cannot even roll back is gone, and PostgreSQL rolls back itself. */

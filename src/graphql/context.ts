@@ -1,5 +1,5 @@
 /** What every resolver is given: who asks, what may happen, and one request's loaders. */
-import type { Caller, Checkout } from '../checkout/checkout';
+import { inRequest, type Caller, type Checkout } from '../checkout/checkout';
 import type { CreateHold } from '../checkout/create-hold';
 import type { CreateOrder } from '../checkout/create-order';
 import type { AuthConfig } from '../config';
@@ -46,6 +46,8 @@ export interface PaymentSimulation {
 }
 
 export interface Context extends Room {
+  /** Its log names the request. */
+  readonly checkout: Checkout;
   readonly requestId: string;
   readonly caller: Caller;
   readonly client: Client;
@@ -60,7 +62,23 @@ export function contextFor(
   { caller, client, isAdmitted }: Asking & { isAdmitted?: boolean | undefined },
   requestId: string,
 ): Context {
-  return { ...room, requestId, caller, client, isAdmitted, loaders: loadersFor(room.reads, caller) };
+  return {
+    ...room,
+    // Made when it is asked for: the use cases that serve many requests at once have theirs in the room.
+    get checkout() {
+      return inRequest(room.checkout, requestId);
+    },
+    requestId,
+    caller,
+    client,
+    isAdmitted,
+    loaders: loadersFor(room.reads, caller),
+  };
+}
+
+/** What the use cases that share transactions are told of the request, beside its input. */
+export function by({ caller, requestId }: Context): { readonly customerId: string; readonly requestId: string } {
+  return { customerId: caller.customerId, requestId };
 }
 
 export function requireAdmin({ caller }: Context): void {

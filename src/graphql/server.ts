@@ -38,6 +38,15 @@ declare module 'fastify' {
 export async function graphqlServer(room: Room, config: Config): Promise<ApolloServer<Context>> {
   const { log } = room.checkout;
   const isProduction = config.environment === 'production';
+  const mask = maskErrors(log);
+  // Apollo does not tell `formatError` which request the error belongs to.
+  const requestIds = new WeakMap<object, string>();
+  const requestIdPlugin: ApolloServerPlugin<Context> = {
+    requestDidStart: async () => ({
+      didEncounterErrors: async ({ errors, contextValue: { requestId } }) =>
+        errors.forEach((error) => requestIds.set(error, requestId)),
+    }),
+  };
   const apollo = new ApolloServer<Context>({
     schema: schemaFor(config),
     nodeEnv: config.environment,
@@ -52,13 +61,14 @@ export async function graphqlServer(room: Room, config: Config): Promise<ApolloS
     validationRules: DOCUMENT_LIMITS,
     validationOptions: { maxErrors: MAX_VALIDATION_ERRORS },
     documentStore: room.guard.remembered,
-    formatError: maskErrors(log),
+    formatError: (formatted, error) => mask(formatted, error, requestIds.get(error as object)),
     logger: quietLogger(log),
     plugins: [
       ApolloServerPluginCacheControlDisabled(),
       ApolloServerPluginLandingPageDisabled(),
       ApolloServerPluginUsageReportingDisabled(),
       statusPlugin,
+      requestIdPlugin,
       admissionPlugin(room, config),
       subscriptionsElsewhere,
     ],
@@ -145,7 +155,7 @@ export function graphqlRoutes(apollo: ApolloServer<Context>, room: Room, config:
       request.body = { query: text, operationName, variables: trusted.variables };
       return null;
     }
-    const errors = result.errors?.map((error) => mask(formattedError(error), error));
+    const errors = result.errors?.map((error) => mask(formattedError(error), error, request.id));
     const formatted = { ...(errors && { errors }), data: result.data ?? null };
     const { status, retryAfter } = errors ? httpOf(formatted) : {};
     if (retryAfter) reply.header('retry-after', retryAfter);
