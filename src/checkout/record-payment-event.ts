@@ -55,7 +55,8 @@ export function recordPaymentEventOf(checkout: Checkout): RecordPaymentEvent {
     own.log.info({ event: 'payment.received', provider, eventId, type, reference }, 'payment.received');
     const { earlier, order } = await peeks.submit('', event);
     if (earlier) return compare(own, event, earlier);
-    if (order && isPlain(event, order)) {
+    // Where each is on a worker of its own, sharing a transaction would only make them wait for each other.
+    if (order && !checkout.database.isDistributed && isPlain(event, order)) {
       const recorded = await commits.submit('', { event, order });
       if (recorded) {
         logSettled(own, { order, cameTo: ['PAID'], events: [recorded] });

@@ -6,13 +6,22 @@ import { Client, type ClientConfig } from 'pg';
 import { MIGRATIONS } from '../../migrations';
 import { Busy, Unavailable } from '../domain/errors';
 import type { Logger } from '../telemetry/logger';
+import { isDistributedAt, markDistributed } from './citus';
 import { ENTITIES } from './entities';
 import { classify } from './failures';
 import { Replicas, type Read, type Replica, type ReplicaLag } from './replicas';
-import { BEGIN_WITH_LIMITS, RETRY_AFTER_MS, transactionsOf, type InTransaction } from './transaction';
+import {
+  BEGIN_WITH_LIMITS,
+  BEGIN_WITH_LIMITS_EVERYWHERE,
+  RETRY_AFTER_MS,
+  transactionsOf,
+  type InTransaction,
+} from './transaction';
 import { CONNECT_MS, WritableServer } from './writable-server';
 
 export interface Database {
+  /** Its tables are spread over the workers of a Citus coordinator. */
+  readonly isDistributed: boolean;
   /** For the migrator, the seeder and the schema tools. */
   readonly orm: MikroORM;
   /** Use cases, one transaction each. */
@@ -55,6 +64,7 @@ const READ_ONLY = '25006';
  * that does not answer (its query fails as lost, and the pool makes a new one), and one to a server that takes no writes.
  */
 abstract class BoundedDialect extends PostgreSqlKnexDialect {
+  protected abstract readonly begin: string;
   protected abstract get server(): WritableServer;
 
   async _acquireOnlyConnection(): Promise<Connection> {
@@ -77,11 +87,12 @@ abstract class BoundedDialect extends PostgreSqlKnexDialect {
 
   transaction(...args: unknown[]): unknown {
     const transaction = knex.transaction.apply(this, args);
+    const { begin } = this;
     transaction.begin = async (connection) => {
       try {
         // Not `transaction.query`, which knex begins with: that swallows the error, hands out the transaction all the same,
         // and lets its first statement fail with "Transaction query already complete", of which nobody can tell the reason.
-        return await transaction.trxClient.query(connection, BEGIN_WITH_LIMITS);
+        return await transaction.trxClient.query(connection, begin);
       } catch (error) {
         connection.__knex__disposed = error; // it may be in a transaction that is aborted
         throw error;
@@ -110,8 +121,11 @@ abstract class BoundedDialect extends PostgreSqlKnexDialect {
   }
 }
 
-function dialectOn(writable: WritableServer) {
+/** `isDistributed`: the limits reach the workers too, where the locks are. */
+function dialectOn(writable: WritableServer, isDistributed: boolean) {
   return class extends BoundedDialect {
+    protected override readonly begin = isDistributed ? BEGIN_WITH_LIMITS_EVERYWHERE : BEGIN_WITH_LIMITS;
+
     // On the prototype: knex gives a transaction a client of its own, without the fields of this one.
     protected override get server() {
       return writable;
@@ -150,20 +164,26 @@ export interface DatabaseOptions {
   readonly onRetry?: (reason: string) => void;
 }
 
-/** Opens the pools; the first connection is made when the first statement needs it. */
+/**
+ * Opens the pools; their first connection is made when the first statement needs it. Another one is made at once, to learn
+ * whether the tables are distributed: rejects when the database cannot be reached.
+ */
 export async function openDatabase(options: DatabaseOptions): Promise<Database> {
   const { log, onRetry, replicaUrls = [] } = options;
   const server = new WritableServer([options.url].flat());
-  const [orm, batchOrm] = await Promise.all([openPool(server, options), openPool(server, options)]);
+  const isDistributed = await isDistributedAt(await server.find(), CONNECT_MS);
+  const open = () => openPool(server, options, isDistributed);
+  const [orm, batchOrm] = await Promise.all([open(), open()]);
   const read: Read = (work) => readWith(orm, work);
   const replicaOrms = await Promise.all(
-    replicaUrls.map((url) => openPool(new WritableServer([url]), { ...options, url })),
+    replicaUrls.map((url) => openPool(new WritableServer([url]), { ...options, url }, isDistributed)),
   );
   const replicas = replicaOrms.map((own, n): Replica => {
     return { name: new URL(replicaUrls[n]!).host, read: (work) => readWith(own, work) };
   });
   const shown = replicas.length > 0 ? new Replicas(replicas, read, log) : null;
   return {
+    isDistributed,
     orm,
     inTransaction: transactionsOf(() => orm.em.fork({ clear: true }), log, onRetry),
     inBatch: transactionsOf(() => batchOrm.em.fork({ clear: true }), log, onRetry),
@@ -179,9 +199,13 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
   };
 }
 
-function openPool(server: WritableServer, { url, poolSize, log }: DatabaseOptions): Promise<MikroORM> {
+async function openPool(
+  server: WritableServer,
+  { url, poolSize, log }: DatabaseOptions,
+  isDistributed: boolean,
+): Promise<MikroORM> {
   const debug = log.isLevelEnabled('debug');
-  return MikroORM.init({
+  const orm = await MikroORM.init({
     clientUrl: [url].flat()[0]!,
     entities: ENTITIES,
     connect: false,
@@ -191,7 +215,7 @@ function openPool(server: WritableServer, { url, poolSize, log }: DatabaseOption
     // say that the pool is full.
     pool: { min: 0, max: poolSize, acquireTimeoutMillis: POOL_WAIT_MS, createTimeoutMillis: 2 * CONNECT_MS },
     driverOptions: {
-      client: dialectOn(server),
+      client: dialectOn(server, isDistributed),
       acquireConnectionTimeout: POOL_WAIT_MS,
       log: knexLog(log),
       connection: { application_name: 'flash-sale', connectionTimeoutMillis: CONNECT_MS, keepAlive: true },
@@ -201,6 +225,8 @@ function openPool(server: WritableServer, { url, poolSize, log }: DatabaseOption
     colors: false,
     logger: (message) => log.debug({ event: 'sql' }, message),
   });
+  if (isDistributed) markDistributed(orm.em);
+  return orm;
 }
 
 /** knex would print to the console that a connection was lost; whoever used it is told by its error. */

@@ -22,9 +22,12 @@ export class Restart extends Error {
 }
 
 /** Sent with BEGIN. 2 s for a lock: a hot batch takes milliseconds; 5 s for a statement or an idle client frees the row. */
-export const BEGIN_WITH_LIMITS =
-  "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL lock_timeout = '2s'; SET LOCAL statement_timeout = '5s';" +
-  " SET LOCAL idle_in_transaction_session_timeout = '5s'";
+const BEGIN = 'BEGIN ISOLATION LEVEL READ COMMITTED;';
+const LIMITS =
+  "SET LOCAL lock_timeout = '2s'; SET LOCAL statement_timeout = '5s'; SET LOCAL idle_in_transaction_session_timeout = '5s'";
+export const BEGIN_WITH_LIMITS = `${BEGIN} ${LIMITS}`;
+/** On Citus: every SET LOCAL from here on is sent to the workers too, with the first statement that each is given. */
+export const BEGIN_WITH_LIMITS_EVERYWHERE = `${BEGIN} SET LOCAL citus.propagate_set_commands = 'local'; ${LIMITS}`;
 
 const MAX_RERUNS = 5;
 /** First pause between attempts, in ms; doubles, and is drawn at random below its bound. */

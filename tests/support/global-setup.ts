@@ -1,10 +1,11 @@
-/** Before all tests: one PostgreSQL for the run, and in it a migrated database that every test file clones. */
+/** Before all tests: one PostgreSQL for the run, and in it a migrated database that every test file clones. CITUS_URL names a cluster. */
 import { resolve } from 'node:path';
 import { startEmbeddedPostgres, type EmbeddedPostgres } from '../../src/database/embedded-postgres';
 import { migrate } from '../../src/database/migrate';
 import { openDatabase } from '../../src/database/orm';
 import { WritableServer } from '../../src/database/writable-server';
 import { closeLogger } from '../../src/telemetry/logger';
+import { CITUS_URL } from './citus';
 import { beginRun, databaseUrl, dropLeftovers, TEMPLATE, usePooler, type Run } from './cluster';
 import tearDown from './global-teardown';
 import { testLogger } from './log';
@@ -22,16 +23,21 @@ export interface Started {
 /** Of each test file's database: fewer than its processes open, so that connections are shared in earnest. */
 const POOL_SIZE_BEHIND_PGBOUNCER = 10;
 
-/** Tells the tests their cluster, run and template through the environment, see `cluster.ts`. Leaves nothing when it fails. TEST_PGBOUNCER=on: what is tested goes through PgBouncer. */
+/**
+ * Tells the tests their cluster, run and template through the environment, see `cluster.ts`. Leaves nothing when it fails.
+ * TEST_PGBOUNCER=on: what is tested goes through PgBouncer.
+ */
 export default async function setUp(): Promise<void> {
-  const embedded = process.env.DATABASE_URL ? null : await startOurs();
+  const given = CITUS_URL ?? process.env.DATABASE_URL;
+  const embedded = given ? null : await startOurs();
   const started = globalThis as { started?: Started };
   try {
-    const serverUrl = embedded?.url ?? (await new WritableServer(process.env.DATABASE_URL!.split(',')).find());
+    const serverUrl = embedded?.url ?? (await new WritableServer(given!.split(',')).find());
     const run = await beginRun(serverUrl);
     started.started = { run, embedded, pgbouncer: null };
     await dropLeftovers(run);
-    await createTemplate(run);
+    // Shards are no part of a clone: there each file makes its own.
+    if (!CITUS_URL) await createTemplate(run);
     if (process.env.TEST_PGBOUNCER === 'on') {
       const program = findPgBouncer();
       if (program === null) throw new Error('TEST_PGBOUNCER=on, and pgbouncer is not installed');
