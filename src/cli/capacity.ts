@@ -10,10 +10,10 @@ const FIGURES: Figures = {
   source:
     'npm run bench -- --runs 3 --seconds 2 --only holds@256,refusals,orders,payments, 2026-11-22, PostgreSQL 18.4, ' +
     'Node 20.20, two cores that the load generator shares',
-  grantedHold: { nodeMs: 0.164, postgresMs: 0.032 },
-  refusedHold: { nodeMs: 0.13, postgresMs: 0.013 },
-  order: { nodeMs: 0.339, postgresMs: 0.087 },
-  paymentEvent: { nodeMs: 0.4, postgresMs: 0.1 },
+  grantedHold: { nodeMs: 0.19, postgresMs: 0.033 },
+  refusedHold: { nodeMs: 0.133, postgresMs: 0.013 },
+  order: { nodeMs: 0.339, postgresMs: 0.099 },
+  paymentEvent: { nodeMs: 0.202, postgresMs: 0.089 },
 };
 
 const STEPS = [10_000, 100_000, 1_000_000];

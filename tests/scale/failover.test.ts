@@ -116,8 +116,11 @@ test('a primary that takes no writes any more is given up for the one that was p
   const { primary, standby, close } = await startReplication({ synchronous: false });
   const log = testLogger();
   const url = [primary.url, standby.url];
-  const databases = [await openDatabase({ url, poolSize: 2, log }), await openDatabase({ url, poolSize: 2, log })];
-  const [early, late] = databases as [Database, Database];
+  const databases: Database[] = [];
+  const open = async () => {
+    databases.push(await openDatabase({ url, poolSize: 2, log }));
+    return databases.at(-1)!;
+  };
   const write = (database: Database) =>
     database.inTransaction('write', async ({ em }) => {
       const [row] = await run<{ port: string }>(
@@ -132,6 +135,7 @@ test('a primary that takes no writes any more is given up for the one that was p
     await primary.sql('SELECT pg_reload_conf()');
   };
   try {
+    const early = await open();
     await primary.sql('CREATE TABLE written (port text)');
     expect(await Promise.all([write(early), write(early)])).toEqual([portOf(primary), portOf(primary)]);
     await restrict(true);
@@ -144,7 +148,7 @@ test('a primary that takes no writes any more is given up for the one that was p
       async () =>
         (await primary.sql('SHOW default_transaction_read_only'))[0]!['default_transaction_read_only'] === 'off',
     );
-    expect(await write(late)).toBe(portOf(standby));
+    expect(await write(await open())).toBe(portOf(standby));
     expect(await write(early)).toBe(portOf(standby));
   } finally {
     await Promise.all(databases.map((database) => database.close()));
