@@ -8,8 +8,9 @@ import { runCommand, wholeNumberOption } from './options';
 /** Until docs/performance.md has its own. */
 const FIGURES: Figures = {
   source:
-    'npm run bench -- --runs 3 --seconds 2 --only holds@256,refusals,orders,payments, 2026-11-22, PostgreSQL 18.4, ' +
+    'npm run bench -- --runs 3 --seconds 2 --only holds,refusals,orders,payments, 2026-11-22, PostgreSQL 18.4, ' +
     'Node 20.20, two cores that the load generator shares',
+  holdAlone: { nodeMs: 3.5, postgresMs: 2.3 },
   grantedHold: { nodeMs: 0.19, postgresMs: 0.033 },
   refusedHold: { nodeMs: 0.133, postgresMs: 0.013 },
   order: { nodeMs: 0.339, postgresMs: 0.099 },
@@ -73,14 +74,17 @@ function table(sales: readonly Sale[], figures: Figures): string {
 }
 
 function conditions(figures: Figures): string {
-  const { looks, repeats, paySeconds, load, batchMs, batchSize, poolSize } = ASSUMED;
+  const { looks, repeats, paySeconds, load, batchMs, batchSize, readMs, readShare, poolSize } = ASSUMED;
   const cost = ({ nodeMs, postgresMs }: { nodeMs: number; postgresMs: number }) => `${nodeMs} + ${postgresMs} ms`;
   return [
-    `Measured (${figures.source}), CPU of Node + of PostgreSQL: granted hold ${cost(figures.grantedHold)}, ` +
+    `Measured (${figures.source}), CPU of Node + of PostgreSQL: hold alone ${cost(figures.holdAlone)}, ` +
+      `of many at once ${cost(figures.grantedHold)}, ` +
       `refusal ${cost(figures.refusedHold)}, order ${cost(figures.order)}, payment event ${cost(figures.paymentEvent)}.`,
     `Assumed: each shopper looks ${looks} times and repeats a refused hold ${repeats} times; orders and payments come ` +
       `within ${paySeconds} s; a core is used to ${load * 100} %; a batch of ${batchSize} holds its row for ${batchMs} ms, so ` +
-      `one product grants at most ${grouped((batchSize * 1_000) / batchMs)} a second; DATABASE_POOL_SIZE=${poolSize}.`,
+      `one product grants at most ${grouped((batchSize * 1_000) / batchMs)} a second; a ` +
+      `busy process reads the same thing once in ${readMs} ms, for ${readShare * 100} % of what a transaction costs; ` +
+      `DATABASE_POOL_SIZE=${poolSize}.`,
     'Not measured: more than one machine, TLS, the network, a disk that is shared. Rehearse what it says.',
   ].join('\n');
 }

@@ -9,21 +9,23 @@ export interface Cost {
 export interface Figures {
   /** Where they come from: said wherever they are used. */
   readonly source: string;
+  /** One by one: each pays for a transaction of its own. */
+  readonly holdAlone: Cost;
+  /** So many together that the transaction's part of each is next to nothing. */
   readonly grantedHold: Cost;
   readonly refusedHold: Cost;
   readonly order: Cost;
   readonly paymentEvent: Cost;
 }
 
-/** The rows of docs/performance.md that are needed, by the words with which they begin. */
-const TITLES = {
-  grantedHold: 'granted holds, one product',
-  refusedHold: 'refusals, sold out',
-  order: 'orders of one hold',
-  paymentEvent: 'payment events, signed',
+/** The rows of docs/performance.md that are needed: their words, and their connections. */
+const ROWS = {
+  holdAlone: ['granted holds, one product', '1'],
+  grantedHold: ['granted holds, one product', '256'],
+  refusedHold: ['refusals, sold out', '256'],
+  order: ['orders of one hold', '256'],
+  paymentEvent: ['payment events, signed', '256'],
 } as const;
-/** At this many connections the batches are as large as in a sale. */
-const CONNECTIONS = '256';
 
 /** From the generated part of docs/performance.md; null while some of it is not measured. */
 export function figuresIn(document: string): Figures | null {
@@ -31,15 +33,15 @@ export function figuresIn(document: string): Figures | null {
     .split('\n')
     .filter((line) => line.startsWith('| '))
     .map((line) => line.split('|').map((cell) => cell.trim()));
-  const cost = (title: string): Cost | null => {
-    const row = rows.find((cells) => cells[1] === title && cells[2] === CONNECTIONS);
+  const cost = ([title, connections]: readonly [string, string]): Cost | null => {
+    const row = rows.find((cells) => cells[1] === title && cells[2] === connections);
     const [nodeMs, postgresMs] = [Number(row?.at(-3)), Number(row?.at(-2))];
     return nodeMs > 0 && postgresMs > 0 ? { nodeMs, postgresMs } : null;
   };
-  const [grantedHold, refusedHold] = [cost(TITLES.grantedHold), cost(TITLES.refusedHold)];
-  const [order, paymentEvent] = [cost(TITLES.order), cost(TITLES.paymentEvent)];
-  if (!grantedHold || !refusedHold || !order || !paymentEvent) return null;
-  return { source: 'docs/performance.md', grantedHold, refusedHold, order, paymentEvent };
+  const [holdAlone, grantedHold, refusedHold] = [cost(ROWS.holdAlone), cost(ROWS.grantedHold), cost(ROWS.refusedHold)];
+  const [order, paymentEvent] = [cost(ROWS.order), cost(ROWS.paymentEvent)];
+  if (!holdAlone || !grantedHold || !refusedHold || !order || !paymentEvent) return null;
+  return { source: 'docs/performance.md', holdAlone, grantedHold, refusedHold, order, paymentEvent };
 }
 
 export interface Sale {
@@ -61,9 +63,16 @@ export const ASSUMED = {
   paySeconds: 60,
   /** Of each core, in the burst. The rest is for what a burst within the burst brings, and for the system. */
   load: 0.6,
-  /** A batch of 256 holds its product's row for so long, in ms, its flush included; other disks differ. */
+  /** A batch holds its product's row for so long, in ms, its flush included; other disks differ. */
   batchMs: 10,
   batchSize: 256,
+  /**
+   * A process that is busy reads the same thing about once in so many ms, and who comes meanwhile shares the next reading. (With 256
+   * refusals under way the median was 37 ms, which is the rest of one reading and the whole of the next.)
+   */
+  readMs: 25,
+  /** Of what a transaction costs beside its holds: one statement and no flush, instead of five round trips and one. */
+  readShare: 0.25,
   /** Of each process: DATABASE_POOL_SIZE. */
   poolSize: 8,
 } as const;
@@ -85,30 +94,43 @@ export interface Need {
   readonly soldOutAfterSeconds: number;
 }
 
-/** Looks are counted as dear as a refusal, which reads about as much. */
+/**
+ * What is asked together is answered together, so the cost is that of the answers and that of the transactions and reads that they
+ * share: the busier a sale, the more share one. Looks are counted as dear as refusals, which read about as much.
+ */
 export function needOf({ shoppers, products, units, burstSeconds }: Sale, figures: Figures): Need {
   const granted = Math.min(units, shoppers);
   const productCeiling = (ASSUMED.batchSize * 1_000) / ASSUMED.batchMs;
   const soldOutAfterSeconds = Math.max(burstSeconds, granted / (productCeiling * products));
-  const refused = (shoppers - granted) * (1 + ASSUMED.repeats);
   const grantedPerSecond = granted / soldOutAfterSeconds;
-  const refusedPerSecond = refused / burstSeconds;
+  const refusedPerSecond = ((shoppers - granted) * (1 + ASSUMED.repeats)) / burstSeconds;
   const looksPerSecond = (shoppers * ASSUMED.looks) / burstSeconds;
   const paidPerSecond = granted / ASSUMED.paySeconds;
-  const busy = (costOf: (cost: Cost) => number) =>
-    (grantedPerSecond * costOf(figures.grantedHold) +
-      (refusedPerSecond + looksPerSecond) * costOf(figures.refusedHold) +
-      paidPerSecond * (costOf(figures.order) + costOf(figures.paymentEvent))) /
-    1_000;
-  const coresFor = (cores: number) => Math.max(1, Math.ceil(cores / ASSUMED.load));
-  const processes = coresFor(busy(({ nodeMs }) => nodeMs));
+  const readPerSecond = refusedPerSecond + looksPerSecond;
+  // However many servers there are, one product's transactions follow one another.
+  const transactions = Math.min(grantedPerSecond, (products * 1_000) / ASSUMED.batchMs);
+
+  const coresFor = (of: keyof Cost, processes: number): number => {
+    const { holdAlone, grantedHold, refusedHold, order, paymentEvent } = figures;
+    const transactionMs = Math.max(0, holdAlone[of] - grantedHold[of]);
+    const reads = Math.min(readPerSecond, (processes * (products + 1) * 1_000) / ASSUMED.readMs);
+    const busyMs =
+      grantedPerSecond * grantedHold[of] +
+      readPerSecond * refusedHold[of] +
+      paidPerSecond * (order[of] + paymentEvent[of]) +
+      (transactions + reads * ASSUMED.readShare) * transactionMs;
+    return Math.max(1, Math.ceil(busyMs / 1_000 / ASSUMED.load));
+  };
+  // More processes share less, and so need more processes: until they are enough for themselves.
+  let processes = 1;
+  while (coresFor('nodeMs', processes) > processes) processes = coresFor('nodeMs', processes);
   return {
     holdsPerSecond: grantedPerSecond + refusedPerSecond,
     grantedPerSecond,
     looksPerSecond,
     paidPerSecond,
     processes,
-    postgresCores: coresFor(busy(({ postgresMs }) => postgresMs)),
+    postgresCores: coresFor('postgresMs', processes),
     connections: processes * 2 * ASSUMED.poolSize,
     productCeiling,
     soldOutAfterSeconds,
