@@ -109,7 +109,8 @@ testWithStandby(
       expect(await Promise.race([committing.then(() => 'acknowledged'), sleep(1_500, 'waits')])).toBe('waits');
       await standby.start();
       await committing;
-      expect(await standby.sql('SELECT n FROM told')).toHaveLength(1);
+      // It has it on disk; it is shown a moment later.
+      await until(async () => (await standby.sql('SELECT n FROM told')).length === 1);
     } finally {
       await database.close();
       await close();
