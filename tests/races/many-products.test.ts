@@ -1,8 +1,12 @@
-/** Many hot products and few connections: those that wait share a transaction, and nobody can tell from the answers. */
+/**
+ * Many hot products and few connections: those that wait share a transaction, and nobody can tell from the answers. On Citus
+ * each product keeps its own.
+ */
 import fc from 'fast-check';
 import { openDatabase, type Database } from '../../src/database/orm';
 import type { Product } from '../../src/domain/records';
 import { codesOf, openShop, serverOn, valueOf, type Server, type Shop } from '../support/checkout';
+import { onOneServer } from '../support/citus';
 import { expectClean } from '../support/invariants';
 import { endSaleNow, expireNow } from '../support/time';
 
@@ -60,7 +64,7 @@ async function range(): Promise<Product[]> {
 const ask = (products: readonly Product[], { product, ...request }: Asked) =>
   server.createHold({ ...request, productId: products[product]!.id });
 
-test('a crowd over many products is answered as if each had come alone', async () => {
+onOneServer('a crowd over many products is answered as if each had come alone', async () => {
   let shared = 0;
   await fc.assert(
     fc.asyncProperty(fc.array(asked, { minLength: 30, maxLength: 80 }), async (crowd) => {
@@ -76,9 +80,9 @@ test('a crowd over many products is answered as if each had come alone', async (
     { numRuns: 8 },
   );
   expect(shared).toBeGreaterThan(8);
-}, 60_000);
+});
 
-test('forty products at once take a few transactions, and each its own units', async () => {
+onOneServer('forty products at once take a few transactions, and each its own units', async () => {
   const products = await Promise.all(Array.from({ length: 40 }, () => shop.product(5)));
   const answers = await Promise.all(
     products.flatMap((product, n) =>
@@ -95,7 +99,7 @@ test('forty products at once take a few transactions, and each its own units', a
   expect(left.map(({ available }) => available).sort()).toEqual([...Array(20).fill(1), ...Array(20).fill(2)]);
 });
 
-test('a product whose lock is taken holds up none of those that it came with', async () => {
+onOneServer('a product whose lock is taken holds up none of those that it came with', async () => {
   const products = await Promise.all(Array.from({ length: 20 }, () => shop.product(5)));
   const [stuck, ...others] = products as [Product, ...Product[]];
   const answered: string[] = [];
@@ -118,7 +122,7 @@ test('a product whose lock is taken holds up none of those that it came with', a
   expect(answered).toContain(stuck.id);
 });
 
-test('what fails for one product fails for no other of the same transaction', async () => {
+onOneServer('what fails for one product fails for no other of the same transaction', async () => {
   const products = await Promise.all(Array.from({ length: 12 }, () => shop.product(5)));
   const bad = products[7]!;
   await shop.sql(`CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'no'; END $$`);
