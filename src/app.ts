@@ -2,6 +2,7 @@
 import { randomUUID } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { hostname } from 'node:os';
 import type { ApolloServer } from '@apollo/server';
 import fastify, { type FastifyInstance } from 'fastify';
 import { admissionOf, type Admission, type AdmissionHook } from './admission/admission';
@@ -81,6 +82,7 @@ export async function startApp(config: Config, options: AppOptions): Promise<App
     );
   }
   const metrics = new Metrics();
+  const scrape = options.scrapeWith?.(metrics) ?? (() => metrics.text());
   const database = await openDatabase({
     url: options.databaseUrl,
     poolSize: config.databasePoolSize,
@@ -104,6 +106,7 @@ export async function startApp(config: Config, options: AppOptions): Promise<App
     admission,
     trusted,
     guard: documentGuard({ schema, admission, trusted, persistedOnly: config.persistedOnly }),
+    serverMetrics: async () => ({ server: serverName(http), text: await scrape() }),
     provider,
     developmentAuth: isProduction ? null : config.auth,
   };
@@ -127,7 +130,7 @@ export async function startApp(config: Config, options: AppOptions): Promise<App
   );
   await http.register(storefront(config));
   healthRoutes(http, database, state);
-  metricsRoute(http, metrics, options.scrapeWith?.(metrics) ?? (() => metrics.text()));
+  metricsRoute(http, metrics, scrape);
   const subscriptions = connectSubscriptions(http.server, { apollo, room, config });
   try {
     await http.listen({ host: config.host, port: config.port });
@@ -163,6 +166,11 @@ export async function startApp(config: Config, options: AppOptions): Promise<App
 
 function urlOf({ server }: FastifyInstance, { host }: Config): string {
   return `http://${host.includes(':') ? `[${host}]` : host}:${(server.address() as AddressInfo).port}`;
+}
+
+/** The same for all workers of a server, and another for each server: machines by their name, containers by their id. */
+function serverName({ server }: FastifyInstance): string {
+  return `${hostname()}:${(server.address() as AddressInfo).port}`;
 }
 
 /** Sends to this very server, as whoever cannot see into it would. */
