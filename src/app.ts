@@ -34,7 +34,7 @@ import { paymentsWebhook } from './webhooks/payments-route';
 import { SimulatedProvider } from './webhooks/simulated-provider';
 import { standardProvider } from './webhooks/standard';
 import { stripeProvider } from './webhooks/stripe';
-import { storefront } from './web/storefront';
+import { pages } from './web/pages';
 
 /** How long a stop waits for requests in progress before it cuts them off. */
 const DRAIN_MS = 10_000;
@@ -128,7 +128,7 @@ export async function startApp(config: Config, options: AppOptions): Promise<App
       countFailure: failureCount(admission, config),
     }),
   );
-  await http.register(storefront(config));
+  await http.register(pages(config));
   healthRoutes(http, database, state);
   metricsRoute(http, metrics, scrape);
   const subscriptions = connectSubscriptions(http.server, { apollo, room, config });

@@ -78,15 +78,15 @@ describe('a hold', () => {
 describe('an order', () => {
   test('is paid and refunded without moving a unit', () => {
     const order: Order = { ...anOrder, ...paidBy, status: 'REFUNDED', paidAt: at(12) };
-    const refund = { ...anEvent, eventId: 'r', type: 'payment.refunded', receivedAt: at(30), settledAt: at(31) };
+    const refund = { ...anEvent, eventId: 'r', type: 'payment.refunded', receivedAt: at(30), settledAt: at(35) };
     expect(told({ order, holds: [consumed], events: [anEvent, refund] })).toEqual([
       '0 HOLD_GRANTED -2',
       '10 ORDER_PLACED 0',
       '12 PAYMENT_EVENT_RECEIVED 0',
       '12 ORDER_PAID 0',
       '30 PAYMENT_EVENT_RECEIVED 0',
-      '31 ORDER_REFUNDED 0',
-      '31 PAYMENT_EVENT_SETTLED 0',
+      '35 ORDER_REFUNDED 0',
+      '35 PAYMENT_EVENT_SETTLED 0',
     ]);
   });
 

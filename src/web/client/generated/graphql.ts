@@ -50,18 +50,6 @@ export type HoldStatus =
   | 'EXPIRED'
   | 'RELEASED';
 
-/** HOLD_EXPIRED: at its expiresAt, from when on its units could be taken. PAYMENT_EVENT_SETTLED: of one that had waited. */
-export type MomentKind =
-  | 'HOLD_EXPIRED'
-  | 'HOLD_GRANTED'
-  | 'HOLD_RELEASED'
-  | 'ORDER_CANCELLED'
-  | 'ORDER_PAID'
-  | 'ORDER_PLACED'
-  | 'ORDER_REFUNDED'
-  | 'PAYMENT_EVENT_RECEIVED'
-  | 'PAYMENT_EVENT_SETTLED';
-
 /** REFUND_DUE: money came, and no units could be had for it. An operator has to give it back. */
 export type OrderStatus =
   | 'CANCELLED'
@@ -70,21 +58,8 @@ export type OrderStatus =
   | 'REFUNDED'
   | 'REFUND_DUE';
 
-/** What became of a payment event. PARKED, AMOUNT_MISMATCH and an open REFUND_DUE wait for somebody to act. */
-export type PaymentOutcome =
-  | 'AMOUNT_MISMATCH'
-  | 'APPLIED'
-  | 'IGNORED'
-  | 'PARKED'
-  | 'REFUND_DUE';
-
 export type ReleaseHoldInput = {
   holdId: string | number;
-};
-
-export type ReplayPaymentEventInput = {
-  eventId: string;
-  provider: string;
 };
 
 /** FULLY_HELD: nothing is available now, but held or unpaid units may come back. */
@@ -125,44 +100,6 @@ export type ReleaseHoldMutationVariables = Exact<{
 
 
 export type ReleaseHoldMutation = { releaseHold: { hold: { id: string, quantity: number, status: HoldStatus, createdAt: string, expiresAt: string, product: { id: string, name: string, sku: string }, unitPrice: { amountMinor: number, currency: string }, total: { amountMinor: number, currency: string } } | null, userErrors: Array<{ code: ErrorCode, message: string, field: Array<string> | null, retryAfterMs: number | null, stockReturnsAt: string | null }> } };
-
-export type OpenEventFragment = { provider: string, eventId: string, type: string, reference: string, paymentId: string | null, outcome: PaymentOutcome, receivedAt: string, settledAt: string | null, amount: { amountMinor: number, currency: string } | null, order: { id: string, status: OrderStatus, total: { amountMinor: number, currency: string } } | null, hold: { id: string, status: HoldStatus, total: { amountMinor: number, currency: string } } | null };
-
-export type OpenEventsFragment = { edges: Array<{ node: { provider: string, eventId: string, type: string, reference: string, paymentId: string | null, outcome: PaymentOutcome, receivedAt: string, settledAt: string | null, amount: { amountMinor: number, currency: string } | null, order: { id: string, status: OrderStatus, total: { amountMinor: number, currency: string } } | null, hold: { id: string, status: HoldStatus, total: { amountMinor: number, currency: string } } | null } }>, pageInfo: { hasNextPage: boolean } };
-
-export type WhatIsOpenQueryVariables = Exact<{
-  first?: number;
-}>;
-
-
-export type WhatIsOpenQuery = { parked: { edges: Array<{ node: { provider: string, eventId: string, type: string, reference: string, paymentId: string | null, outcome: PaymentOutcome, receivedAt: string, settledAt: string | null, amount: { amountMinor: number, currency: string } | null, order: { id: string, status: OrderStatus, total: { amountMinor: number, currency: string } } | null, hold: { id: string, status: HoldStatus, total: { amountMinor: number, currency: string } } | null } }>, pageInfo: { hasNextPage: boolean } }, mismatched: { edges: Array<{ node: { provider: string, eventId: string, type: string, reference: string, paymentId: string | null, outcome: PaymentOutcome, receivedAt: string, settledAt: string | null, amount: { amountMinor: number, currency: string } | null, order: { id: string, status: OrderStatus, total: { amountMinor: number, currency: string } } | null, hold: { id: string, status: HoldStatus, total: { amountMinor: number, currency: string } } | null } }>, pageInfo: { hasNextPage: boolean } }, refundDue: { edges: Array<{ node: { provider: string, eventId: string, type: string, reference: string, paymentId: string | null, outcome: PaymentOutcome, receivedAt: string, settledAt: string | null, amount: { amountMinor: number, currency: string } | null, order: { id: string, status: OrderStatus, total: { amountMinor: number, currency: string } } | null, hold: { id: string, status: HoldStatus, total: { amountMinor: number, currency: string } } | null } }>, pageInfo: { hasNextPage: boolean } } };
-
-export type StockReportsQueryVariables = Exact<{
-  first?: number;
-  after?: string | null | undefined;
-}>;
-
-
-export type StockReportsQuery = { stockReports: { edges: Array<{ node: { total: number, available: number, held: number, awaitingPayment: number, sold: number, product: { id: string, name: string, sku: string } } }>, pageInfo: { hasNextPage: boolean, endCursor: string | null } } };
-
-export type ServerMetricsQueryVariables = Exact<{ [key: string]: never; }>;
-
-
-export type ServerMetricsQuery = { serverMetrics: { server: string, text: string } };
-
-export type TimelineQueryVariables = Exact<{
-  id: string | number;
-}>;
-
-
-export type TimelineQuery = { timeline: { customerId: string | null, hold: { id: string, status: HoldStatus, quantity: number, expiresAt: string, product: { name: string }, total: { amountMinor: number, currency: string } } | null, order: { id: string, status: OrderStatus, paymentDueAt: string, total: { amountMinor: number, currency: string } } | null, moments: Array<{ at: string, kind: MomentKind, units: number, hold: { id: string, quantity: number, product: { name: string }, total: { amountMinor: number, currency: string } } | null, paymentEvent: { provider: string, eventId: string, type: string, outcome: PaymentOutcome, paymentId: string | null, amount: { amountMinor: number, currency: string } | null } | null }> } | null };
-
-export type ReplayPaymentEventMutationVariables = Exact<{
-  input: ReplayPaymentEventInput;
-}>;
-
-
-export type ReplayPaymentEventMutation = { replayPaymentEvent: { paymentEvent: { outcome: PaymentOutcome } | null, userErrors: Array<{ code: ErrorCode, message: string, field: Array<string> | null, retryAfterMs: number | null, stockReturnsAt: string | null }> } };
 
 export type OrderQueryVariables = Exact<{
   id: string | number;
@@ -316,80 +253,6 @@ export const RefusalFragmentDoc = new TypedDocumentString(`
   stockReturnsAt
 }
     `, {"fragmentName":"Refusal"}) as unknown as TypedDocumentString<RefusalFragment, unknown>;
-export const OpenEventFragmentDoc = new TypedDocumentString(`
-    fragment OpenEvent on PaymentEvent {
-  provider
-  eventId
-  type
-  reference
-  amount {
-    ...MoneyParts
-  }
-  paymentId
-  outcome
-  receivedAt
-  settledAt
-  order {
-    id
-    status
-    total {
-      ...MoneyParts
-    }
-  }
-  hold {
-    id
-    status
-    total {
-      ...MoneyParts
-    }
-  }
-}
-    fragment MoneyParts on Money {
-  amountMinor
-  currency
-}`, {"fragmentName":"OpenEvent"}) as unknown as TypedDocumentString<OpenEventFragment, unknown>;
-export const OpenEventsFragmentDoc = new TypedDocumentString(`
-    fragment OpenEvents on PaymentEventConnection {
-  edges {
-    node {
-      ...OpenEvent
-    }
-  }
-  pageInfo {
-    hasNextPage
-  }
-}
-    fragment MoneyParts on Money {
-  amountMinor
-  currency
-}
-fragment OpenEvent on PaymentEvent {
-  provider
-  eventId
-  type
-  reference
-  amount {
-    ...MoneyParts
-  }
-  paymentId
-  outcome
-  receivedAt
-  settledAt
-  order {
-    id
-    status
-    total {
-      ...MoneyParts
-    }
-  }
-  hold {
-    id
-    status
-    total {
-      ...MoneyParts
-    }
-  }
-}`, {"fragmentName":"OpenEvents"}) as unknown as TypedDocumentString<OpenEventsFragment, unknown>;
 export const HoldDocument = new TypedDocumentString(`
     query Hold($id: ID!) {
   hold(id: $id) {
@@ -523,168 +386,6 @@ fragment Refusal on UserError {
   retryAfterMs
   stockReturnsAt
 }`, {"hash":"sha256:277e2e59e1c76b647fd1ca06fab2e16921881c43f8ab02e375538eee92dc5b65"}) as unknown as TypedDocumentString<ReleaseHoldMutation, ReleaseHoldMutationVariables>;
-export const WhatIsOpenDocument = new TypedDocumentString(`
-    query WhatIsOpen($first: Int! = 50) {
-  parked: paymentEvents(outcome: PARKED, openOnly: true, first: $first) {
-    ...OpenEvents
-  }
-  mismatched: paymentEvents(
-    outcome: AMOUNT_MISMATCH
-    openOnly: true
-    first: $first
-  ) {
-    ...OpenEvents
-  }
-  refundDue: paymentEvents(outcome: REFUND_DUE, openOnly: true, first: $first) {
-    ...OpenEvents
-  }
-}
-    fragment MoneyParts on Money {
-  amountMinor
-  currency
-}
-fragment OpenEvent on PaymentEvent {
-  provider
-  eventId
-  type
-  reference
-  amount {
-    ...MoneyParts
-  }
-  paymentId
-  outcome
-  receivedAt
-  settledAt
-  order {
-    id
-    status
-    total {
-      ...MoneyParts
-    }
-  }
-  hold {
-    id
-    status
-    total {
-      ...MoneyParts
-    }
-  }
-}
-fragment OpenEvents on PaymentEventConnection {
-  edges {
-    node {
-      ...OpenEvent
-    }
-  }
-  pageInfo {
-    hasNextPage
-  }
-}`, {"hash":"sha256:e119c626dbdcb3de5e6378b83dedcb57922f9b994647007e71d796e5e34b1dca"}) as unknown as TypedDocumentString<WhatIsOpenQuery, WhatIsOpenQueryVariables>;
-export const StockReportsDocument = new TypedDocumentString(`
-    query StockReports($first: Int! = 50, $after: String) {
-  stockReports(first: $first, after: $after) {
-    edges {
-      node {
-        product {
-          id
-          name
-          sku
-        }
-        total
-        available
-        held
-        awaitingPayment
-        sold
-      }
-    }
-    pageInfo {
-      hasNextPage
-      endCursor
-    }
-  }
-}
-    `, {"hash":"sha256:ef90fef9a1b33229e35c7f15d436b7593d60e75349b12f1172ea54e9cd57a7e6"}) as unknown as TypedDocumentString<StockReportsQuery, StockReportsQueryVariables>;
-export const ServerMetricsDocument = new TypedDocumentString(`
-    query ServerMetrics {
-  serverMetrics {
-    server
-    text
-  }
-}
-    `, {"hash":"sha256:0ad7493fb4463935b2b4c4014011d985b439a0bae94588e7ce3dd20da4e80692"}) as unknown as TypedDocumentString<ServerMetricsQuery, ServerMetricsQueryVariables>;
-export const TimelineDocument = new TypedDocumentString(`
-    query Timeline($id: ID!) {
-  timeline(id: $id) {
-    customerId
-    hold {
-      id
-      status
-      quantity
-      expiresAt
-      product {
-        name
-      }
-      total {
-        ...MoneyParts
-      }
-    }
-    order {
-      id
-      status
-      paymentDueAt
-      total {
-        ...MoneyParts
-      }
-    }
-    moments {
-      at
-      kind
-      units
-      hold {
-        id
-        quantity
-        product {
-          name
-        }
-        total {
-          ...MoneyParts
-        }
-      }
-      paymentEvent {
-        provider
-        eventId
-        type
-        outcome
-        paymentId
-        amount {
-          ...MoneyParts
-        }
-      }
-    }
-  }
-}
-    fragment MoneyParts on Money {
-  amountMinor
-  currency
-}`, {"hash":"sha256:b91cc2eb257d9c9c49ab9a06afc56faa70f802bea8e17e8ade6fbaedd20ed630"}) as unknown as TypedDocumentString<TimelineQuery, TimelineQueryVariables>;
-export const ReplayPaymentEventDocument = new TypedDocumentString(`
-    mutation ReplayPaymentEvent($input: ReplayPaymentEventInput!) {
-  replayPaymentEvent(input: $input) {
-    paymentEvent {
-      outcome
-    }
-    userErrors {
-      ...Refusal
-    }
-  }
-}
-    fragment Refusal on UserError {
-  code
-  message
-  field
-  retryAfterMs
-  stockReturnsAt
-}`, {"hash":"sha256:2aefecd8c6f41293f54a19354c2b1b7225d6ff5c055b4dffbb855077f8edea9b"}) as unknown as TypedDocumentString<ReplayPaymentEventMutation, ReplayPaymentEventMutationVariables>;
 export const OrderDocument = new TypedDocumentString(`
     query Order($id: ID!) {
   order(id: $id) {

@@ -1,0 +1,26 @@
+/** Whether figures are of now, and if not, how old they are and why. */
+import { useEffect, useState } from 'preact/hooks';
+import type { Feed } from './feed';
+import { failureInWords, span } from './words';
+
+/** Said once when it begins and once when it ends; the age beside it is for the eye, and ticks. */
+export function Freshness({ feed: { answer, answeredAt, problem } }: { feed: Feed<unknown> }) {
+  const now = useNow(problem !== null);
+  return (
+    <p class={`connection connection-${problem ? 'lost' : answer ? 'live' : 'connecting'}`}>
+      <span role="status">{problem ? failureInWords(problem) : answer ? 'Live' : 'Asking…'}</span>
+      {problem && answeredAt !== null && <span class="age">Figures of {span((now - answeredAt) / 1_000)} ago</span>}
+    </p>
+  );
+}
+
+function useNow(isRunning: boolean): number {
+  const [now, setNow] = useState(() => performance.now());
+  useEffect(() => {
+    if (!isRunning) return;
+    setNow(performance.now());
+    const timer = setInterval(() => setNow(performance.now()), 1_000);
+    return () => clearInterval(timer);
+  }, [isRunning]);
+  return now;
+}
