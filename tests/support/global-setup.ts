@@ -1,9 +1,10 @@
-/** Before all tests: one PostgreSQL for the run, and in it a migrated database that every test file clones. */
+/** Before all tests: the pages, and one PostgreSQL for the run, in it a migrated database that every test file clones. */
 import { resolve } from 'node:path';
 import { startEmbeddedPostgres, type EmbeddedPostgres } from '../../src/database/embedded-postgres';
 import { migrate } from '../../src/database/migrate';
 import { openDatabase, writableUrl } from '../../src/database/orm';
 import { closeLogger } from '../../src/telemetry/logger';
+import { buildPages } from './build';
 import { beginRun, databaseUrl, dropLeftovers, TEMPLATE, type Run } from './cluster';
 import tearDown from './global-teardown';
 import { testLogger } from './log';
@@ -18,6 +19,7 @@ export interface Started {
 
 /** Tells the tests their cluster, run and template through the environment, see `cluster.ts`. Leaves nothing when it fails. */
 export default async function setUp(): Promise<void> {
+  await buildPages();
   const embedded = process.env.DATABASE_URL ? null : await startOurs();
   const started = globalThis as { started?: Started };
   try {

@@ -3,12 +3,20 @@ import { useEffect, useState } from 'preact/hooks';
 import type { Feed } from './feed';
 import { failureInWords, span } from './words';
 
-/** Said once when it begins and once when it ends; the age beside it is for the eye, and ticks. */
-export function Freshness({ feed: { answer, answeredAt, problem } }: { feed: Feed<unknown> }) {
+interface Props {
+  readonly feed: Feed<unknown>;
+  /** Whether it is read out when it changes: of several that fail together, one is enough. */
+  readonly isSpoken?: boolean;
+}
+
+/** The age beside the reason is for the eye: it ticks. */
+export function Freshness({ feed: { answer, answeredAt, problem }, isSpoken = false }: Props) {
   const now = useNow(problem !== null);
   return (
     <p class={`connection connection-${problem ? 'lost' : answer ? 'live' : 'connecting'}`}>
-      <span role="status">{problem ? failureInWords(problem) : answer ? 'Live' : 'Asking…'}</span>
+      <span role={isSpoken ? 'status' : undefined}>
+        {problem ? failureInWords(problem) : answer ? 'Live' : 'Asking…'}
+      </span>
       {problem && answeredAt !== null && <span class="age">Figures of {span((now - answeredAt) / 1_000)} ago</span>}
     </p>
   );

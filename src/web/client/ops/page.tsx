@@ -84,10 +84,14 @@ function Figures({ ask }: { ask: AskAsOperator }) {
     <>
       <main class="figures">
         <h1 class="unseen">Operators</h1>
-        <StockTable ask={ask} />
-        <Rates ask={ask} />
-        <OpenPayments ask={ask} onTimeline={setId} />
-        <Timeline ask={ask} id={id} onId={setId} />
+        <div class="column">
+          <StockTable ask={ask} />
+          <Rates ask={ask} />
+        </div>
+        <div class="column">
+          <OpenPayments ask={ask} onTimeline={setId} />
+          <Timeline ask={ask} id={id} onId={setId} />
+        </div>
       </main>
       <footer>
         <p>

@@ -1,4 +1,5 @@
 /** The last minutes of a few figures, a second each, as lines. */
+import { KEPT_SECONDS } from './history';
 
 export interface Line {
   readonly name: string;
@@ -20,7 +21,9 @@ const WIDTH = 300;
 const HEIGHT = 64;
 
 /** For the eye a drawing; for the ear its figures of now, which stand above it. Nothing is read out by itself. */
-export function Plot({ title, note, lines, format }: Props) {
+export function Plot({ title, note, lines: all, format }: Props) {
+  const seconds = secondsShown(all);
+  const lines = all.map((line) => ({ ...line, values: line.values.slice(-seconds) }));
   const top = niceTop(Math.max(0, ...lines.flatMap(({ values }) => values.map((value) => value ?? 0))));
   return (
     <figure class="plot">
@@ -44,7 +47,7 @@ export function Plot({ title, note, lines, format }: Props) {
           ))}
         </svg>
         <span class="plot-time">
-          <span>5 min ago</span>
+          <span>{seconds / 60} min ago</span>
           <span>now</span>
         </span>
       </div>
@@ -72,9 +75,20 @@ function pathOf(values: readonly (number | null)[], top: number): string {
     .join('');
 }
 
+/** A page that was opened just now shows a minute, and more as it learns more. */
+function secondsShown(lines: readonly Line[]): number {
+  const known = Math.max(
+    ...lines.map(({ values }) => {
+      const first = values.findIndex((value) => value !== null);
+      return first < 0 ? 0 : values.length - first;
+    }),
+  );
+  return [60, 120].find((seconds) => known <= seconds) ?? KEPT_SECONDS;
+}
+
 /** 1, 2 or 5 times a power of ten: the scale stays the same while figures move a little. */
 function niceTop(most: number): number {
   if (most <= 0) return 1;
   const power = 10 ** Math.floor(Math.log10(most));
-  return power * [1, 2, 5, 10].find((factor) => most <= factor * power)!;
+  return power * [1, 2, 5, 10].find((factor) => most < factor * power)!;
 }

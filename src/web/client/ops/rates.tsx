@@ -160,7 +160,7 @@ function Refusals({ history }: { history: History }) {
               </dt>
               <dd>
                 <span class="number">{count(Math.round(grown))}</span>
-                <span class="quiet small"> {rate(history.rate([holds(result)], NOW_SECONDS))} a second</span>
+                <span class="quiet"> · {rate(history.rate([holds(result)], NOW_SECONDS))} a second now</span>
                 <span class="share" aria-hidden="true">
                   <span style={{ width: `${(grown / most) * 100}%` }} />
                 </span>

@@ -21,7 +21,7 @@ export function StockTable({ ask }: { ask: AskAsOperator }) {
       <div class="panel-head">
         <h2 id="stock-title">Where every unit is</h2>
         <p class="quiet small">Of the shop, recounted from the database.</p>
-        <Freshness feed={feed} />
+        <Freshness feed={feed} isSpoken />
       </div>
       {page?.edges.length === 0 && <p class="quiet">Nothing is on sale yet.</p>}
       {page && page.edges.length > 0 && (
@@ -69,24 +69,33 @@ export function StockTable({ ask }: { ask: AskAsOperator }) {
 function Row({ report }: { report: Report }) {
   const { product, total } = report;
   return (
-    <tr>
-      <th scope="row">
-        {product.name}
-        <code class="quiet">{product.sku}</code>
-        <span class="stack" aria-hidden="true">
-          {WHERE.map((where) => (
-            <span key={where} class={`units-${where}`} style={{ flexGrow: total === 0 ? 0 : report[where] / total }} />
-          ))}
-        </span>
-      </th>
-      <td class="number" data-label="Total">
-        {count(total)}
-      </td>
-      {WHERE.map((where) => (
-        <td key={where} class={`number${report[where] === 0 ? ' zero' : ''}`} data-label={UNITS[where]}>
-          {count(report[where])}
+    <>
+      <tr>
+        <th scope="row">
+          {product.name} <code class="quiet">{product.sku}</code>
+        </th>
+        <td class="number" data-label="Total">
+          {count(total)}
         </td>
-      ))}
-    </tr>
+        {WHERE.map((where) => (
+          <td key={where} class={`number${report[where] === 0 ? ' zero' : ''}`} data-label={UNITS[where]}>
+            {count(report[where])}
+          </td>
+        ))}
+      </tr>
+      <tr class="stack-row" aria-hidden="true">
+        <td colSpan={2 + WHERE.length}>
+          <div class="stack">
+            {WHERE.map((where) => (
+              <span
+                key={where}
+                class={`units-${where}`}
+                style={{ flexGrow: total === 0 ? 0 : report[where] / total }}
+              />
+            ))}
+          </div>
+        </td>
+      </tr>
+    </>
   );
 }
