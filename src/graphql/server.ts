@@ -125,6 +125,7 @@ export function graphqlRoutes(apollo: ApolloServer<Context>, room: Room, config:
   const contextOf = (request: FastifyRequest): Context => contextFor(room, request, request.id);
   const answer = fastifyApolloHandler(apollo, { context: async (request) => contextOf(request as FastifyRequest) });
   const mask = maskErrors(checkout.log);
+  const playground = { auth: config.auth, environment: config.environment };
 
   /** The body; null: Apollo has to answer. (A reply is thenable: an async function that returned it would wait for its end.) */
   const answerTrusted = async (request: FastifyRequest, reply: FastifyReply): Promise<string | null> => {
@@ -171,7 +172,7 @@ export function graphqlRoutes(apollo: ApolloServer<Context>, room: Room, config:
         if (config.playground && asksForPlayground(request)) {
           // The page is of use without a database, too: its examples then name no product.
           const productId = await checkout.database.read(readFirstProductId).catch(() => null);
-          return servePlayground(request, reply, { auth: config.auth, ...(productId && { productId }) });
+          return servePlayground(request, reply, { ...playground, ...(productId && { productId }) });
         }
         request.client = clientOf(request.raw);
         request.caller = await verify(request.headers.authorization).catch(async (error: unknown) => {

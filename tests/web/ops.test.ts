@@ -106,7 +106,7 @@ inBrowser('the operators’ page', () => {
     });
   });
 
-  it('keeps the token in this tab alone, until it is told to forget it', async () => {
+  it('keeps the token in this tab alone, until its operator signs out', async () => {
     const page = await signedIn();
     await page.reload();
     await page.getByText('Live').first().waitFor();
@@ -114,7 +114,7 @@ inBrowser('the operators’ page', () => {
     await other.goto(`${server.url}/ops`);
     await other.getByLabel('Token with the role admin').waitFor();
     expect(await page.evaluate('localStorage.length')).toBe(0);
-    await page.getByRole('button', { name: 'Forget the token' }).click();
+    await page.getByRole('button', { name: 'Sign out' }).click();
     await page.getByLabel('Token with the role admin').waitFor();
     expect(await page.evaluate('sessionStorage.length')).toBe(0);
   });

@@ -18,7 +18,9 @@ export function parseMetrics(text: string): Map<string, number> {
 export const KEPT_SECONDS = 300;
 /** A server that has not answered for so long is not counted on any more: behind a balancer each has its turn. */
 const SILENT_MS = 30_000;
-/** Gauges and counters alike; a histogram's parts are counters. */
+/** How long a gauge is taken to be as it was: looks are a second apart, or a little more. */
+const GAUGE_SECONDS = 5;
+/** By the names that Prometheus gives: a histogram's parts are counters, too. */
 const isCounter = (key: string) => /^\w+_(total|count|sum|bucket)(\{|$)/.test(key);
 
 interface Heard {
@@ -91,7 +93,13 @@ export class History {
 
   gaugePerSecond(key: string): (number | null)[] {
     const until = this.until();
-    return range(until - KEPT_SECONDS + 1, until).map((second) => this.gauges.get(second)?.get(key) ?? null);
+    let known: number | null = null;
+    let knownAt = -Infinity;
+    return range(until - KEPT_SECONDS + 1, until).map((second) => {
+      const series = this.gauges.get(second);
+      if (series) [known, knownAt] = [series.get(key) ?? null, second];
+      return second - knownAt <= GAUGE_SECONDS ? known : null;
+    });
   }
 
   /** A counter's growth a second, over the last seconds of which all servers have told. */

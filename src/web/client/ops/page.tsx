@@ -71,7 +71,7 @@ function Top({ onLeave }: { onLeave: (() => void) | null }) {
       </nav>
       {onLeave && (
         <button type="button" class="button tiny" onClick={onLeave}>
-          Forget the token
+          Sign out
         </button>
       )}
     </header>

@@ -78,7 +78,11 @@ function Row({ report }: { report: Report }) {
           {count(total)}
         </td>
         {WHERE.map((where) => (
-          <td key={where} class={`number${report[where] === 0 ? ' zero' : ''}`} data-label={UNITS[where]}>
+          <td
+            key={where}
+            class={`number units-${where}${report[where] === 0 ? ' zero' : ''}`}
+            data-label={UNITS[where]}
+          >
             {count(report[where])}
           </td>
         ))}
