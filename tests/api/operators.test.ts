@@ -1,5 +1,6 @@
 /** What operators see beyond the contract: right, exact, and for their eyes alone. */
 import { randomUUID } from 'node:crypto';
+import { codegenDocuments } from '../../src/graphql/trusted-documents';
 import { EVENT, openServer, paymentMessage, statementsOf, type TestServer } from '../support/server';
 import { expire, makeOrderOverdue } from '../support/time';
 
@@ -180,6 +181,13 @@ describe('payment events', () => {
     const all = await as(`{ paymentEvents(outcome: REFUND_DUE, first: 100) { edges { node ${EVENT} } } }`);
     expect(all.paymentEvents.edges.map(({ node }: any) => node.eventId)).toContain(twice.event_id);
   });
+});
+
+test('the operations of the operators’ page are trusted, as the storefront’s are', () => {
+  const names = codegenDocuments().map((text) => /^(query|mutation|subscription) (\w+)/m.exec(text)![2]);
+  const operators = ['StockReports', 'WhatIsOpen', 'ReplayPaymentEvent', 'Timeline', 'ServerMetrics'];
+  expect(names).toEqual(expect.arrayContaining([...operators, 'CreateHold', 'StockChanged']));
+  expect(new Set(names).size).toBe(names.length);
 });
 
 describe('serverMetrics', () => {

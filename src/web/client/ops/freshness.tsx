@@ -9,26 +9,29 @@ interface Props {
   readonly isSpoken?: boolean;
 }
 
+/** Figures older than this are not of now, whatever the reason. */
+const OLD_MS = 5_000;
+
 /** The age beside the reason is for the eye: it ticks. */
 export function Freshness({ feed: { answer, answeredAt, problem }, isSpoken = false }: Props) {
-  const now = useNow(problem !== null);
+  const now = useNow();
+  const ageMs = answeredAt === null ? null : Math.max(0, now - answeredAt);
+  const isOld = ageMs !== null && ageMs > OLD_MS;
+  const state = problem || isOld ? 'lost' : answer ? 'live' : 'connecting';
+  const words = { lost: problem ? failureInWords(problem) : 'Answers take long.', live: 'Live', connecting: 'Asking…' };
   return (
-    <p class={`connection connection-${problem ? 'lost' : answer ? 'live' : 'connecting'}`}>
-      <span role={isSpoken ? 'status' : undefined}>
-        {problem ? failureInWords(problem) : answer ? 'Live' : 'Asking…'}
-      </span>
-      {problem && answeredAt !== null && <span class="age">Figures of {span((now - answeredAt) / 1_000)} ago</span>}
+    <p class={`connection connection-${state}`}>
+      <span role={isSpoken ? 'status' : undefined}>{words[state]}</span>
+      {state === 'lost' && ageMs !== null && <span class="age">Figures of {span(ageMs / 1_000)} ago</span>}
     </p>
   );
 }
 
-function useNow(isRunning: boolean): number {
+function useNow(): number {
   const [now, setNow] = useState(() => performance.now());
   useEffect(() => {
-    if (!isRunning) return;
-    setNow(performance.now());
     const timer = setInterval(() => setNow(performance.now()), 1_000);
     return () => clearInterval(timer);
-  }, [isRunning]);
+  }, []);
   return now;
 }
