@@ -189,33 +189,51 @@ subscription WatchStock($productIds: [ID!]!) {
   },
   {
     caller: 'shopper',
-    variables: {},
-    query: `# Each refusal of a hold, with the example products: choose
-# one beside the run button. BUSY takes a crowd: npm run rehearse
-mutation RefusedOutOfStock {
-  createHold(input: { productId: "${onlyOne}", quantity: 2 }) { hold { id } ${refusals} }
+    variables: { onlyOne, upcoming, limited, sneaker },
+    query: `# Each refusal of a hold, with the example products:
+# choose one beside the run button.
+# BUSY takes a crowd: npm run rehearse
+mutation RefusedOutOfStock($onlyOne: ID!) {
+  createHold(input: { productId: $onlyOne, quantity: 2 }) {
+    ${refusals}
+  }
 }
 mutation RefusedProductNotFound {
-  createHold(input: { productId: "no such product" }) { hold { id } ${refusals} }
+  createHold(input: { productId: "no such product" }) {
+    ${refusals}
+  }
 }
-mutation RefusedSaleNotStarted {
-  createHold(input: { productId: "${upcoming}" }) { hold { id } ${refusals} }
+mutation RefusedSaleNotStarted($upcoming: ID!) {
+  createHold(input: { productId: $upcoming }) {
+    ${refusals}
+  }
 }
-mutation RefusedLimitPerCustomer {
-  createHold(input: { productId: "${limited}", quantity: 3 }) { hold { id } ${refusals} }
+mutation RefusedLimitPerCustomer($limited: ID!) {
+  createHold(input: { productId: $limited, quantity: 3 }) {
+    ${refusals}
+  }
 }
-mutation RefusedKeyReused {
-  one: createHold(input: { productId: "${sneaker}", idempotencyKey: "try-2" }) { hold { id } ${refusals} }
-  two: createHold(input: { productId: "${sneaker}", quantity: 2, idempotencyKey: "try-2" }) { hold { id } ${refusals} }
+mutation RefusedKeyReused($sneaker: ID!) {
+  one: createHold(input: { productId: $sneaker, idempotencyKey: "try-2" }) {
+    hold { id }
+    ${refusals}
+  }
+  two: createHold(
+    input: { productId: $sneaker, quantity: 2, idempotencyKey: "try-2" }
+  ) {
+    ${refusals}
+  }
 }
 `,
   },
   {
     caller: 'anybody',
-    variables: {},
-    query: `# Without a token nobody has what is limited for each customer.
-mutation RefusedCustomerRequired {
-  createHold(input: { productId: "${limited}" }) { hold { id } ${refusals} }
+    variables: { limited },
+    query: `# Without a token nobody has what is limited per customer.
+mutation RefusedCustomerRequired($limited: ID!) {
+  createHold(input: { productId: $limited }) {
+    ${refusals}
+  }
 }
 `,
   },
@@ -226,29 +244,49 @@ mutation RefusedCustomerRequired {
     query: `# Each refusal of an order, a release or a cancellation:
 # choose one beside the run button, with a new hold each.
 mutation RefusedHoldNotFound {
-  createOrder(input: { holdIds: ["no such hold"] }) { order { id } ${refusals} }
+  createOrder(input: { holdIds: ["no such hold"] }) {
+    ${refusals}
+  }
 }
 mutation RefusedHoldReleased($holdId: ID!) {
-  releaseHold(input: { holdId: $holdId }) { hold { status } ${refusals} }
-  createOrder(input: { holdIds: [$holdId] }) { order { id } ${refusals} }
+  releaseHold(input: { holdId: $holdId }) {
+    hold { status }
+    ${refusals}
+  }
+  createOrder(input: { holdIds: [$holdId] }) {
+    ${refusals}
+  }
 }
 mutation RefusedHoldAlreadyUsed($holdId: ID!) {
-  createOrder(input: { holdIds: [$holdId] }) { order { id } ${refusals} }
-  releaseHold(input: { holdId: $holdId }) { hold { status } ${refusals} }
+  createOrder(input: { holdIds: [$holdId] }) {
+    order { id status }
+    ${refusals}
+  }
+  releaseHold(input: { holdId: $holdId }) {
+    ${refusals}
+  }
 }
 # Two minutes after it was granted, or with HOLD_TTL_SECONDS=2.
 mutation RefusedHoldExpired($holdId: ID!) {
-  releaseHold(input: { holdId: $holdId }) { hold { status } ${refusals} }
+  releaseHold(input: { holdId: $holdId }) {
+    ${refusals}
+  }
 }
 mutation RefusedCurrencyMismatch($holdId: ID!, $euroHoldId: ID!) {
-  createOrder(input: { holdIds: [$holdId, $euroHoldId] }) { order { id } ${refusals} }
+  createOrder(input: { holdIds: [$holdId, $euroHoldId] }) {
+    ${refusals}
+  }
 }
 mutation RefusedOrderNotFound {
-  cancelOrder(input: { orderId: "no such order" }) { order { id } ${refusals} }
+  cancelOrder(input: { orderId: "no such order" }) {
+    ${refusals}
+  }
 }
 # Of an order that is paid.
 mutation RefusedOrderNotCancellable($orderId: ID!) {
-  cancelOrder(input: { orderId: $orderId }) { order { id } ${refusals} }
+  cancelOrder(input: { orderId: $orderId }) {
+    ${refusals}
+  }
 }
 `,
   },
@@ -363,25 +401,45 @@ query Timeline($id: ID!) {
   },
   {
     caller: 'admin',
-    variables: {},
+    variables: { inEuros, sneaker },
     query: `# What takes an admin to provoke, with the example products:
 # choose one beside the run button. The sale goes on afterwards.
-mutation RefusedSaleEnded {
-  end: updateProduct(input: { productId: "${inEuros}", saleEndsAt: "2020-01-01T00:00:00Z" }) { product { saleStatus } }
-  createHold(input: { productId: "${inEuros}" }) { hold { id } ${refusals} }
-  goOn: updateProduct(input: { productId: "${inEuros}", saleEndsAt: null }) { product { saleStatus } }
+mutation RefusedSaleEnded($inEuros: ID!) {
+  end: updateProduct(
+    input: { productId: $inEuros, saleEndsAt: "2020-01-01T00:00:00Z" }
+  ) {
+    product { saleStatus }
+  }
+  createHold(input: { productId: $inEuros }) {
+    ${refusals}
+  }
+  goOn: updateProduct(input: { productId: $inEuros, saleEndsAt: null }) {
+    product { saleStatus }
+  }
 }
 mutation RefusedSkuTaken {
-  createProduct(input: { sku: "PRINT-UNIQUE", name: "Twice", priceMinor: 1, currency: "USD", totalStock: 1 }) {
-    product { id }
+  createProduct(
+    input: {
+      sku: "PRINT-UNIQUE", name: "Twice"
+      priceMinor: 1, currency: "USD", totalStock: 1
+    }
+  ) {
     ${refusals}
   }
 }
-mutation RefusedStockBelowCommitted {
-  adjustStock(input: { productId: "${sneaker}", delta: -1000000, reason: "Too many" }) { product { id } ${refusals} }
+mutation RefusedStockBelowCommitted($sneaker: ID!) {
+  adjustStock(
+    input: { productId: $sneaker, delta: -1000000, reason: "Too many" }
+  ) {
+    ${refusals}
+  }
 }
 mutation RefusedPaymentEventNotFound {
-  replayPaymentEvent(input: { provider: "standard", eventId: "no such event" }) { paymentEvent { outcome } ${refusals} }
+  replayPaymentEvent(
+    input: { provider: "standard", eventId: "no such event" }
+  ) {
+    ${refusals}
+  }
 }
 `,
   },

@@ -121,9 +121,10 @@ describe('the playground', () => {
       const paid = await shop.order(await held(sneaker), alice);
       await shop.webhook(paymentMessage('succeeded', paid));
       const provoked = new Map<string, string[]>();
-      for (const { query, headers } of options.defaultTabs) {
+      for (const { query, variables: known, headers } of options.defaultTabs) {
         for (const { name } of operationsOf(query).filter((own) => own.name.startsWith('Refused'))) {
-          const variables = { holdId: await held(sneaker), euroHoldId: await held(inEuros), orderId: paid.id };
+          const holds = { holdId: await held(sneaker), euroHoldId: await held(inEuros) };
+          const variables = { ...jsonOf(known), ...holds, orderId: paid.id };
           if (name === 'RefusedHoldExpired') await expire(shop.sql, variables.holdId);
           const { body } = await ask({ headers }, { query, variables, operationName: name }, shop);
           const codes = Object.values<any>(body.data).flatMap((payload) => payload.userErrors ?? []);

@@ -151,7 +151,7 @@ function Refusals({ history }: { history: History }) {
     <div class="beside">
       <div>
         <h3>Refusals of holds, last 5 minutes</h3>
-        {recent.length === 0 && <p class="quiet">None.</p>}
+        {recent.length === 0 && <p class="quiet small">None.</p>}
         <dl class="bars">
           {recent.map(([result, grown]) => (
             <div key={result}>

@@ -90,12 +90,8 @@ function Row({ report }: { report: Report }) {
       <tr class="stack-row" aria-hidden="true">
         <td colSpan={2 + WHERE.length}>
           <div class="stack">
-            {WHERE.map((where) => (
-              <span
-                key={where}
-                class={`units-${where}`}
-                style={{ flexGrow: total === 0 ? 0 : report[where] / total }}
-              />
+            {WHERE.filter((where) => report[where] > 0).map((where) => (
+              <span key={where} class={`units-${where}`} style={{ flexGrow: report[where] / total }} />
             ))}
           </div>
         </td>
