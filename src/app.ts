@@ -28,7 +28,7 @@ import { StockWatch } from './graphql/stock-watch';
 import { connectSubscriptions } from './graphql/subscriptions';
 import { codegenDocuments, TrustedDocuments } from './graphql/trusted-documents';
 import { startSweepJob } from './jobs/sweep-job';
-import { withRequestId, type Logger } from './telemetry/logger';
+import type { Logger } from './telemetry/logger';
 import { Metrics } from './telemetry/metrics';
 import { paymentsWebhook } from './webhooks/payments-route';
 import { SimulatedProvider } from './webhooks/simulated-provider';
@@ -200,8 +200,6 @@ function httpServer(): FastifyInstance {
     void reply.header('x-request-id', request.id);
     done();
   });
-  // After the body was read: its events come from the socket, outside of any context.
-  http.addHook('preValidation', (request, _reply, done) => withRequestId(request.id, done));
   return http;
 }
 

@@ -12,6 +12,11 @@ export interface Checkout {
   readonly orderPaymentWindowSeconds: number;
 }
 
+/** The same for one request: its log's lines carry the id. */
+export function inRequest(shared: Checkout, requestId: string | undefined): Checkout {
+  return requestId === undefined ? shared : { ...shared, log: shared.log.child({ requestId }) };
+}
+
 /** Who asks. */
 export interface Caller {
   /** '' is anonymous. */

@@ -10,7 +10,7 @@ import {
 import { checkIdempotencyKey, checkWhole } from '../domain/input';
 import type { Hold, Product } from '../domain/records';
 import { granted, refusal, refused, replayed, type Answer } from '../domain/refusals';
-import type { Checkout } from './checkout';
+import { inRequest, type Checkout } from './checkout';
 import { GroupCommit } from './group-commit';
 import { labelOfAnswer, measured } from './measure';
 import { countOverdueOf, lockStock, makeAvailable, readLevel, takeForHolds } from './stock-keeper';
@@ -21,6 +21,8 @@ export interface CreateHoldInput {
   readonly idempotencyKey?: string | null | undefined;
   /** '' is anonymous. */
   readonly customerId: string;
+  /** For the log. */
+  readonly requestId?: string | undefined;
 }
 
 /** With the product as the decision saw it, so that nobody has to read it again to show it; left out when it was not read. */
@@ -50,7 +52,7 @@ export function createHoldOf(checkout: Checkout): CreateHold {
     const { verdict, product } = isId(request.productId)
       ? await commits.submit(request.productId, request)
       : { verdict: NOT_FOUND };
-    return { ...answerTo(checkout, request, verdict), product };
+    return { ...answerTo(inRequest(checkout, input.requestId), request, verdict), product };
   };
   return measured(createHold, labelOfAnswer, (result, seconds) => checkout.metrics.hold(result, seconds));
 }

@@ -12,7 +12,7 @@ import { checkIdempotencyKey, MAX_HOLDS_PER_ORDER } from '../domain/input';
 import { judgeOrder, linesOf, type OrderFacts, type OrderRequest, type OrderVerdict } from '../domain/place-orders';
 import type { Hold, Order } from '../domain/records';
 import { granted, refused, replayed, type Answer } from '../domain/refusals';
-import type { Checkout } from './checkout';
+import { inRequest, type Checkout } from './checkout';
 import { GroupCommit } from './group-commit';
 import { logOrder, logSettled } from './payment-log';
 import { settleParkedFor, type Settled, type Settling } from './settle-payment';
@@ -23,6 +23,8 @@ export interface CreateOrderInput {
   readonly idempotencyKey?: string | null | undefined;
   /** '' is anonymous. The order is the caller's, whoever made an anonymous hold. */
   readonly customerId: string;
+  /** For the log. */
+  readonly requestId?: string | undefined;
 }
 
 export type CreateOrder = (input: CreateOrderInput) => Promise<Answer<Order>>;
@@ -63,8 +65,11 @@ export function createOrderOf(checkout: Checkout): CreateOrder {
       idempotencyKey,
       peeked: ids.length > 0 ? await peeks.submit('', ids) : [],
     };
-    const verdict = await commits.submit(productIdsOf([request]).join(), request);
-    return verdict.kind === 'alone' ? placeAlone(checkout, request) : answerTo(checkout, request, verdict);
+    // Where each order is on a worker of its own, a shared transaction would write to many of them at once.
+    const together = database.isDistributed ? request.orderId : productIdsOf([request]).join();
+    const verdict = await commits.submit(together, request);
+    const own = inRequest(checkout, input.requestId);
+    return verdict.kind === 'alone' ? placeAlone(own, request) : answerTo(own, request, verdict);
   };
 }
 

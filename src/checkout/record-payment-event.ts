@@ -8,7 +8,7 @@ import { Busy } from '../domain/errors';
 import { isPaymentType, judgePayment } from '../domain/judge-payment';
 import { repeats, type PaymentMessage } from '../domain/payment-message';
 import type { Order, PaymentEvent } from '../domain/records';
-import type { Checkout } from './checkout';
+import { inRequest, type Checkout } from './checkout';
 import { GroupCommit } from './group-commit';
 import { measured } from './measure';
 import { logSettled } from './payment-log';
@@ -19,7 +19,8 @@ export type Recorded =
   /** The same id came before with another content: nothing was changed. */
   | { readonly kind: 'conflict' };
 
-export type RecordPaymentEvent = (provider: string, message: PaymentMessage) => Promise<Recorded>;
+/** The request's id is for the log. */
+export type RecordPaymentEvent = (provider: string, message: PaymentMessage, requestId?: string) => Promise<Recorded>;
 
 type Received = Omit<PaymentEvent, 'receivedAt' | 'outcome' | 'orderId' | 'settledAt'>;
 
@@ -46,18 +47,23 @@ interface Plain {
 export function recordPaymentEventOf(checkout: Checkout): RecordPaymentEvent {
   const peeks = new GroupCommit<Received, Peeked>((_, events) => peek(checkout, events));
   const commits = new GroupCommit<Plain, PaymentEvent | null>((_, plains) => recordTogether(checkout, plains));
-  const recordPaymentEvent: RecordPaymentEvent = async (provider, message) => {
+  const recordPaymentEvent: RecordPaymentEvent = async (provider, message, requestId) => {
+    const own = inRequest(checkout, requestId);
     const { eventId, type, amountMinor, currency, paymentId, payload } = message;
     const reference = canonical(message.reference);
     const event: Received = { provider, eventId, type, reference, amountMinor, currency, paymentId, payload };
-    checkout.log.info({ event: 'payment.received', provider, eventId, type, reference }, 'payment.received');
+    own.log.info({ event: 'payment.received', provider, eventId, type, reference }, 'payment.received');
     const { earlier, order } = await peeks.submit('', event);
-    if (earlier) return compare(checkout, event, earlier);
-    if (order && isPlain(event, order)) {
+    if (earlier) return compare(own, event, earlier);
+    // Where each is on a worker of its own, sharing a transaction would only make them wait for each other.
+    if (order && !checkout.database.isDistributed && isPlain(event, order)) {
       const recorded = await commits.submit('', { event, order });
-      if (recorded) return { kind: 'recorded', event: recorded };
+      if (recorded) {
+        logSettled(own, { order, cameTo: ['PAID'], events: [recorded] });
+        return { kind: 'recorded', event: recorded };
+      }
     }
-    return recordAlone(checkout, event);
+    return recordAlone(own, event);
   };
   return measured(recordPaymentEvent, labelOfRecorded, (outcome) => checkout.metrics.paymentEvent(outcome));
 }
@@ -116,7 +122,7 @@ async function recordTogether(checkout: Checkout, plains: readonly Plain[]): Pro
 }
 
 async function commitPlain(checkout: Checkout, plains: readonly Plain[]): Promise<Map<Plain, PaymentEvent>> {
-  const recorded = await checkout.database.inTransaction('recordPaymentEvents', async ({ em, rollBack }) => {
+  return checkout.database.inTransaction('recordPaymentEvents', async ({ em, rollBack }) => {
     const inserted = await insertEvents(
       em,
       plains.map(({ event, order }) => ({ ...event, outcome: 'APPLIED' as const, orderId: order.id })),
@@ -141,8 +147,6 @@ async function commitPlain(checkout: Checkout, plains: readonly Plain[]): Promis
     );
     return new Map(fresh.map((plain) => [plain, inserted.find((row) => isSame(plain.event, row))!]));
   });
-  for (const [{ order }, event] of recorded) logSettled(checkout, { order, cameTo: ['PAID'], events: [event] });
-  return recorded;
 }
 
 async function recordAlone(checkout: Checkout, event: Received): Promise<Recorded> {

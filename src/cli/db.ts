@@ -1,5 +1,6 @@
-/** `npm run db:migrate`, `db:seed`, `db:reset` and `db:grant`. */
+/** `npm run db:migrate`, `db:seed`, `db:reset`, `db:distribute` and `db:grant`. */
 import { Command, InvalidArgumentError } from 'commander';
+import { distribute } from '../database/distribute';
 import { grantsFor } from '../database/grants';
 import { migrate } from '../database/migrate';
 import { dropAll } from '../database/reset';
@@ -48,6 +49,19 @@ command
   );
 
 command
+  .command('distribute')
+  .description('spreads the tables of a Citus coordinator over its workers, rows included; stop every server before')
+  .option('--dry-run', 'prints the SQL and changes nothing', false)
+  .addHelpText('after', '\nExample:\n  npm run --silent db:distribute -- --dry-run')
+  .action(({ dryRun }: { dryRun: boolean }) =>
+    withDatabase(async ({ url }) => {
+      const statements = await distribute(url, { dryRun });
+      if (dryRun) for (const statement of inTransaction(statements)) say(`${statement};`);
+      else say(statements.length === 0 ? 'Nothing to do.' : 'Distributed. Start the servers.');
+    }),
+  );
+
+command
   .command('grant')
   .description('prints the SQL that gives a role what the server needs, and no more; touches no database')
   .option('--role <name>', 'the role in the server’s DATABASE_URL', roleName, 'flash_sale')
@@ -55,6 +69,10 @@ command
   .action(({ role }: { role: string }) => {
     process.stdout.write(grantsFor(role));
   });
+
+/** As psql has to be told; nothing stays nothing. */
+const inTransaction = (statements: readonly string[]) =>
+  statements.length === 0 ? [] : ['BEGIN', ...statements, 'COMMIT'];
 
 function roleName(text: string): string {
   // As a PostgreSQL name: 63 bytes. A newline would end the comment that it is named in.

@@ -63,6 +63,10 @@ const BY_MESSAGE: readonly (readonly [RegExp, FailureKind, string])[] = [
   [/server closed the connection|the database system is/i, 'lost', 'connection'],
 ];
 
+/** Citus passes a worker's message on, not its fields; and names a shard's constraint as the table's, with a number. */
+const CONSTRAINT_OF_MESSAGE = /constraint "([^"]+)"$/m;
+const SHARD = /_\d+$/;
+
 /** Sorts any error that a database call can throw. Never throws. */
 export function classify(error: unknown): Failure {
   for (let cause = error, depth = 0; isError(cause) && depth < 5; cause = cause.cause, depth += 1) {
@@ -79,15 +83,20 @@ function isError(value: unknown): value is Error {
 
 function classifyOne(error: Error & { code?: unknown; constraint?: unknown }): Failure | null {
   const code = typeof error.code === 'string' ? error.code : '';
-  if (/^[0-9A-Z]{5}$/.test(code) && !(code in BY_NETWORK_CODE)) return bySqlState(code, error.constraint);
+  if (/^[0-9A-Z]{5}$/.test(code) && !(code in BY_NETWORK_CODE)) return bySqlState(code, constraintOf(error));
   const network = BY_NETWORK_CODE[code];
   if (network) return { kind: network, reason: code };
   for (const [pattern, kind, reason] of BY_MESSAGE) if (pattern.test(error.message)) return { kind, reason };
   return null;
 }
 
-function bySqlState(state: string, constraint: unknown): Failure {
-  if (state.startsWith('23') && typeof constraint === 'string') {
+function constraintOf({ constraint, message }: Error & { constraint?: unknown }): string | undefined {
+  const name = typeof constraint === 'string' ? constraint : CONSTRAINT_OF_MESSAGE.exec(message)?.[1];
+  return name?.replace(SHARD, '');
+}
+
+function bySqlState(state: string, constraint: string | undefined): Failure {
+  if (state.startsWith('23') && constraint !== undefined) {
     return {
       kind: state === '23505' && RACED_CONSTRAINT.test(constraint) ? 'retry' : 'bug',
       reason: state,

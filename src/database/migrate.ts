@@ -3,7 +3,7 @@ import { Client } from 'pg';
 import type { Database } from './orm';
 
 /** Any number, the same for every process of this project. An advisory lock guards migrations only, never a promise. */
-const MIGRATION_LOCK = 7_202_611_22;
+export const MIGRATION_LOCK = 7_202_611_22;
 
 /**
  * Applies what is missing, in order; answers the names. Holds a transaction-level advisory lock on a connection of its own,

@@ -2,16 +2,24 @@
 import type { Socket } from 'node:net';
 import { MikroORM, PostgreSqlKnexDialect, type EntityManager } from '@mikro-orm/postgresql';
 import { Migrator } from '@mikro-orm/migrations';
-import { SeedManager } from '@mikro-orm/seeder';
 import { Client } from 'pg';
 import { MIGRATIONS } from '../../migrations';
 import { Busy, Unavailable } from '../domain/errors';
 import type { Logger } from '../telemetry/logger';
+import { isDistributedAt, markDistributed } from './citus';
 import { ENTITIES } from './entities';
 import { classify } from './failures';
-import { BEGIN_WITH_LIMITS, RETRY_AFTER_MS, transactionsOf, type InTransaction } from './transaction';
+import {
+  BEGIN_WITH_LIMITS,
+  BEGIN_WITH_LIMITS_EVERYWHERE,
+  RETRY_AFTER_MS,
+  transactionsOf,
+  type InTransaction,
+} from './transaction';
 
 export interface Database {
+  /** Its tables are spread over the workers of a Citus coordinator. */
+  readonly isDistributed: boolean;
   /** For the migrator, the seeder and the schema tools. */
   readonly orm: MikroORM;
   /** Use cases, one transaction each. */
@@ -46,13 +54,16 @@ const ROLLBACK_ANSWER_MS = 2_000;
  * connection that does not answer: its query fails as lost, and the pool makes a new one.
  */
 class BoundedDialect extends PostgreSqlKnexDialect {
+  protected readonly begin: string = BEGIN_WITH_LIMITS;
+
   transaction(...args: unknown[]): unknown {
     const transaction = knex.transaction.apply(this, args);
+    const { begin } = this;
     transaction.begin = async (connection) => {
       try {
         // Not `transaction.query`, which knex begins with: that swallows the error, hands out the transaction all the same,
         // and lets its first statement fail with "Transaction query already complete", of which nobody can tell the reason.
-        return await transaction.trxClient.query(connection, BEGIN_WITH_LIMITS);
+        return await transaction.trxClient.query(connection, begin);
       } catch (error) {
         connection.__knex__disposed = error; // it may be in a transaction that is aborted
         throw error;
@@ -69,6 +80,11 @@ class BoundedDialect extends PostgreSqlKnexDialect {
     }, patience);
     return knex._query.call(this, connection, query).finally(() => clearTimeout(watchdog));
   }
+}
+
+/** Limits that reach the workers too: they are where the locks are. */
+class DistributedDialect extends BoundedDialect {
+  protected override readonly begin = BEGIN_WITH_LIMITS_EVERYWHERE;
 }
 
 /** knex's own classes have these; MikroORM's types do not show them. */
@@ -96,11 +112,16 @@ export interface DatabaseOptions {
   readonly onRetry?: (reason: string) => void;
 }
 
-/** Opens the pools; the first connection is made when the first statement needs it. */
+/**
+ * Opens the pools; their first connection is made when the first statement needs it. Another one is made at once, to learn
+ * whether the tables are distributed: rejects when the database cannot be reached.
+ */
 export async function openDatabase(options: DatabaseOptions): Promise<Database> {
   const { log, onRetry } = options;
-  const [orm, batchOrm] = await Promise.all([openPool(options), openPool(options)]);
+  const isDistributed = await isDistributedAt(options.url, CONNECT_MS);
+  const [orm, batchOrm] = await Promise.all([openPool(options, isDistributed), openPool(options, isDistributed)]);
   return {
+    isDistributed,
     orm,
     inTransaction: transactionsOf(() => orm.em.fork({ clear: true }), log, onRetry),
     inBatch: transactionsOf(() => batchOrm.em.fork({ clear: true }), log, onRetry),
@@ -113,19 +134,19 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
   };
 }
 
-function openPool({ url, poolSize, log }: DatabaseOptions): Promise<MikroORM> {
+async function openPool({ url, poolSize, log }: DatabaseOptions, isDistributed: boolean): Promise<MikroORM> {
   const debug = log.isLevelEnabled('debug');
-  return MikroORM.init({
+  const orm = await MikroORM.init({
     clientUrl: url,
     entities: ENTITIES,
     connect: false,
     discovery: { warnWhenNoEntities: false },
-    extensions: [Migrator, SeedManager],
+    extensions: [Migrator],
     // The pool's own timeout for a new connection is the later one: pg's error says that nobody answers, the pool's would
     // say that the pool is full.
     pool: { min: 0, max: poolSize, acquireTimeoutMillis: POOL_WAIT_MS, createTimeoutMillis: 2 * CONNECT_MS },
     driverOptions: {
-      client: BoundedDialect,
+      client: isDistributed ? DistributedDialect : BoundedDialect,
       acquireConnectionTimeout: POOL_WAIT_MS,
       log: knexLog(log),
       connection: { application_name: 'flash-sale', connectionTimeoutMillis: CONNECT_MS, keepAlive: true },
@@ -135,6 +156,8 @@ function openPool({ url, poolSize, log }: DatabaseOptions): Promise<MikroORM> {
     colors: false,
     logger: (message) => log.debug({ event: 'sql' }, message),
   });
+  if (isDistributed) markDistributed(orm.em);
+  return orm;
 }
 
 /** knex would print to the console that a connection was lost; whoever used it is told by its error. */

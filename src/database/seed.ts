@@ -5,7 +5,8 @@ import { DropSeeder } from './seeders/drop-seeder';
 
 /** Adds those drop products that are not there yet, and nothing twice. */
 export async function seed(database: Database): Promise<void> {
-  await database.orm.seeder.seed(DropSeeder);
+  // Not by MikroORM's SeedManager: it flushes, see `commit`.
+  await new DropSeeder().run(database.orm.em.fork());
 }
 
 /** Answers whether there was nothing on sale, and now is. */

@@ -45,40 +45,39 @@ interface StoredEvent {
  * What is stored of a hold or an order: its holds, its order, and the payment events that speak of either, at most the latest
  * 200. Of a reference that nobody knows, the events that wait under it. null: nothing at all. One snapshot.
  *
- * Events are found by their order, among those that are open, and since the first hold was granted: each has an index, which
- * one OR of the three would not use. (That the last range ends at all makes PostgreSQL expect it to be short.)
+ * Table by table, each by what the one before found: so no two are joined that Citus has on different workers. Events are
+ * found by their order, among those that are open, and since the first hold was granted: each has an index, which one OR of
+ * the three would not use. (That the last range ends at all makes PostgreSQL expect it to be short.)
  */
 export async function readStory(em: EntityManager, reference: string): Promise<Story | null> {
   const id = isId(reference) ? reference.toLowerCase() : null;
   const [row] = await run<{ at: string; story: StoredOrder | null; holds: StoredHold[]; events: StoredEvent[] }>(
     em,
     sql`/* timeline */
-      WITH named AS (
-        SELECT coalesce((SELECT id FROM orders WHERE id = ${id}::uuid), (SELECT order_id FROM holds WHERE id = ${id}::uuid))
-          AS order_id),
-      parts AS (
-        SELECT h.* FROM holds h
-        WHERE h.id = ANY (ARRAY(SELECT l.hold_id FROM order_lines l, named n WHERE l.order_id = n.order_id) || ${id}::uuid)),
-      spoken AS (
-        SELECT array_agg(reference) AS names FROM (
-          SELECT ${reference}::text AS reference UNION SELECT id::text FROM parts UNION SELECT order_id::text FROM named) r),
-      told AS (
-        SELECT e.provider, e.event_id, e.type, e.reference, e.amount_minor, e.currency, e.payment_id, e.outcome, e.order_id,
-          e.received_at, e.settled_at
-        FROM payment_events e
-          JOIN (
-            SELECT provider, event_id FROM payment_events WHERE order_id = (SELECT order_id FROM named)
-            UNION
-            SELECT provider, event_id FROM payment_events
-            WHERE settled_at IS NULL AND reference = ANY ((SELECT names FROM spoken)::text[])
-            UNION
-            SELECT provider, event_id FROM payment_events
-            WHERE received_at BETWEEN (SELECT min(created_at) FROM parts) AND statement_timestamp()
-              AND reference = ANY ((SELECT names FROM spoken)::text[])) own
-            ON own.provider = e.provider AND own.event_id = e.event_id
-        ORDER BY e.received_at DESC LIMIT ${MAX_EVENTS})
+      WITH own AS MATERIALIZED (SELECT order_id FROM holds WHERE id = ${id}::uuid),
+        story AS MATERIALIZED (SELECT * FROM orders WHERE id IN (SELECT order_id FROM own UNION ALL SELECT ${id}::uuid)),
+        lines AS MATERIALIZED (SELECT hold_id FROM order_lines WHERE order_id IN (SELECT id FROM story)),
+        parts AS MATERIALIZED (
+          SELECT * FROM holds WHERE id IN (SELECT hold_id FROM lines UNION ALL SELECT ${id}::uuid)),
+        names AS MATERIALIZED (
+          SELECT ${reference}::text AS name UNION SELECT id::text FROM parts UNION SELECT id::text FROM story),
+        of_order AS MATERIALIZED (
+          SELECT provider, event_id FROM payment_events WHERE order_id IN (SELECT id FROM story)),
+        open AS MATERIALIZED (
+          SELECT provider, event_id FROM payment_events
+          WHERE settled_at IS NULL AND reference IN (SELECT name FROM names)),
+        since AS MATERIALIZED (
+          SELECT provider, event_id FROM payment_events
+          WHERE received_at BETWEEN (SELECT min(created_at) FROM parts) AND statement_timestamp()
+            AND reference IN (SELECT name FROM names)),
+        told AS MATERIALIZED (
+          SELECT provider, event_id, type, reference, amount_minor, currency, payment_id, outcome, order_id, received_at,
+            settled_at
+          FROM payment_events
+          WHERE (provider, event_id) IN (SELECT * FROM of_order UNION SELECT * FROM open UNION SELECT * FROM since)
+          ORDER BY received_at DESC LIMIT ${MAX_EVENTS})
       SELECT date_trunc('milliseconds', statement_timestamp()) AS at,
-        (SELECT to_json(o) FROM orders o WHERE o.id = (SELECT order_id FROM named)) AS story,
+        (SELECT to_json(s) FROM story s) AS story,
         (SELECT coalesce(json_agg(p ORDER BY p.created_at, p.id), '[]') FROM parts p) AS holds,
         (SELECT coalesce(json_agg(t ORDER BY t.received_at, t.event_id), '[]') FROM told t) AS events`,
   );

@@ -1,10 +1,10 @@
 /** What every resolver is given: who asks, what may happen, and one request's loaders. */
-import type { Caller, Checkout } from '../checkout/checkout';
+import { inRequest, type Caller, type Checkout } from '../checkout/checkout';
 import type { CreateHold } from '../checkout/create-hold';
 import type { CreateOrder } from '../checkout/create-order';
 import type { AuthConfig } from '../config';
 import { CallerError } from '../domain/errors';
-import type { Admission, Asking } from '../admission/admission';
+import type { Admission } from '../admission/admission';
 import type { Client } from '../admission/clients';
 import type { DocumentGuard } from './document-guard';
 import { loadersFor, type Loaders } from './loaders';
@@ -47,22 +47,33 @@ export interface PaymentSimulation {
   ): Promise<readonly { readonly status: number; readonly body: string }[]>;
 }
 
-export interface Context extends Room {
-  readonly requestId: string;
-  readonly caller: Caller;
-  readonly client: Client;
-  /** Asked and counted before Apollo was: not again. */
-  readonly isAdmitted?: boolean | undefined;
+/**
+ * For one operation, over HTTP and WebSocket alike: loaders remember, so they must not outlive it. Few own properties, for
+ * Apollo copies them for every request.
+ */
+export class Context {
   readonly loaders: Loaders;
+
+  constructor(
+    readonly room: Room,
+    readonly requestId: string,
+    readonly caller: Caller,
+    readonly client: Client,
+    /** Asked and counted before Apollo was: not again. */
+    readonly isAdmitted = false,
+  ) {
+    this.loaders = loadersFor(room.reads, caller);
+  }
+
+  /** For what serves one request: its log names it. The use cases that serve many at once are in the room. */
+  get checkout(): Checkout {
+    return inRequest(this.room.checkout, this.requestId);
+  }
 }
 
-/** For one operation, over HTTP and WebSocket alike: loaders remember, so they must not outlive it. */
-export function contextFor(
-  room: Room,
-  { caller, client, isAdmitted }: Asking & { isAdmitted?: boolean | undefined },
-  requestId: string,
-): Context {
-  return { ...room, requestId, caller, client, isAdmitted, loaders: loadersFor(room.reads, caller) };
+/** What the use cases that share transactions are told of the request, beside its input. */
+export function by({ caller, requestId }: Context): { readonly customerId: string; readonly requestId: string } {
+  return { customerId: caller.customerId, requestId };
 }
 
 export function requireAdmin({ caller }: Context): void {

@@ -3,7 +3,7 @@ import { unwrapResolverError } from '@apollo/server/errors';
 import { GraphQLError, type GraphQLFormattedError } from 'graphql';
 import { Busy, CallerError, RateLimited, Unavailable } from '../domain/errors';
 import { refusal, type Answer, type Refusal } from '../domain/refusals';
-import { currentRequestId, type Logger } from '../telemetry/logger';
+import type { Logger } from '../telemetry/logger';
 
 /** Codes that Apollo and graphql give to documents and requests which were never executed; their messages are for the client. */
 const REQUEST_CODES = new Set([
@@ -30,9 +30,12 @@ export const STATUS_OF_CODE: Readonly<Record<string, number>> = {
   SERVICE_UNAVAILABLE: 503,
 };
 
+/** How an error of a request goes to the client. */
+export type Mask = (formatted: GraphQLFormattedError, error: unknown, requestId?: string) => GraphQLFormattedError;
+
 /** Never lets a stack, SQL, host or secret out. What is not expected is logged, and named to the client by its request id. */
-export function maskErrors(log: Logger): (formatted: GraphQLFormattedError, error: unknown) => GraphQLFormattedError {
-  return (formatted, error) => {
+export function maskErrors(log: Logger): Mask {
+  return (formatted, error, requestId) => {
     const cause = unwrapResolverError(error);
     const place = {
       ...(formatted.locations && { locations: formatted.locations }),
@@ -45,8 +48,7 @@ export function maskErrors(log: Logger): (formatted: GraphQLFormattedError, erro
     if (cause instanceof GraphQLError && typeof code === 'string' && REQUEST_CODES.has(code)) {
       return { ...place, message: formatted.message, extensions: { code } };
     }
-    const requestId = currentRequestId();
-    log.error({ event: 'request.failed', err: cause, path: formatted.path }, 'request.failed');
+    log.error({ event: 'request.failed', requestId, err: cause, path: formatted.path }, 'request.failed');
     return {
       ...place,
       message: 'Internal server error',
@@ -54,8 +56,6 @@ export function maskErrors(log: Logger): (formatted: GraphQLFormattedError, erro
     };
   };
 }
-
-export type Mask = ReturnType<typeof maskErrors>;
 
 /** An error as it goes to the client, for interfaces that want GraphQL's class. */
 export class FormattedError extends GraphQLError {
@@ -69,11 +69,11 @@ export class FormattedError extends GraphQLError {
 }
 
 /** For what does not pass through Apollo. What was thrown outside of a field is judged as it was thrown. */
-export function formatErrors(errors: readonly unknown[], mask: Mask): GraphQLFormattedError[] {
+export function formatErrors(errors: readonly unknown[], mask: Mask, requestId: string): GraphQLFormattedError[] {
   return errors.map((error) => {
     if (error instanceof FormattedError) return error.toJSON();
-    if (!(error instanceof GraphQLError)) return mask({ message: '' }, error);
-    return mask(error.toJSON(), error.path ? error : (error.originalError ?? error));
+    if (!(error instanceof GraphQLError)) return mask({ message: '' }, error, requestId);
+    return mask(error.toJSON(), error.path ? error : (error.originalError ?? error), requestId);
   });
 }
 

@@ -10,10 +10,9 @@ import type { Asking } from '../admission/admission';
 import { clientsOf, type Client } from '../admission/clients';
 import type { Config } from '../config';
 import { CallerError, RateLimited } from '../domain/errors';
-import { currentRequestId, withRequestId } from '../telemetry/logger';
-import { contextFor, type Context, type Room } from './context';
+import { Context, type Room } from './context';
 import { subscriptionReader, type Subscription } from './documents';
-import { FormattedError, formatErrors, maskErrors, type Mask } from './errors';
+import { FormattedError, formatErrors, maskErrors } from './errors';
 import { schemaFor } from './schema';
 import { sharedResults } from './shared-results';
 import { anonymous, createTokenVerifier } from './tokens';
@@ -158,24 +157,26 @@ function protocolOf({ checkout, admission }: Room, config: Config, operations: O
         return false;
       }
     },
-    onSubscribe: (connected, _id, payload) =>
-      withRequestId(randomUUID(), async () => {
-        try {
-          if (Object.keys(connected.subscriptions).length > MAX_OPERATIONS) throw tooMany();
-          // Asked again for every operation, for a socket may outlive its token by days.
-          const caller = await verify(authorizationOf(connected));
-          const started = await operations.start(payload, { caller, client: connected.extra.client });
-          return 'errors' in started ? formatted(started.errors, mask) : started;
-        } catch (error) {
-          return formatted([error], mask);
-        }
-      }),
+    onSubscribe: async (connected, _id, payload) => {
+      const requestId = randomUUID();
+      const formatted = (errors: readonly unknown[]) =>
+        formatErrors(errors, mask, requestId).map((error) => new FormattedError(error));
+      try {
+        if (Object.keys(connected.subscriptions).length > MAX_OPERATIONS) throw tooMany();
+        // Asked again for every operation, for a socket may outlive its token by days.
+        const caller = await verify(authorizationOf(connected));
+        const started = await operations.start(payload, { caller, client: connected.extra.client }, requestId);
+        return 'errors' in started ? formatted(started.errors) : started;
+      } catch (error) {
+        return formatted([error]);
+      }
+    },
     // What `start` answers is a result, or iterates over results.
     execute: (args: ExecutionArgs) => args.rootValue as never,
     subscribe: (args: ExecutionArgs) => args.rootValue as never,
     // Results are formatted already; what ends a subscription is not.
     onNext: (_client, _id, _payload, _args, result) => result as never,
-    onError: (_client, _id, _payload, errors) => formatErrors(errors, mask),
+    onError: (_client, _id, _payload, errors) => formatErrors(errors, mask, randomUUID()),
   });
 }
 
@@ -184,9 +185,6 @@ const isRateLimited = (counting: Promise<void>) =>
     () => false,
     (error: unknown) => error instanceof RateLimited,
   );
-
-const formatted = (errors: readonly unknown[], mask: Mask) =>
-  formatErrors(errors, mask).map((error) => new FormattedError(error));
 
 const tooMany = () =>
   new GraphQLError(`A socket may have ${MAX_OPERATIONS} operations under way`, {
@@ -229,13 +227,11 @@ function operationsOf(apollo: ApolloServer<Context>, room: Room, config: Config)
     const source = await createSourceEventStream({ ...args, contextValue });
     if ('errors' in source) return { errors: (source.errors ?? []).map(orBadInput) };
     // What a level shows is the same for everybody, so it is made once, and for nobody in particular.
-    const show = (level: object) => {
+    const show = async (level: object) => {
       const requestId = randomUUID();
-      return withRequestId(requestId, async () => {
-        const shared = contextFor(room, { ...contextValue, caller: anonymous }, requestId);
-        const result = await execute({ ...args, contextValue: shared, rootValue: level });
-        return result.errors ? { ...result, errors: formatErrors(result.errors, mask) } : result;
-      });
+      const shared = new Context(room, requestId, anonymous, contextValue.client);
+      const result = await execute({ ...args, contextValue: shared, rootValue: level });
+      return result.errors ? { ...result, errors: formatErrors(result.errors, mask, requestId) } : result;
     };
     const key = JSON.stringify([query, operationName, variables]);
     const levels = (source as AsyncIterable<object>)[Symbol.asyncIterator]();
@@ -243,8 +239,8 @@ function operationsOf(apollo: ApolloServer<Context>, room: Room, config: Config)
   };
 
   return {
-    start: async (asked: SubscribePayload, asking: Asking): Promise<Started> => {
-      const context = contextFor(room, asking, currentRequestId() ?? randomUUID());
+    start: async (asked: SubscribePayload, asking: Asking, requestId: string): Promise<Started> => {
+      const context = new Context(room, requestId, asking.caller, asking.client);
       // A hash in place of a text, as HTTP takes it.
       const text = asked.query === '' ? trusted.textOf(asked.extensions) : undefined;
       const payload = text === undefined ? asked : { ...asked, query: text, extensions: null };

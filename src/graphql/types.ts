@@ -14,6 +14,9 @@ import {
 import { MOMENT_KINDS, type MomentKind } from '../domain/timeline';
 import { DateTime, PositiveInt, SafeInt } from './scalars';
 
+/** Sources are plain values: graphql's own resolver reads them, without type-graphql's call and closure for each field. */
+const PLAIN = { simpleResolvers: true };
+
 const enumOf = (values: readonly string[]) => Object.fromEntries(values.map((value) => [value, value]));
 
 const HoldStatusEnum = enumOf(HOLD_STATUSES);
@@ -45,6 +48,7 @@ registerEnumType(MomentKindEnum, {
 });
 
 @ObjectType({
+  ...PLAIN,
   description:
     'Exact money: an integer in the currency\'s minor unit. 49.99 USD is { amountMinor: 4999, currency: "USD" }.',
 })
@@ -56,7 +60,7 @@ export class Money {
   currency!: string;
 }
 
-@ObjectType()
+@ObjectType(PLAIN)
 export class Product {
   @Field(() => ID)
   id!: string;
@@ -86,7 +90,10 @@ export class Product {
   maxPerCustomer!: number | null;
 }
 
-@ObjectType({ description: 'A timed claim on units of one product, at a price fixed when it was granted.' })
+@ObjectType({
+  ...PLAIN,
+  description: 'A timed claim on units of one product, at a price fixed when it was granted.',
+})
 export class Hold {
   @Field(() => ID)
   id!: string;
@@ -116,7 +123,7 @@ export class Hold {
   orderId!: string | null;
 }
 
-@ObjectType()
+@ObjectType(PLAIN)
 export class OrderLine {
   @Field(() => Int)
   quantity!: number;
@@ -128,7 +135,10 @@ export class OrderLine {
   holdId!: string;
 }
 
-@ObjectType({ description: 'What 1..n holds of one shopper became.' })
+@ObjectType({
+  ...PLAIN,
+  description: 'What 1..n holds of one shopper became.',
+})
 export class Order {
   @Field(() => ID)
   id!: string;
@@ -155,6 +165,7 @@ export class Order {
 }
 
 @ObjectType({
+  ...PLAIN,
   description:
     "An expected refusal: data, not an exception. The payload's object is null exactly when userErrors is not empty.",
 })
@@ -181,7 +192,7 @@ export class UserError {
   stockReturnsAt?: Date | null;
 }
 
-@ObjectType()
+@ObjectType(PLAIN)
 export class HoldPayload {
   @Field(() => Hold, { nullable: true })
   hold!: Hold | null;
@@ -190,7 +201,7 @@ export class HoldPayload {
   userErrors!: readonly UserError[];
 }
 
-@ObjectType()
+@ObjectType(PLAIN)
 export class OrderPayload {
   @Field(() => Order, { nullable: true })
   order!: Order | null;
@@ -199,7 +210,7 @@ export class OrderPayload {
   userErrors!: readonly UserError[];
 }
 
-@ObjectType()
+@ObjectType(PLAIN)
 export class ProductPayload {
   @Field(() => Product, { nullable: true })
   product!: Product | null;
@@ -208,7 +219,7 @@ export class ProductPayload {
   userErrors!: readonly UserError[];
 }
 
-@ObjectType()
+@ObjectType(PLAIN)
 export class PaymentEvent {
   @Field(() => String)
   eventId!: string;
@@ -240,7 +251,7 @@ export class PaymentEvent {
   orderId!: string | null;
 }
 
-@ObjectType()
+@ObjectType(PLAIN)
 export class PaymentEventPayload {
   @Field(() => PaymentEvent, { nullable: true })
   paymentEvent!: PaymentEvent | null;
@@ -249,7 +260,10 @@ export class PaymentEventPayload {
   userErrors!: readonly UserError[];
 }
 
-@ObjectType({ description: 'Where every unit of a product is: total = available + held + awaitingPayment + sold.' })
+@ObjectType({
+  ...PLAIN,
+  description: 'Where every unit of a product is: total = available + held + awaitingPayment + sold.',
+})
 export class StockReport {
   @Field(() => Int)
   total!: number;
@@ -269,7 +283,7 @@ export class StockReport {
   productId!: string;
 }
 
-@ObjectType({ description: 'One step in the life of a hold or an order.' })
+@ObjectType({ ...PLAIN, description: 'One step in the life of a hold or an order.' })
 export class Moment {
   @Field(() => DateTime)
   at!: Date;
@@ -290,7 +304,7 @@ export class Moment {
   paymentEvent!: PaymentEvent | null;
 }
 
-@ObjectType({ description: 'What happened to a hold or an order, as far as it is stored; of one moment.' })
+@ObjectType({ ...PLAIN, description: 'What happened to a hold or an order, as far as it is stored; of one moment.' })
 export class Timeline {
   @Field(() => Hold, { nullable: true, description: 'Set when the id names a hold.' })
   hold!: Hold | null;
@@ -304,7 +318,10 @@ export class Timeline {
   moments!: Moment[];
 }
 
-@ObjectType({ description: 'What one server has counted and measured since it was started, its workers together.' })
+@ObjectType({
+  ...PLAIN,
+  description: 'What one server has counted and measured since it was started, its workers together.',
+})
 export class ServerMetrics {
   @Field(() => String, {
     description: 'Which server has answered, as host:port. Behind a balancer the next may be another.',
@@ -315,7 +332,10 @@ export class ServerMetrics {
   text!: string;
 }
 
-@ObjectType({ description: 'What a new hold could take of a product, at one moment.' })
+@ObjectType({
+  ...PLAIN,
+  description: 'What a new hold could take of a product, at one moment.',
+})
 export class StockLevel {
   @Field(() => Product)
   product!: Product;
@@ -332,7 +352,7 @@ export class StockLevel {
   totalStock!: number;
 }
 
-@ObjectType()
+@ObjectType(PLAIN)
 export class PageInfo {
   @Field(() => Boolean)
   hasNextPage!: boolean;

@@ -55,12 +55,15 @@ async function receive(
   const verdict = provider.verify(request.headers, body);
   if (verdict !== 'ok') {
     await countFailure(request.raw);
-    log.warn({ event: 'payment.unsigned', provider: provider.name, reason: verdict.reason }, 'payment.unsigned');
+    log.warn(
+      { event: 'payment.unsigned', requestId: request.id, provider: provider.name, reason: verdict.reason },
+      'payment.unsigned',
+    );
     return problem(reply, 401, 'The signature is missing or does not match');
   }
   const message = provider.parse(body);
   if ('problem' in message) return problem(reply, 400, message.problem);
-  const recorded = await recordPaymentEvent(provider.name, message);
+  const recorded = await recordPaymentEvent(provider.name, message, request.id);
   if (recorded.kind === 'recorded') {
     const lagMs = receivedAtMs - provider.sentAt(message);
     if (lagMs >= -PLAUSIBLE_AHEAD_MS && lagMs <= PLAUSIBLE_AGE_MS) metrics.webhookLag(Math.max(0, lagMs) / 1_000);

@@ -148,6 +148,15 @@ describe('timeline', () => {
       as('query ($id: ID!) { timeline(id: $id) { moments { kind hold { id } } } }', { id: hold.id }),
     );
     expect(statements.map(({ sql }) => sql)).toEqual([expect.stringContaining('/* timeline */')]);
+    await server.sql(
+      `INSERT INTO payment_events (provider, event_id, type, reference, payload, outcome, received_at)
+       SELECT 'standard', 'many ' || n, 'payment.failed', $1, '{}', 'PARKED', now() FROM generate_series(1, 300) n`,
+      [hold.id],
+    );
+    expect((await tell(hold.id)).moments).toHaveLength(201);
+    const often = Array.from({ length: 25 }, (_, n) => `a${n}: timeline(id: "${hold.id}") { moments { at } }`);
+    const { body } = await server.gql(`{ ${often.join(' ')} }`, null, admin);
+    expect([body.data, body.errors!.map((error) => error.extensions!.code)]).toEqual([null, ['BAD_USER_INPUT']]);
   });
 });
 

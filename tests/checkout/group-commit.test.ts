@@ -1,8 +1,8 @@
 /** Group commit: who shares a transaction with whom, and what one request's fate does to its neighbours. */
+import { AsyncLocalStorage } from 'node:async_hooks';
 import { performance } from 'node:perf_hooks';
 import { GroupCommit, type Commit } from '../../src/checkout/group-commit';
 import { Busy, Unavailable } from '../../src/domain/errors';
-import { currentRequestId, withRequestId } from '../../src/telemetry/logger';
 
 /** Commits that end when they are told to. */
 function stopped() {
@@ -136,13 +136,14 @@ test('none waits longer than two seconds for its batch to begin', async () => {
   }
 });
 
-test('no caller’s request id is seen by a batch', async () => {
-  const seen: (string | undefined)[] = [];
+test('no caller’s asynchronous context is seen by a batch', async () => {
+  const context = new AsyncLocalStorage<number>();
+  const seen: (number | undefined)[] = [];
   const group = new GroupCommit<number, number>(async (_, requests) => {
     await turn();
-    seen.push(currentRequestId());
+    seen.push(context.getStore());
     return [...requests];
   });
-  await Promise.all([1, 2].map((request) => withRequestId(`r${request}`, () => group.submit('a', request))));
+  await Promise.all([1, 2].map((request) => context.run(request, () => group.submit('a', request))));
   expect(seen).toEqual([undefined, undefined]);
 });

@@ -32,7 +32,8 @@ interface Story {
 async function withoutGuards(): Promise<void> {
   const rows = await sql<{ name: string; table: string }>(
     `SELECT conname AS name, conrelid::regclass::text AS table FROM pg_constraint
-     WHERE connamespace = 'public'::regnamespace AND contype IN ('c', 'u', 'f')`,
+     WHERE conrelid = ANY ($1::regclass[]) AND contype IN ('c', 'u', 'f')`,
+    [TABLES],
   );
   for (const { name, table } of rows) await sql(`ALTER TABLE ${table} DROP CONSTRAINT ${name}`);
 }
@@ -135,7 +136,7 @@ const CORRUPTIONS: readonly (readonly [string, (story: Story) => Promise<unknown
   ],
   [
     'a hold expires too early',
-    ({ expired }) => sql(`UPDATE holds SET expires_at = closed_at + interval '1 s' WHERE id = $1`, [expired.id]),
+    ({ expired }) => sql(`UPDATE holds SET expires_at = now() + interval '1 h' WHERE id = $1`, [expired.id]),
     ['a hold was closed as expired before its time'],
   ],
   [
@@ -195,10 +196,11 @@ const CORRUPTIONS: readonly (readonly [string, (story: Story) => Promise<unknown
   [
     'a key has two holds',
     ({ live, released }) =>
-      sql(
-        'UPDATE holds SET idempotency_key = k.idempotency_key, customer_id = k.customer_id FROM holds k WHERE holds.id = $1 AND k.id = $2',
-        [released.id, live.id],
-      ),
+      sql('UPDATE holds SET idempotency_key = $2, customer_id = $3 WHERE id = $1', [
+        released.id,
+        live.idempotencyKey,
+        live.customerId,
+      ]),
     ['a key has several holds'],
   ],
   [
@@ -308,11 +310,11 @@ const CORRUPTIONS: readonly (readonly [string, (story: Story) => Promise<unknown
     'a parked payment is left lying when its hold has ended',
     ({ released }) =>
       sql(
-        `INSERT INTO payment_events (provider, event_id, type, reference, payload, outcome, received_at) SELECT 'standard', 'lying', 'payment.failed', id, '{}', 'PARKED', now() FROM holds WHERE id = $1`,
+        `INSERT INTO payment_events (provider, event_id, type, reference, payload, outcome, received_at) VALUES ('standard', 'lying', 'payment.failed', $1, '{}', 'PARKED', now())`,
         [released.id],
       )
         .then(() =>
-          sql(`UPDATE holds SET closed_at = closed_at - interval '10 minutes', given_back_at = now() WHERE id = $1`, [
+          sql(`UPDATE holds SET closed_at = now() - interval '10 minutes', given_back_at = now() WHERE id = $1`, [
             released.id,
           ]),
         )

@@ -13,7 +13,7 @@ import {
   type Shop,
 } from '../support/checkout';
 import { expectClean, violations } from '../support/invariants';
-import { collide, collideWithLock, fairly, stampede } from '../support/races';
+import { collide, collideWithLock, fairly, lockOfHold, stampede } from '../support/races';
 import { expire, expireIn, expireNow } from '../support/time';
 import { naiveSweep } from './controls/naive';
 
@@ -91,10 +91,12 @@ describe('hold expiry gives stock back', () => {
 describe('a hold closes once', () => {
   test('a hold that becomes overdue while its order waits is not ordered', async () => {
     const product = await shop.product(1);
-    const { id } = await shop.hold(product);
-    const lock = { text: 'SELECT FROM holds WHERE id = $1 FOR UPDATE', values: [id] };
+    const hold = await shop.hold(product);
+    const { id } = hold;
     const order = (server: Server) => server.createOrder({ holdIds: [id], customerId: '' });
-    const [answer] = await fairly(shop, () => collideWithLock(shop, lock, [order], (sql) => expireNow(sql, id)));
+    const [answer] = await fairly(shop, () =>
+      collideWithLock(shop, lockOfHold(hold), [order], (sql) => expireNow(sql, id)),
+    );
     expect(codesOf(answer!)).toEqual(['HOLD_EXPIRED']);
   });
 

@@ -1,9 +1,10 @@
 /** P3 and P4 for orders, and the order of locks, with parallel connections. */
 import { orderIdOf } from '../../src/database/ids';
 import type { Hold, Product } from '../../src/domain/records';
+import { onOneServer } from '../support/citus';
 import { codesOf, holdIds, newKey, openShop, untilTaken, valueOf, type Server, type Shop } from '../support/checkout';
 import { expectClean } from '../support/invariants';
-import { collide, collideWithLock, fairly, stampede } from '../support/races';
+import { collide, collideWithLock, fairly, lockOfHold, stampede } from '../support/races';
 import { makeOrderOverdue } from '../support/time';
 
 let shop: Shop;
@@ -26,9 +27,10 @@ describe('carts in opposite directions', () => {
   test('two carts that want the same holds the other way round: one gets them, and nothing deadlocks', async () => {
     const [a, b] = await twoProducts();
     const holds = [await shop.hold(a), await shop.hold(b)];
-    const lock = { text: 'SELECT FROM holds WHERE id = ANY ($1) FOR UPDATE', values: [holdIds(holds)] };
     const carts = [placeOrder(holds), placeOrder(holds.toReversed())];
-    const answers = await fairly(shop, () => collideWithLock(shop, lock, carts, async () => undefined));
+    const answers = await fairly(shop, () =>
+      collideWithLock(shop, holds.map(lockOfHold), carts, async () => undefined),
+    );
     expect(answers.filter((answer) => answer.granted)).toHaveLength(1);
     expect(answers.flatMap(codesOf)).toEqual(['HOLD_ALREADY_USED', 'HOLD_ALREADY_USED']);
   });
@@ -98,38 +100,42 @@ describe('one key, one order', () => {
     expect(others.map(codesOf)).toEqual([['IDEMPOTENCY_KEY_REUSED']]);
   });
 
-  test('two keys that two batches use for different carts, in opposite directions, do not deadlock', async () => {
-    const [a, b] = await twoProducts();
-    const keys = [newKey(), newKey()];
-    const ids = keys.map((key) => orderIdOf('', key));
-    // Each server: one order that goes at once, and two behind it that share the next transaction.
-    const batch = async (product: Product, own: readonly string[]) => {
-      const [one, two, three] = await Promise.all(Array.from({ length: 3 }, () => shop.hold(product)));
-      return (server: Server) =>
-        Promise.all([
-          placeOrder([one!])(server),
-          placeOrder([two!], own[0])(server),
-          placeOrder([three!], own[1])(server),
-        ]);
-    };
-    const sides = [await batch(a, keys), await batch(b, keys.toReversed())];
-    // Somebody is about to write the first id, and then does not: both batches have come as far as they can by then.
-    const claim = {
-      text: `INSERT INTO orders (id, customer_id, status, total_minor, currency, placed_by, payment_due_at, created_at)
+  // On Citus each order has a transaction of its own: there is no batch.
+  onOneServer(
+    'two keys that two batches use for different carts, in opposite directions, do not deadlock',
+    async () => {
+      const [a, b] = await twoProducts();
+      const keys = [newKey(), newKey()];
+      const ids = keys.map((key) => orderIdOf('', key));
+      // Each server: one order that goes at once, and two behind it that share the next transaction.
+      const batch = async (product: Product, own: readonly string[]) => {
+        const [one, two, three] = await Promise.all(Array.from({ length: 3 }, () => shop.hold(product)));
+        return (server: Server) =>
+          Promise.all([
+            placeOrder([one!])(server),
+            placeOrder([two!], own[0])(server),
+            placeOrder([three!], own[1])(server),
+          ]);
+      };
+      const sides = [await batch(a, keys), await batch(b, keys.toReversed())];
+      // Somebody is about to write the first id, and then does not: both batches have come as far as they can by then.
+      const claim = {
+        text: `INSERT INTO orders (id, customer_id, status, total_minor, currency, placed_by, payment_due_at, created_at)
         VALUES ($1, '', 'PENDING_PAYMENT', 0, 'USD', 'CUSTOMER', now(), now())`,
-      values: [ids[0]],
-    };
-    const answers = await fairly(shop, () =>
-      collideWithLock(
-        shop,
-        claim,
-        sides,
-        async (sql) => void (await sql('DELETE FROM orders WHERE id = $1', [ids[0]])),
-      ),
-    );
-    expect(answers.flat().filter((answer) => answer.granted)).toHaveLength(4);
-    expect(answers.flat().flatMap(codesOf)).toEqual(['IDEMPOTENCY_KEY_REUSED', 'IDEMPOTENCY_KEY_REUSED']);
-  });
+        values: [ids[0]],
+      };
+      const answers = await fairly(shop, () =>
+        collideWithLock(
+          shop,
+          claim,
+          sides,
+          async (sql) => void (await sql('DELETE FROM orders WHERE id = $1', [ids[0]])),
+        ),
+      );
+      expect(answers.flat().filter((answer) => answer.granted)).toHaveLength(4);
+      expect(answers.flat().flatMap(codesOf)).toEqual(['IDEMPOTENCY_KEY_REUSED', 'IDEMPOTENCY_KEY_REUSED']);
+    },
+  );
 
   test('two orders of one hold: one gets it', async () => {
     const hold = await shop.hold(await shop.product(1));

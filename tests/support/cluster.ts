@@ -6,6 +6,7 @@
  */
 import { randomBytes } from 'node:crypto';
 import { Client } from 'pg';
+import { CITUS_URL, dropDistributed } from './citus';
 
 /** Every database of every run begins so. */
 const PREFIX = 'flashsale_test';
@@ -72,7 +73,8 @@ async function databasesLike(admin: Client, prefix: string): Promise<string[]> {
 }
 
 export async function drop(admin: Client, name: string): Promise<void> {
-  await admin.query(`DROP DATABASE IF EXISTS ${name} WITH (FORCE)`);
+  if (CITUS_URL) await dropDistributed(admin, name);
+  else await admin.query(`DROP DATABASE IF EXISTS ${name} WITH (FORCE)`);
 }
 
 function fromSetup(key: string): string {

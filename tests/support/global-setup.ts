@@ -1,10 +1,14 @@
-/** Before all tests: the pages, and one PostgreSQL for the run, in it a migrated database that every test file clones. */
+/**
+ * Before all tests: the pages, and one PostgreSQL for the run, in it a migrated database that every test file clones. CITUS_URL
+ * names a cluster.
+ */
 import { resolve } from 'node:path';
 import { startEmbeddedPostgres, type EmbeddedPostgres } from '../../src/database/embedded-postgres';
 import { migrate } from '../../src/database/migrate';
 import { openDatabase, writableUrl } from '../../src/database/orm';
 import { closeLogger } from '../../src/telemetry/logger';
 import { buildPages } from './build';
+import { CITUS_URL } from './citus';
 import { beginRun, databaseUrl, dropLeftovers, TEMPLATE, type Run } from './cluster';
 import tearDown from './global-teardown';
 import { testLogger } from './log';
@@ -20,13 +24,15 @@ export interface Started {
 /** Tells the tests their cluster, run and template through the environment, see `cluster.ts`. Leaves nothing when it fails. */
 export default async function setUp(): Promise<void> {
   await buildPages();
-  const embedded = process.env.DATABASE_URL ? null : await startOurs();
+  const given = CITUS_URL ?? process.env.DATABASE_URL;
+  const embedded = given ? null : await startOurs();
   const started = globalThis as { started?: Started };
   try {
-    const run = await beginRun(embedded?.url ?? (await writableUrl(process.env.DATABASE_URL!.split(','))));
+    const run = await beginRun(embedded?.url ?? (await writableUrl(given!.split(','))));
     started.started = { run, embedded };
     await dropLeftovers(run);
-    await createTemplate(run);
+    // Shards are no part of a clone: there each file makes its own.
+    if (!CITUS_URL) await createTemplate(run);
     forgetEntities();
   } catch (error) {
     // Jest calls no teardown then, and an open connection would keep it alive for ever.

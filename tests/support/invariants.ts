@@ -1,6 +1,7 @@
 /** What must hold after every test: a clean reconcile, no deadlock, and, after a refusal, that nothing moved. */
 import { reconcile, type Violation } from '../../src/database/reconcile';
 import type { Answer, ErrorCode } from '../../src/domain/refusals';
+import { CITUS_URL } from './citus';
 import { codesOf } from './checkout';
 import type { FreshDatabase, Sql } from './database';
 
@@ -16,12 +17,13 @@ export async function violations({ url }: Pick<FreshDatabase, 'url'>): Promise<r
 }
 
 /**
- * Deadlocks that PostgreSQL counted in this database. A process reports its own with a delay of a second or at its end:
+ * Deadlocks that PostgreSQL counted in this database, on Citus on each node of it. A process reports its own with a delay of a second or at its end:
  * close the pools of what is to be counted, and wait until they are gone, see `untilGone`.
  */
 export async function deadlocks(sql: Sql): Promise<number> {
+  const counted = 'SELECT deadlocks::int AS n FROM pg_stat_database WHERE datname = current_database()';
   const [row] = await sql<{ n: number }>(
-    'SELECT deadlocks::int AS n FROM pg_stat_database WHERE datname = current_database()',
+    CITUS_URL ? `SELECT sum(result::int)::int AS n FROM run_command_on_all_nodes('${counted}')` : counted,
   );
   return row!.n;
 }

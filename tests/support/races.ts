@@ -7,6 +7,8 @@ import { Client } from 'pg';
 import type { Database } from '../../src/database/orm';
 import { run, sql as statement } from '../../src/database/statement';
 import type { InTransaction } from '../../src/database/transaction';
+import type { Hold } from '../../src/domain/records';
+import { CITUS_URL } from './citus';
 import { serverOn, type Server, type Shop } from './checkout';
 import { backendsOf, untilGone, type Sql } from './database';
 import { deadlocks, expectClean } from './invariants';
@@ -44,13 +46,24 @@ export async function collide<A, B>(
   });
 }
 
+/** On Citus it names the shard: `product_id` of stock and holds. */
+export interface Lock {
+  readonly text: string;
+  readonly values: readonly unknown[];
+}
+
+export const lockOfHold = ({ productId, id }: Pick<Hold, 'productId' | 'id'>): Lock => ({
+  text: 'SELECT FROM holds WHERE product_id = $1 AND id = $2 FOR UPDATE',
+  values: [productId, id],
+});
+
 /**
- * Takes `lock` on a plain connection, starts the sides, and once PostgreSQL says that each waits for it, does `meanwhile`
+ * Takes `locks` on a plain connection, starts the sides, and once PostgreSQL says that each waits for it, does `meanwhile`
  * in the same transaction and commits: what the sides then find has changed while they waited.
  */
 export async function collideWithLock<T>(
   shop: Shop,
-  lock: { text: string; values: readonly unknown[] },
+  locks: Lock | readonly Lock[],
   sides: readonly Side<T>[],
   meanwhile: (sql: Sql) => Promise<void>,
 ): Promise<T[]> {
@@ -61,7 +74,7 @@ export async function collideWithLock<T>(
     try {
       const follower = await open();
       await sql('BEGIN');
-      await sql(lock.text, lock.values);
+      for (const { text, values } of [locks].flat()) await sql(text, values);
       const [own] = await sql<{ pid: number }>('SELECT pg_backend_pid() AS pid');
       const ends = Promise.allSettled(sides.map((side) => side(serverOn(follower, shop.log))));
       await untilWaiting(shop.sql, own!.pid, sides.length);
@@ -144,20 +157,28 @@ function stoppingBeforeCommit(database: Database, gate: Gate): Database {
   return { ...database, inTransaction: stopping(database.inTransaction), inBatch: stopping(database.inBatch) };
 }
 
+const WAITING = `
+  WITH RECURSIVE blocked AS (
+    SELECT pid, pg_blocking_pids(pid) AS by FROM pg_stat_activity
+    WHERE datname = current_database() AND wait_event_type = 'Lock'),
+  waiting AS (
+    SELECT pid FROM blocked WHERE $1 = ANY (by)
+    UNION SELECT b.pid FROM blocked b JOIN waiting w ON w.pid = ANY (b.by))
+  SELECT count(*)::int AS n FROM waiting`;
+
+/** On Citus the locks are the workers': it tells which of the coordinator's transactions wait for each other there. */
+const WAITING_ANYWHERE = `
+  WITH RECURSIVE blocked AS MATERIALIZED (SELECT waiting_gpid AS pid, blocking_gpid AS by FROM citus_lock_waits),
+  waiting AS (
+    SELECT pid FROM blocked WHERE by = (SELECT citus_calculate_gpid(nodeid, $1) FROM pg_dist_node WHERE groupid = 0)
+    UNION SELECT b.pid FROM blocked b JOIN waiting w ON w.pid = b.by)
+  SELECT count(*)::int AS n FROM waiting`;
+
 /** Until `count` backends wait for a lock of `pid`, or for one that waits for it. */
 async function untilWaiting(sql: Sql, pid: number, count: number): Promise<void> {
   let seen = 0;
   for (const patience = AbortSignal.timeout(PATIENCE_MS); !patience.aborted; await sleep(5)) {
-    const [row] = await sql<{ n: number }>(
-      `WITH RECURSIVE blocked AS (
-         SELECT pid, pg_blocking_pids(pid) AS by FROM pg_stat_activity
-         WHERE datname = current_database() AND wait_event_type = 'Lock'),
-       waiting AS (
-         SELECT pid FROM blocked WHERE $1 = ANY (by)
-         UNION SELECT b.pid FROM blocked b JOIN waiting w ON w.pid = ANY (b.by))
-       SELECT count(*)::int AS n FROM waiting`,
-      [pid],
-    );
+    const [row] = await sql<{ n: number }>(CITUS_URL ? WAITING_ANYWHERE : WAITING, [pid]);
     seen = row!.n;
     if (seen === count) return;
   }

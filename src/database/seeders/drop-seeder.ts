@@ -2,6 +2,7 @@
 import type { EntityManager } from '@mikro-orm/postgresql';
 import { Seeder } from '@mikro-orm/seeder';
 import { ProductRow, StockAdjustmentRow, StockRow } from '../entities';
+import { commit } from '../transaction';
 
 interface Seed {
   /** Fixed, so that a pasted example goes on working after `db:reset`. */
@@ -69,23 +70,31 @@ const SEEDS: readonly Seed[] = [
 export class DropSeeder extends Seeder {
   async run(em: EntityManager): Promise<void> {
     const createdAt = new Date('2026-11-22T00:00:00Z');
-    for (const { total, ...seed } of SEEDS) {
-      await em.transactional(async (own) => {
-        // Of two that seed at once the second waits here for the first, and then adds nothing.
-        const product = { maxPerCustomer: null, saleStartsAt: null, saleEndsAt: null, ...seed, createdAt };
-        const added = await own.createQueryBuilder(ProductRow).insert(product).onConflict().ignore().execute('run');
-        if (added.affectedRows === 0) return;
-        await own.insert(StockRow, { productId: seed.id, total, available: total });
-        await own.insert(StockAdjustmentRow, {
-          id: seed.id.replace('-7000-', '-7001-'),
-          productId: seed.id,
-          delta: total,
-          reason: 'seed',
-          actor: 'db:seed',
-          idempotencyKey: 'seed',
-          createdAt,
-        });
+    for (const seed of SEEDS) await add(em.fork(), seed, createdAt);
+  }
+}
+
+async function add(em: EntityManager, { total, ...seed }: Seed, createdAt: Date): Promise<void> {
+  await em.begin();
+  try {
+    // Of two that seed at once the second waits here for the first, and then adds nothing.
+    const product = { maxPerCustomer: null, saleStartsAt: null, saleEndsAt: null, ...seed, createdAt };
+    const added = await em.createQueryBuilder(ProductRow).insert(product).onConflict().ignore().execute('run');
+    if (added.affectedRows > 0) {
+      await em.insert(StockRow, { productId: seed.id, total, available: total });
+      await em.insert(StockAdjustmentRow, {
+        id: seed.id.replace('-7000-', '-7001-'),
+        productId: seed.id,
+        delta: total,
+        reason: 'seed',
+        actor: 'db:seed',
+        idempotencyKey: 'seed',
+        createdAt,
       });
     }
+    await commit(em);
+  } catch (error) {
+    if (em.isInTransaction()) await em.rollback();
+    throw error;
   }
 }

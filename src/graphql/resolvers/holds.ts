@@ -4,7 +4,7 @@ import type { HoldAnswer } from '../../checkout/create-hold';
 import { releaseHold } from '../../checkout/release-hold';
 import type { Hold as HoldRecord } from '../../domain/records';
 import type { Answer } from '../../domain/refusals';
-import type { Context } from '../context';
+import { by, type Context } from '../context';
 import { outcomeOf } from '../errors';
 import { presentHold, presentProduct } from '../present';
 import { CreateHoldInput, Hold, HoldPayload, Order, Product, ReleaseHoldInput } from '../types';
@@ -25,7 +25,7 @@ export class HoldResolver {
     @Arg('input', () => CreateHoldInput) input: CreateHoldInput,
     @Ctx() context: Context,
   ): Promise<HoldPayload> {
-    const answer = context.createHold({ ...input, customerId: context.caller.customerId });
+    const answer = context.room.createHold({ ...input, ...by(context) });
     return holdPayload(
       context,
       answer.then((known) => primeProduct(context, known)),

@@ -80,7 +80,7 @@ export class OperatorResolver {
   })
   serverMetrics(@Ctx() context: Context): Promise<ServerMetrics> {
     requireAdmin(context);
-    return context.serverMetrics();
+    return context.room.serverMetrics();
   }
 }
 

@@ -5,7 +5,7 @@ import { isId } from '../../database/ids';
 import { readOrders } from '../../database/views';
 import type { Order as OrderRecord } from '../../domain/records';
 import type { Answer } from '../../domain/refusals';
-import { requireCustomer, type Context } from '../context';
+import { by, requireCustomer, type Context } from '../context';
 import { outcomeOf } from '../errors';
 import { isText, pageOf, timeOf, type Cut } from '../pages';
 import { presentOrder } from '../present';
@@ -66,7 +66,7 @@ export class OrderResolver {
     @Arg('input', () => CreateOrderInput) input: CreateOrderInput,
     @Ctx() context: Context,
   ): Promise<OrderPayload> {
-    return orderPayload(context, context.createOrder({ ...input, customerId: context.caller.customerId }));
+    return orderPayload(context, context.room.createOrder({ ...input, ...by(context) }));
   }
 
   @Mutation(() => OrderPayload, {

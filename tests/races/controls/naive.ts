@@ -44,7 +44,7 @@ export const naiveLimitedHold =
     checkout.database.inTransaction('naiveLimitedHold', async ({ em }) => {
       const level = await read<{ available: number; own: number }>(
         em,
-        sql`SELECT available, (SELECT coalesce(sum(quantity), 0)::int FROM holds h WHERE h.product_id = s.product_id
+        sql`SELECT available, (SELECT coalesce(sum(quantity), 0)::int FROM holds h WHERE h.product_id = ${product.id}
             AND h.customer_id = ${customerId} AND given_back_at IS NULL) AS own
           FROM stock s WHERE product_id = ${product.id} FOR UPDATE`,
       );
@@ -113,7 +113,7 @@ export const naiveOrder =
         sql`SELECT count(*)::int AS n FROM payment_events WHERE reference = ${hold.id} AND outcome = 'PARKED'`,
       );
       const status = parked.n > 0 ? 'CANCELLED' : 'PENDING_PAYMENT';
-      await run(em, sql`SELECT FROM holds WHERE id = ${hold.id} FOR UPDATE`);
+      await run(em, sql`SELECT FROM holds WHERE product_id = ${hold.productId} AND id = ${hold.id} FOR UPDATE`);
       await run(
         em,
         sql`UPDATE holds SET status = 'CONSUMED', closed_at = now(), order_id = ${orderId} WHERE id = ${hold.id}`,

@@ -1,0 +1,93 @@
+/** The log: whose request a line speaks of, what it never shows, and what it must not cost the process. */
+import { AsyncLocalStorage } from 'node:async_hooks';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { seed } from '../../src/database/seed';
+import { closeLogger, createLogger } from '../../src/telemetry/logger';
+import { freshDatabase, type FreshDatabase } from '../support/database';
+import { HOLD, serve } from '../support/server';
+
+const folder = mkdtempSync(join(tmpdir(), 'flash-sale-log-'));
+const file = join(folder, 'app.log');
+const log = createLogger({ level: 'info', file, environment: 'test' });
+const lines = () =>
+  readFileSync(file, 'utf8')
+    .trim()
+    .split('\n')
+    .map((line) => JSON.parse(line) as Record<string, any>);
+const linesOf = (event: string) => lines().filter((line) => line.event === event);
+
+let db: FreshDatabase;
+beforeAll(async () => {
+  db = await freshDatabase();
+});
+afterAll(async () => {
+  await db.close();
+  await closeLogger(log);
+  rmSync(folder, { recursive: true });
+});
+
+test('secrets are hidden at the top of a line, one level below, and in errors; the caller’s object stays as it was', () => {
+  const secrets = { authorization: 'Bearer x', token: 'x', idempotencyKey: 'x' };
+  const fields = { event: 'secrets', ...secrets, headers: { ...secrets, accept: '*/*' }, ids: ['x'] };
+  log.info(fields, 'secrets');
+  log.warn({ event: 'failed', err: Object.assign(new Error('no'), { password: 'x', code: '28P01' }) }, 'failed');
+  const hidden = { authorization: '[redacted]', token: '[redacted]', idempotencyKey: '[redacted]' };
+  expect(linesOf('secrets')).toEqual([
+    expect.objectContaining({ ...hidden, headers: { ...hidden, accept: '*/*' }, ids: ['x'] }),
+  ]);
+  expect(linesOf('failed')[0]!.err).toMatchObject({ message: 'no', code: '28P01', password: '[redacted]' });
+  expect(fields.headers.token).toBe('x');
+});
+
+test('every line of a request names it, whoever it shared a transaction with', async () => {
+  const server = await serve({ url: db.url, log });
+  try {
+    const { id: productId } = await server.product(10);
+    const query = `mutation ($productId: ID!) { createHold(input: { productId: $productId }) { hold ${HOLD} } }`;
+    const replies = await Promise.all([1, 2, 3].map(() => server.gql(query, { productId })));
+    const requestIdOf = new Map(
+      replies.map(({ body, headers }) => [body.data.createHold.hold.id, headers.get('x-request-id')]),
+    );
+    const created = linesOf('hold.created');
+    expect(created).toHaveLength(3);
+    for (const line of created) expect(line.requestId).toBe(requestIdOf.get(line.holdId));
+    for (const line of linesOf('batch.committed')) expect(line).not.toHaveProperty('requestId');
+
+    const order = await server.order(created[0]!.holdId);
+    const data = { reference: order.id, amount_minor: 1_000, currency: 'USD', payment_id: 'p' };
+    const paid = await server.webhook({ event_id: 'e', type: 'payment.succeeded', data });
+    expect(paid.body.outcome).toBe('APPLIED');
+    for (const event of ['payment.received', 'payment.settled', 'order.paid']) {
+      expect(linesOf(event)).toEqual([expect.objectContaining({ requestId: paid.headers.get('x-request-id') })]);
+    }
+    await server.mutate('releaseHold', { holdId: created[1]!.holdId });
+    expect(linesOf('hold.released')[0]!.requestId).toMatch(/^[\da-f-]{36}$/);
+  } finally {
+    await server.close();
+  }
+});
+
+test('nothing that a server does uses AsyncLocalStorage: on Node 20 its first use slows every promise for good', async () => {
+  const spies = (['run', 'enterWith'] as const).map((name) => jest.spyOn(AsyncLocalStorage.prototype, name));
+  const server = await serve({ url: db.url, log }, { SWEEP_CRON: '* * * * * *' });
+  try {
+    await seed(server.app.database);
+    const { id: productId } = await server.product(10);
+    const hold = await server.hold(productId);
+    await server.hold(productId, {}, server.tokens.alice);
+    const order = await server.order(hold.id);
+    await server.mutate('cancelOrder', { orderId: order.id });
+    await server.webhook({ event_id: 'parked', type: 'payment.succeeded', data: { reference: 'nobody' } });
+    await server.mutate('adjustStock', { productId, delta: 1, reason: 'found one' }, server.tokens.admin);
+    await server.mutate('updateProduct', { productId, name: 'New' }, server.tokens.admin);
+    await server.gql('{ products { edges { node { id availableStock } } } }');
+    await server.fetch('/readyz');
+    await server.fetch('/metrics');
+    for (const spy of spies) expect(spy).not.toHaveBeenCalled();
+  } finally {
+    await server.close();
+    for (const spy of spies) spy.mockRestore();
+  }
+});
