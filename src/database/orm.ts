@@ -24,6 +24,8 @@ export interface Database {
   readonly orm: MikroORM;
   /** Use cases, one transaction each. */
   readonly inTransaction: InTransaction;
+  /** How many group commits may be in flight. */
+  readonly batchConnections: number;
   /** Group commits: a pool of their own, so that neither slow reads nor another product's stopped lock can starve them. */
   readonly inBatch: InTransaction;
   /** A read outside of any transaction. Throws `Busy` when the pool is full, `Unavailable` when the database does not answer. */
@@ -124,6 +126,7 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
     isDistributed,
     orm,
     inTransaction: transactionsOf(() => orm.em.fork({ clear: true }), log, onRetry),
+    batchConnections: options.poolSize,
     inBatch: transactionsOf(() => batchOrm.em.fork({ clear: true }), log, onRetry),
     read: (work) => readWith(orm, work),
     readForBatch: (work) => readWith(batchOrm, work),
