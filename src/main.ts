@@ -108,7 +108,7 @@ function stopSignal(log: Logger): Promise<void> {
 function greet(url: string, productId: string | null): void {
   const mutation = `mutation { createHold(input: { productId: "${productId}", quantity: 1 }) { hold { id expiresAt } userErrors { code message } } }`;
   process.stdout.write(
-    `\n  Storefront   ${url}/\n  Playground   ${url}/graphql\n\n  Hold a unit:\n\n` +
+    `\n  Storefront   ${url}/\n  Playground   ${url}/graphql\n  Operators    ${url}/ops\n\n  Hold a unit:\n\n` +
       `  curl -s ${url}/graphql -H 'content-type: application/json' \\\n    -d '${JSON.stringify({ query: mutation })}'\n\n`,
   );
 }

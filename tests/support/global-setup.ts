@@ -1,10 +1,14 @@
-/** Before all tests: one PostgreSQL for the run, and in it a migrated database that every test file clones. CITUS_URL names a cluster. */
+/**
+ * Before all tests: the pages, and one PostgreSQL for the run, in it a migrated database that every test file clones. CITUS_URL
+ * names a cluster.
+ */
 import { resolve } from 'node:path';
 import { startEmbeddedPostgres, type EmbeddedPostgres } from '../../src/database/embedded-postgres';
 import { migrate } from '../../src/database/migrate';
 import { openDatabase } from '../../src/database/orm';
 import { WritableServer } from '../../src/database/writable-server';
 import { closeLogger } from '../../src/telemetry/logger';
+import { buildPages } from './build';
 import { CITUS_URL } from './citus';
 import { beginRun, databaseUrl, dropLeftovers, TEMPLATE, usePooler, type Run } from './cluster';
 import tearDown from './global-teardown';
@@ -28,6 +32,7 @@ const POOL_SIZE_BEHIND_PGBOUNCER = 10;
  * TEST_PGBOUNCER=on: what is tested goes through PgBouncer.
  */
 export default async function setUp(): Promise<void> {
+  await buildPages();
   const given = CITUS_URL ?? process.env.DATABASE_URL;
   const embedded = given ? null : await startOurs();
   const started = globalThis as { started?: Started };

@@ -108,7 +108,7 @@ export class Stage {
   }
 
   /** One of this folder's processes, ended with the stage. */
-  async start(entry: 'load' | 'hot-row'): Promise<Child> {
+  async start(entry: 'load' | 'hot-row' | 'watchers'): Promise<Child> {
     const { child } = await startChild(entry);
     this.onEnd(() => child.end());
     return child;

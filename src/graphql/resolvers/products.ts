@@ -30,7 +30,7 @@ import {
 } from '../types';
 import { readClock } from '../../database/statement';
 
-const byName: Cut<ProductRecord, { name: string; id: string }> = {
+export const byName: Cut<Pick<ProductRecord, 'name' | 'id'>, { name: string; id: string }> = {
   list: 'products',
   placeOf: (product) => [product.name, product.id],
   parsePlace: ([name, id]) => (isText(name) && isText(id) && isId(id) ? { name, id } : undefined),
