@@ -18,7 +18,7 @@ import {
 } from './transaction';
 
 export interface Database {
-  /** Its tables are spread over the workers of a Citus coordinator. */
+  /** Its tables are spread over the workers of a Citus coordinator. Known once the database has answered anything. */
   readonly isDistributed: boolean;
   /** For the migrator, the seeder and the schema tools. */
   readonly orm: MikroORM;
@@ -54,16 +54,18 @@ const ROLLBACK_ANSWER_MS = 2_000;
  * connection that does not answer: its query fails as lost, and the pool makes a new one.
  */
 class BoundedDialect extends PostgreSqlKnexDialect {
-  protected readonly begin: string = BEGIN_WITH_LIMITS;
+  protected begin(): string {
+    return BEGIN_WITH_LIMITS;
+  }
 
   transaction(...args: unknown[]): unknown {
     const transaction = knex.transaction.apply(this, args);
-    const { begin } = this;
+    const beginning = this.begin();
     transaction.begin = async (connection) => {
       try {
         // Not `transaction.query`, which knex begins with: that swallows the error, hands out the transaction all the same,
         // and lets its first statement fail with "Transaction query already complete", of which nobody can tell the reason.
-        return await transaction.trxClient.query(connection, begin);
+        return await transaction.trxClient.query(connection, beginning);
       } catch (error) {
         connection.__knex__disposed = error; // it may be in a transaction that is aborted
         throw error;
@@ -82,9 +84,17 @@ class BoundedDialect extends PostgreSqlKnexDialect {
   }
 }
 
-/** Limits that reach the workers too: they are where the locks are. */
-class DistributedDialect extends BoundedDialect {
-  protected override readonly begin = BEGIN_WITH_LIMITS_EVERYWHERE;
+/** On Citus the limits reach the workers too: they are where the locks are. */
+const dialectOf = (layout: Layout) =>
+  class extends BoundedDialect {
+    protected override begin(): string {
+      return layout.isDistributed ? BEGIN_WITH_LIMITS_EVERYWHERE : BEGIN_WITH_LIMITS;
+    }
+  };
+
+/** Of the tables. null: the database was away, and is asked before it is used. */
+interface Layout {
+  isDistributed: boolean | null;
 }
 
 /** knex's own classes have these; MikroORM's types do not show them. */
@@ -114,19 +124,40 @@ export interface DatabaseOptions {
 
 /**
  * Opens the pools; their first connection is made when the first statement needs it. Another one is made at once, to learn
- * whether the tables are distributed: rejects when the database cannot be reached.
+ * whether the tables are distributed; of a database that is away it is learned before its first use.
  */
 export async function openDatabase(options: DatabaseOptions): Promise<Database> {
   const { log, onRetry } = options;
-  const isDistributed = await isDistributedAt(options.url, CONNECT_MS);
-  const [orm, batchOrm] = await Promise.all([openPool(options, isDistributed), openPool(options, isDistributed)]);
+  const layout: Layout = { isDistributed: null };
+  const [orm, batchOrm] = await Promise.all([openPool(options, layout), openPool(options, layout)]);
+  const learn = async () => {
+    layout.isDistributed = await isDistributedAt(options.url, CONNECT_MS);
+    if (layout.isDistributed) for (const { em } of [orm, batchOrm]) markDistributed(em);
+  };
+  // Whoever comes meanwhile shares the look.
+  let learning: Promise<void> | null = null;
+  const learned = () =>
+    (learning ??= learn()
+      .catch((cause: unknown) => Promise.reject(new Unavailable({ cause })))
+      .finally(() => (learning = null)));
+  await learned().catch(() => undefined);
+  const transactionsWith = (pool: MikroORM): InTransaction => {
+    const run = transactionsOf(() => pool.em.fork({ clear: true }), log, onRetry);
+    return (name, work) => (layout.isDistributed === null ? learned().then(() => run(name, work)) : run(name, work));
+  };
+  const readsWith =
+    (pool: MikroORM): Database['read'] =>
+    (work) =>
+      layout.isDistributed === null ? learned().then(() => readWith(pool, work)) : readWith(pool, work);
   return {
-    isDistributed,
+    get isDistributed() {
+      return layout.isDistributed === true;
+    },
     orm,
-    inTransaction: transactionsOf(() => orm.em.fork({ clear: true }), log, onRetry),
-    inBatch: transactionsOf(() => batchOrm.em.fork({ clear: true }), log, onRetry),
-    read: (work) => readWith(orm, work),
-    readForBatch: (work) => readWith(batchOrm, work),
+    inTransaction: transactionsWith(orm),
+    inBatch: transactionsWith(batchOrm),
+    read: readsWith(orm),
+    readForBatch: readsWith(batchOrm),
     waiting: () => waitingOf(orm) + waitingOf(batchOrm),
     close: async () => {
       await Promise.all([orm.close(true), batchOrm.close(true)]);
@@ -134,9 +165,9 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
   };
 }
 
-async function openPool({ url, poolSize, log }: DatabaseOptions, isDistributed: boolean): Promise<MikroORM> {
+function openPool({ url, poolSize, log }: DatabaseOptions, layout: Layout): Promise<MikroORM> {
   const debug = log.isLevelEnabled('debug');
-  const orm = await MikroORM.init({
+  return MikroORM.init({
     clientUrl: url,
     entities: ENTITIES,
     connect: false,
@@ -146,7 +177,7 @@ async function openPool({ url, poolSize, log }: DatabaseOptions, isDistributed: 
     // say that the pool is full.
     pool: { min: 0, max: poolSize, acquireTimeoutMillis: POOL_WAIT_MS, createTimeoutMillis: 2 * CONNECT_MS },
     driverOptions: {
-      client: isDistributed ? DistributedDialect : BoundedDialect,
+      client: dialectOf(layout),
       acquireConnectionTimeout: POOL_WAIT_MS,
       log: knexLog(log),
       connection: { application_name: 'flash-sale', connectionTimeoutMillis: CONNECT_MS, keepAlive: true },
@@ -156,8 +187,6 @@ async function openPool({ url, poolSize, log }: DatabaseOptions, isDistributed: 
     colors: false,
     logger: (message) => log.debug({ event: 'sql' }, message),
   });
-  if (isDistributed) markDistributed(orm.em);
-  return orm;
 }
 
 /** knex would print to the console that a connection was lost; whoever used it is told by its error. */

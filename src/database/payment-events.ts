@@ -39,17 +39,32 @@ export async function insertEvents(
   return rows.map((row) => {
     const event = events.find((own) => own.eventId === row.event_id && own.provider === row.provider)!;
     const receivedAt = time(row.received_at);
-    const isSettled = event.outcome === 'APPLIED' || event.outcome === 'IGNORED';
-    return { ...event, receivedAt, settledAt: isSettled ? receivedAt : null };
+    return { ...event, receivedAt, settledAt: isSettledAs(event.outcome) ? receivedAt : null };
   });
 }
 
-/** One new event. null: it is known already. */
+const isSettledAs = (outcome: PaymentEvent['outcome']) => outcome === 'APPLIED' || outcome === 'IGNORED';
+
+/** One new event, by its key: it names its shard. null: it is known already. */
 export async function insertEvent(
   em: EntityManager,
   event: Omit<PaymentEvent, 'receivedAt'>,
 ): Promise<PaymentEvent | null> {
-  return (await insertEvents(em, [event]))[0] ?? null;
+  const { provider, eventId, type, reference, amountMinor, currency, paymentId, payload, outcome, orderId } = event;
+  const [row] = await run<{ received_at: string }>(
+    em,
+    sql`/* insertEvent */
+      INSERT INTO payment_events (provider, event_id, type, reference, amount_minor, currency, payment_id, payload, outcome,
+        order_id, received_at, settled_at)
+      VALUES (${provider}, ${eventId}, ${type}, ${reference}, ${amountMinor}, ${currency}, ${paymentId},
+        ${JSON.stringify(payload)}::jsonb, ${outcome}, ${orderId}, date_trunc('milliseconds', statement_timestamp()),
+        CASE WHEN ${isSettledAs(outcome)} THEN date_trunc('milliseconds', statement_timestamp()) END)
+      ON CONFLICT (provider, event_id) DO NOTHING
+      RETURNING received_at`,
+  );
+  if (!row) return null;
+  const receivedAt = time(row.received_at);
+  return { ...event, receivedAt, settledAt: isSettledAs(outcome) ? receivedAt : null };
 }
 
 export async function findEvents(em: EntityManager, keys: readonly EventKey[]): Promise<PaymentEvent[]> {

@@ -2,6 +2,7 @@
 import type { EntityManager } from '@mikro-orm/postgresql';
 import type { Order, PaymentEvent, Product } from '../domain/records';
 import type { PaymentOutcome } from '../domain/statuses';
+import { isDistributed } from './citus';
 import { OrderRow, PaymentEventRow, ProductRow } from './entities';
 import { run, sql, time, timeOrNull } from './statement';
 
@@ -32,24 +33,31 @@ interface StockLevelRow {
   sale_ends_at: string | null;
 }
 
-/** Of the products that exist, in any order. One statement, so one snapshot and one time for all of them. */
+/** `l`: the level of a product. Its orders may be on other workers than its stock, so Citus cannot ask this for each. */
+const HAS_UNPAID_ORDER = `EXISTS (SELECT FROM orders o JOIN order_lines i ON i.order_id = o.id
+            WHERE o.status = 'PENDING_PAYMENT' AND i.product_id = l.product_id)`;
+
+/**
+ * Of the products that exist, in any order. One statement, so one snapshot and one time for all of them. On Citus each
+ * product has its own, and a second statement looks for unpaid orders of those that are sold out.
+ */
 export async function readStockLevels(em: EntityManager, productIds: readonly string[]): Promise<StockLevel[]> {
-  const rows = await run<StockLevelRow>(
-    em,
-    sql`/* stockLevels */
+  const rows = await run<StockLevelRow>(em, {
+    text: `/* stockLevels */
       SELECT l.at, l.available, l.total,
         l.available = 0 AND (
           EXISTS (SELECT FROM holds h WHERE h.product_id = l.product_id AND h.status = 'ACTIVE' AND h.expires_at > l.at)
-          OR EXISTS (SELECT FROM orders o JOIN order_lines i ON i.order_id = o.id
-            WHERE o.status = 'PENDING_PAYMENT' AND i.product_id = l.product_id)) AS may_come_back,
+          OR ${isDistributed(em) ? 'false' : HAS_UNPAID_ORDER}) AS may_come_back,
         l.product_id, p.sku, p.name, p.description, p.price_minor, p.currency, p.max_per_customer, p.sale_starts_at, p.sale_ends_at
       FROM (
         SELECT s.product_id, c.at, s.total, s.available + coalesce((SELECT sum(h.quantity) FROM holds h
             WHERE h.product_id = s.product_id AND h.status = 'ACTIVE' AND h.expires_at <= c.at), 0) AS available
         FROM (SELECT date_trunc('milliseconds', statement_timestamp()) AS at) c, stock s
-        WHERE s.product_id = ANY (${productIds}::uuid[])) l
+        WHERE s.product_id = ANY (?::uuid[])) l
         JOIN products p ON p.id = l.product_id`,
-  );
+    values: [productIds],
+  });
+  const unpaid = isDistributed(em) ? await findUnpaidProducts(em, rows.filter(seemsGone)) : NONE;
   return rows.map((row) => ({
     product: {
       id: row.product_id,
@@ -65,8 +73,26 @@ export async function readStockLevels(em: EntityManager, productIds: readonly st
     at: time(row.at),
     available: Number(row.available),
     total: row.total,
-    mayComeBack: row.may_come_back,
+    mayComeBack: row.may_come_back || unpaid.has(row.product_id),
   }));
+}
+
+const NONE: ReadonlySet<string> = new Set();
+const seemsGone = (row: StockLevelRow) => Number(row.available) === 0 && !row.may_come_back;
+
+/** Those of the products of which an unpaid order has units. */
+async function findUnpaidProducts(
+  em: EntityManager,
+  products: readonly { readonly product_id: string }[],
+): Promise<ReadonlySet<string>> {
+  if (products.length === 0) return NONE;
+  const rows = await run<{ product_id: string }>(
+    em,
+    sql`/* stockLevels: unpaid orders */
+      SELECT DISTINCT i.product_id FROM orders o JOIN order_lines i ON i.order_id = o.id
+      WHERE o.status = 'PENDING_PAYMENT' AND i.product_id = ANY (${products.map((row) => row.product_id)}::uuid[])`,
+  );
+  return new Set(rows.map((row) => row.product_id));
 }
 
 /** Where every unit of a product is: total = available + held + awaitingPayment + sold. */
@@ -84,16 +110,16 @@ export async function readStockReport(em: EntityManager, productId: string): Pro
   const [row] = await run<Record<'total' | 'available' | 'held' | 'awaiting_payment' | 'sold', string>>(
     em,
     sql`/* stockReport */
+      WITH h AS MATERIALIZED (
+          SELECT quantity, status, order_id, status = 'ACTIVE' AND expires_at <= statement_timestamp() AS is_overdue
+          FROM holds WHERE product_id = ${productId} AND given_back_at IS NULL),
+        o AS MATERIALIZED (SELECT id, status FROM orders WHERE id IN (SELECT order_id FROM h))
       SELECT s.total, s.available + coalesce(sum(h.quantity) FILTER (WHERE h.is_overdue), 0) AS available,
         coalesce(sum(h.quantity) FILTER (WHERE h.status = 'ACTIVE' AND NOT h.is_overdue), 0) AS held,
         coalesce(sum(h.quantity) FILTER (WHERE h.status <> 'ACTIVE' AND o.status = 'PENDING_PAYMENT'), 0)
           AS awaiting_payment,
         coalesce(sum(h.quantity) FILTER (WHERE h.status <> 'ACTIVE' AND o.status IN ('PAID', 'REFUNDED')), 0) AS sold
-      FROM stock s
-        LEFT JOIN LATERAL (
-          SELECT quantity, status, order_id, status = 'ACTIVE' AND expires_at <= statement_timestamp() AS is_overdue
-          FROM holds WHERE product_id = s.product_id AND given_back_at IS NULL) h ON true
-        LEFT JOIN orders o ON o.id = h.order_id
+      FROM stock s LEFT JOIN h ON true LEFT JOIN o ON o.id = h.order_id
       WHERE s.product_id = ${productId}
       GROUP BY s.product_id`,
   );
