@@ -13,8 +13,8 @@ export interface Checkout {
 }
 
 /** The same for one request: its log's lines carry the id. */
-export function inRequest(checkout: Checkout, requestId: string | undefined): Checkout {
-  return requestId === undefined ? checkout : { ...checkout, log: checkout.log.child({ requestId }) };
+export function inRequest(shared: Checkout, requestId: string | undefined): Checkout {
+  return requestId === undefined ? shared : { ...shared, log: shared.log.child({ requestId }) };
 }
 
 /** Who asks. */

@@ -4,7 +4,7 @@ import type { CreateHold } from '../checkout/create-hold';
 import type { CreateOrder } from '../checkout/create-order';
 import type { AuthConfig } from '../config';
 import { CallerError } from '../domain/errors';
-import type { Admission, Asking } from '../admission/admission';
+import type { Admission } from '../admission/admission';
 import type { Client } from '../admission/clients';
 import type { DocumentGuard } from './document-guard';
 import { loadersFor, type Loaders } from './loaders';
@@ -45,35 +45,28 @@ export interface PaymentSimulation {
   ): Promise<readonly { readonly status: number; readonly body: string }[]>;
 }
 
-export interface Context extends Room {
-  /** Its log names the request. */
-  readonly checkout: Checkout;
-  readonly requestId: string;
-  readonly caller: Caller;
-  readonly client: Client;
-  /** Asked and counted before Apollo was: not again. */
-  readonly isAdmitted?: boolean | undefined;
+/**
+ * For one operation, over HTTP and WebSocket alike: loaders remember, so they must not outlive it. Few own properties, for
+ * Apollo copies them for every request.
+ */
+export class Context {
   readonly loaders: Loaders;
-}
 
-/** For one operation, over HTTP and WebSocket alike: loaders remember, so they must not outlive it. */
-export function contextFor(
-  room: Room,
-  { caller, client, isAdmitted }: Asking & { isAdmitted?: boolean | undefined },
-  requestId: string,
-): Context {
-  return {
-    ...room,
-    // Made when it is asked for: the use cases that serve many requests at once have theirs in the room.
-    get checkout() {
-      return inRequest(room.checkout, requestId);
-    },
-    requestId,
-    caller,
-    client,
-    isAdmitted,
-    loaders: loadersFor(room.reads, caller),
-  };
+  constructor(
+    readonly room: Room,
+    readonly requestId: string,
+    readonly caller: Caller,
+    readonly client: Client,
+    /** Asked and counted before Apollo was: not again. */
+    readonly isAdmitted = false,
+  ) {
+    this.loaders = loadersFor(room.reads, caller);
+  }
+
+  /** For what serves one request: its log names it. The use cases that serve many at once are in the room. */
+  get checkout(): Checkout {
+    return inRequest(this.room.checkout, this.requestId);
+  }
 }
 
 /** What the use cases that share transactions are told of the request, beside its input. */

@@ -10,7 +10,7 @@ import type { Asking } from '../admission/admission';
 import { clientsOf, type Client } from '../admission/clients';
 import type { Config } from '../config';
 import { CallerError, RateLimited } from '../domain/errors';
-import { contextFor, type Context, type Room } from './context';
+import { Context, type Room } from './context';
 import { subscriptionReader, type Subscription } from './documents';
 import { FormattedError, formatErrors, maskErrors } from './errors';
 import { schemaFor } from './schema';
@@ -229,7 +229,7 @@ function operationsOf(apollo: ApolloServer<Context>, room: Room, config: Config)
     // What a level shows is the same for everybody, so it is made once, and for nobody in particular.
     const show = async (level: object) => {
       const requestId = randomUUID();
-      const shared = contextFor(room, { ...contextValue, caller: anonymous }, requestId);
+      const shared = new Context(room, requestId, anonymous, contextValue.client);
       const result = await execute({ ...args, contextValue: shared, rootValue: level });
       return result.errors ? { ...result, errors: formatErrors(result.errors, mask, requestId) } : result;
     };
@@ -240,7 +240,7 @@ function operationsOf(apollo: ApolloServer<Context>, room: Room, config: Config)
 
   return {
     start: async (asked: SubscribePayload, asking: Asking, requestId: string): Promise<Started> => {
-      const context = contextFor(room, asking, requestId);
+      const context = new Context(room, requestId, asking.caller, asking.client);
       // A hash in place of a text, as HTTP takes it.
       const text = asked.query === '' ? trusted.textOf(asked.extensions) : undefined;
       const payload = text === undefined ? asked : { ...asked, query: text, extensions: null };

@@ -13,6 +13,9 @@ import {
 } from '../domain/statuses';
 import { DateTime, PositiveInt, SafeInt } from './scalars';
 
+/** Sources are plain values: graphql's own resolver reads them, without type-graphql's call and closure for each field. */
+const PLAIN = { simpleResolvers: true };
+
 const enumOf = (values: readonly string[]) => Object.fromEntries(values.map((value) => [value, value]));
 
 const HoldStatusEnum = enumOf(HOLD_STATUSES);
@@ -37,6 +40,7 @@ registerEnumType(PaymentOutcomeEnum, {
 });
 
 @ObjectType({
+  ...PLAIN,
   description:
     'Exact money: an integer in the currency\'s minor unit. 49.99 USD is { amountMinor: 4999, currency: "USD" }.',
 })
@@ -48,7 +52,7 @@ export class Money {
   currency!: string;
 }
 
-@ObjectType()
+@ObjectType(PLAIN)
 export class Product {
   @Field(() => ID)
   id!: string;
@@ -78,7 +82,10 @@ export class Product {
   maxPerCustomer!: number | null;
 }
 
-@ObjectType({ description: 'A timed claim on units of one product, at a price fixed when it was granted.' })
+@ObjectType({
+  ...PLAIN,
+  description: 'A timed claim on units of one product, at a price fixed when it was granted.',
+})
 export class Hold {
   @Field(() => ID)
   id!: string;
@@ -108,7 +115,7 @@ export class Hold {
   orderId!: string | null;
 }
 
-@ObjectType()
+@ObjectType(PLAIN)
 export class OrderLine {
   @Field(() => Int)
   quantity!: number;
@@ -120,7 +127,10 @@ export class OrderLine {
   holdId!: string;
 }
 
-@ObjectType({ description: 'What 1..n holds of one shopper became.' })
+@ObjectType({
+  ...PLAIN,
+  description: 'What 1..n holds of one shopper became.',
+})
 export class Order {
   @Field(() => ID)
   id!: string;
@@ -147,6 +157,7 @@ export class Order {
 }
 
 @ObjectType({
+  ...PLAIN,
   description:
     "An expected refusal: data, not an exception. The payload's object is null exactly when userErrors is not empty.",
 })
@@ -173,7 +184,7 @@ export class UserError {
   stockReturnsAt?: Date | null;
 }
 
-@ObjectType()
+@ObjectType(PLAIN)
 export class HoldPayload {
   @Field(() => Hold, { nullable: true })
   hold!: Hold | null;
@@ -182,7 +193,7 @@ export class HoldPayload {
   userErrors!: readonly UserError[];
 }
 
-@ObjectType()
+@ObjectType(PLAIN)
 export class OrderPayload {
   @Field(() => Order, { nullable: true })
   order!: Order | null;
@@ -191,7 +202,7 @@ export class OrderPayload {
   userErrors!: readonly UserError[];
 }
 
-@ObjectType()
+@ObjectType(PLAIN)
 export class ProductPayload {
   @Field(() => Product, { nullable: true })
   product!: Product | null;
@@ -200,7 +211,7 @@ export class ProductPayload {
   userErrors!: readonly UserError[];
 }
 
-@ObjectType()
+@ObjectType(PLAIN)
 export class PaymentEvent {
   @Field(() => String)
   eventId!: string;
@@ -229,7 +240,7 @@ export class PaymentEvent {
   orderId!: string | null;
 }
 
-@ObjectType()
+@ObjectType(PLAIN)
 export class PaymentEventPayload {
   @Field(() => PaymentEvent, { nullable: true })
   paymentEvent!: PaymentEvent | null;
@@ -238,7 +249,10 @@ export class PaymentEventPayload {
   userErrors!: readonly UserError[];
 }
 
-@ObjectType({ description: 'Where every unit of a product is: total = available + held + awaitingPayment + sold.' })
+@ObjectType({
+  ...PLAIN,
+  description: 'Where every unit of a product is: total = available + held + awaitingPayment + sold.',
+})
 export class StockReport {
   @Field(() => Int)
   total!: number;
@@ -258,7 +272,10 @@ export class StockReport {
   productId!: string;
 }
 
-@ObjectType({ description: 'What a new hold could take of a product, at one moment.' })
+@ObjectType({
+  ...PLAIN,
+  description: 'What a new hold could take of a product, at one moment.',
+})
 export class StockLevel {
   @Field(() => Product)
   product!: Product;
@@ -275,7 +292,7 @@ export class StockLevel {
   totalStock!: number;
 }
 
-@ObjectType()
+@ObjectType(PLAIN)
 export class PageInfo {
   @Field(() => Boolean)
   hasNextPage!: boolean;

@@ -1,7 +1,7 @@
 /** PERSISTED_ONLY=on: only the operations that codegen wrote are served, by their hash or their exact text. */
 import { createHash } from 'node:crypto';
 import { GraphQLError } from 'graphql';
-import { loadersFor } from '../../src/graphql/loaders';
+import { Context } from '../../src/graphql/context';
 import { anonymous } from '../../src/graphql/tokens';
 import { startApp } from '../../src/app';
 import { expectNothingMoved } from '../support/invariants';
@@ -71,13 +71,8 @@ test('a hash that nobody knows, and one that belongs to another text, are refuse
 
 test('whoever asks Apollo without HTTP, as a WebSocket does, is refused the same', async () => {
   const { room, apollo } = target.app;
-  const contextValue = {
-    ...room,
-    requestId: 'x',
-    caller: anonymous,
-    client: { address: '192.0.2.1', isLoopback: false, queueToken: undefined },
-    loaders: loadersFor(room.reads, anonymous),
-  };
+  const client = { address: '192.0.2.1', isLoopback: false, queueToken: undefined };
+  const contextValue = new Context(room, 'x', anonymous, client);
   const { body } = await apollo.executeOperation({ query: '{ __typename }' }, { contextValue });
   const { errors, data } = (body as { singleResult: { errors?: GraphQLError[]; data?: unknown } }).singleResult;
   expect(data).toBeUndefined();

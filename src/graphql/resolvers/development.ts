@@ -68,7 +68,7 @@ export class DevelopmentResolver {
     @Ctx() context: Context,
   ): Promise<SimulatePaymentPayload> {
     const { reference, type, delayMs, times } = input;
-    const { provider } = context;
+    const { provider } = context.room;
     if (!provider) throw new CallerError('FORBIDDEN', 'There is no simulated payment provider here');
     checkText('reference', reference);
     checkText('type', type);
@@ -96,7 +96,7 @@ export class DevelopmentResolver {
   })
   async signInAs(
     @Arg('customerId', () => String) customerId: string,
-    @Ctx() { developmentAuth }: Context,
+    @Ctx() { room: { developmentAuth } }: Context,
   ): Promise<string> {
     checkText('customerId', customerId, 255, 1);
     if (developmentAuth?.kind !== 'secret' || developmentAuth.secret !== developmentJwtSecret) {
@@ -108,7 +108,7 @@ export class DevelopmentResolver {
 
 /** What the provider would know of the order or hold: what it comes to, and the payment that paid it. */
 async function known(
-  { reads }: Context,
+  { room: { reads } }: Context,
   reference: string,
 ): Promise<{ amountMinor: number; currency: string; paymentId: string | null } | null> {
   const id = reference.toLowerCase();

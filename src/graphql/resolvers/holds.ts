@@ -25,7 +25,7 @@ export class HoldResolver {
     @Arg('input', () => CreateHoldInput) input: CreateHoldInput,
     @Ctx() context: Context,
   ): Promise<HoldPayload> {
-    const answer = context.createHold({ ...input, ...by(context) });
+    const answer = context.room.createHold({ ...input, ...by(context) });
     return holdPayload(
       context,
       answer.then((known) => primeProduct(context, known)),

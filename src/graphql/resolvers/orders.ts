@@ -66,7 +66,7 @@ export class OrderResolver {
     @Arg('input', () => CreateOrderInput) input: CreateOrderInput,
     @Ctx() context: Context,
   ): Promise<OrderPayload> {
-    return orderPayload(context, context.createOrder({ ...input, ...by(context) }));
+    return orderPayload(context, context.room.createOrder({ ...input, ...by(context) }));
   }
 
   @Mutation(() => OrderPayload, {

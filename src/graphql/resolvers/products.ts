@@ -137,7 +137,7 @@ export class ProductResolver {
   }
 }
 
-async function levelOf(product: Product, { levels }: Context): Promise<StockLevel> {
+async function levelOf(product: Product, { room: { levels } }: Context): Promise<StockLevel> {
   const level = await levels.load(product.id);
   if (!level) throw new Error(`product ${product.id} has no stock row`);
   return level;

@@ -13,7 +13,7 @@ const MAX_PRODUCTS = 100;
 export class StockLevelResolver {
   @Subscription(() => StockLevel, {
     subscribe: ({ args, context }) =>
-      (context as Context).watch.watch(watchable((args as { productIds: string[] }).productIds)),
+      (context as Context).room.watch.watch(watchable((args as { productIds: string[] }).productIds)),
     description:
       'Over WebSocket (graphql-transport-ws). The current level of each product at once, then each change, at most ten a ' +
       `second a product; only the latest value is kept. 1 to ${MAX_PRODUCTS} products; one that does not exist ends the ` +
