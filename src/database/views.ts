@@ -105,24 +105,32 @@ export interface StockReport {
   readonly sold: number;
 }
 
+const UNITS_OF = `SELECT quantity, status, order_id,
+    status = 'ACTIVE' AND expires_at <= statement_timestamp() AS is_overdue
+  FROM holds WHERE product_id = ? AND given_back_at IS NULL`;
+
+/** On Citus the orders are found by what the holds say: they may be on other workers. */
+const UNITS_FIRST = `WITH
+  h AS MATERIALIZED (${UNITS_OF}),
+  o AS MATERIALIZED (SELECT id, status FROM orders WHERE id IN (SELECT order_id FROM h))`;
+
 /** One statement, so one snapshot; never cached. Overdue holds count as available. null: no such product. */
 export async function readStockReport(em: EntityManager, productId: string): Promise<StockReport | null> {
-  const [row] = await run<Record<'total' | 'available' | 'held' | 'awaiting_payment' | 'sold', string>>(
-    em,
-    sql`/* stockReport */
-      WITH h AS MATERIALIZED (
-          SELECT quantity, status, order_id, status = 'ACTIVE' AND expires_at <= statement_timestamp() AS is_overdue
-          FROM holds WHERE product_id = ${productId} AND given_back_at IS NULL),
-        o AS MATERIALIZED (SELECT id, status FROM orders WHERE id IN (SELECT order_id FROM h))
+  const spread = isDistributed(em);
+  const [row] = await run<Record<'total' | 'available' | 'held' | 'awaiting_payment' | 'sold', string>>(em, {
+    text: `/* stockReport */ ${spread ? UNITS_FIRST : ''}
       SELECT s.total, s.available + coalesce(sum(h.quantity) FILTER (WHERE h.is_overdue), 0) AS available,
         coalesce(sum(h.quantity) FILTER (WHERE h.status = 'ACTIVE' AND NOT h.is_overdue), 0) AS held,
         coalesce(sum(h.quantity) FILTER (WHERE h.status <> 'ACTIVE' AND o.status = 'PENDING_PAYMENT'), 0)
           AS awaiting_payment,
         coalesce(sum(h.quantity) FILTER (WHERE h.status <> 'ACTIVE' AND o.status IN ('PAID', 'REFUNDED')), 0) AS sold
-      FROM stock s LEFT JOIN h ON true LEFT JOIN o ON o.id = h.order_id
-      WHERE s.product_id = ${productId}
+      FROM stock s
+        LEFT JOIN ${spread ? 'h' : `(${UNITS_OF}) h`} ON true
+        LEFT JOIN ${spread ? 'o' : 'orders o'} ON o.id = h.order_id
+      WHERE s.product_id = ?
       GROUP BY s.product_id`,
-  );
+    values: [productId, productId],
+  });
   return row
     ? {
         productId,

@@ -23,6 +23,22 @@ interface Node {
 
 /** With the migrated and distributed tables of this build. Takes some 2 s. */
 export async function createDistributed(admin: Client, name: string, log: Logger): Promise<void> {
+  const url = await createOnNodes(admin, name);
+  await migrateAt(url, log);
+  await distribute(url, { dryRun: false });
+}
+
+export async function migrateAt(url: string, log: Logger): Promise<void> {
+  const database = await openDatabase({ url, poolSize: 1, log });
+  try {
+    await migrate(database, url);
+  } finally {
+    await database.close();
+  }
+}
+
+/** An empty database of the coordinator, which knows its workers. Answers its URL. */
+export async function createOnNodes(admin: Client, name: string): Promise<string> {
   const url = urlAt(null, name);
   const workers = await workersOf(admin);
   for (const server of [admin, ...workers]) await on(server, (client) => client.query(`CREATE DATABASE ${name}`));
@@ -37,10 +53,13 @@ export async function createDistributed(admin: Client, name: string, log: Logger
     for (const { host, port } of workers) await client.query('SELECT citus_add_node($1, $2)', [host, port]);
     await client.query(`ALTER DATABASE ${name} SET citus.shard_count = ${SHARDS}`);
   });
-  const database = await openDatabase({ url, poolSize: 1, log });
-  await migrate(database, url);
-  await database.close();
-  await distribute(url, { dryRun: false });
+  return url;
+}
+
+/** The same database as the first worker has it. */
+export async function urlAtWorker(admin: Client, name: string): Promise<string> {
+  const [worker] = await workersOf(admin);
+  return urlAt(worker!, name);
 }
 
 /** On every node. Citus ends its own background processes with it. */
