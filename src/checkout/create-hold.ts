@@ -13,7 +13,15 @@ import { granted, refusal, refused, replayed, type Answer } from '../domain/refu
 import { inRequest, type Checkout } from './checkout';
 import { GroupCommit } from './group-commit';
 import { labelOfAnswer, measured } from './measure';
-import { countOverdueOf, lockStock, makeAvailable, readLevel, takeForHolds } from './stock-keeper';
+import {
+  countOverdueOf,
+  lockFreeStocks,
+  lockStock,
+  makeAvailable,
+  readLevel,
+  readLevels,
+  takeForHolds,
+} from './stock-keeper';
 
 export interface CreateHoldInput {
   readonly productId: string;
@@ -87,11 +95,32 @@ interface LockedDecision extends HoldDecision {
   readonly lockWaitMs: number;
 }
 
+interface ProductBatch {
+  readonly productId: string;
+  readonly requests: readonly HoldRequest[];
+}
+
+/** The products of one transaction. More would make each of them wait longer than a transaction of its own takes. */
+const MAX_PRODUCTS = 32;
+
+/**
+ * Batches of one product follow one another. Each has a transaction of its own, until so many products are hot that they
+ * would wait for a connection: then those that wait share the next transaction.
+ */
 class HoldBatches {
   /** Products that were out of stock when last seen. Only a hint where to look first: every refusal has its own snapshot. */
   private readonly soldOut = new Set<string>();
 
-  constructor(private readonly checkout: Checkout) {}
+  private readonly products: GroupCommit<ProductBatch, LockedDecision | null>;
+
+  constructor(private readonly checkout: Checkout) {
+    const { isDistributed, batchConnections } = checkout.database;
+    this.products = new GroupCommit((_, batches) => this.decide(batches), {
+      lanes: batchConnections,
+      // Where products are on different workers, a transaction of several would commit in two phases.
+      maxBatch: isDistributed ? 1 : MAX_PRODUCTS,
+    });
+  }
 
   async commit(productId: string, requests: readonly HoldRequest[]): Promise<readonly Judged[]> {
     const verdicts = new Map<HoldRequest, HoldVerdict>();
@@ -99,7 +128,8 @@ class HoldBatches {
     if (this.soldOut.has(productId)) await this.refuseWithoutLock(productId, requests, verdicts);
     const rest = requests.filter((request) => !verdicts.has(request));
     if (rest.length > 0) {
-      const decision = await this.decideUnderLock(productId, rest);
+      const batch = { productId, requests: rest };
+      const decision = (await this.products.submit('', batch)) ?? (await this.decideUnderLock(batch));
       rest.forEach((request, index) => verdicts.set(request, decision.verdicts[index]!));
       product = decision.product;
       this.note(productId, rest.length, decision);
@@ -121,7 +151,41 @@ class HoldBatches {
     }
   }
 
-  private decideUnderLock(productId: string, requests: readonly HoldRequest[]): Promise<LockedDecision> {
+  private async decide(batches: readonly ProductBatch[]): Promise<readonly (LockedDecision | null)[]> {
+    if (batches.length === 1) return [await this.decideUnderLock(batches[0]!)];
+    // Not known before, of a database that was away when it was opened.
+    if (this.checkout.database.isDistributed) return batches.map(() => null);
+    return this.decideTogether(batches);
+  }
+
+  /**
+   * Waits for no lock and closes no overdue hold, so that one product holds up no other. null: this one needs one or the
+   * other, or does not exist, and needs a transaction of its own.
+   */
+  private decideTogether(batches: readonly ProductBatch[]): Promise<readonly (LockedDecision | null)[]> {
+    const { database, holdTtlSeconds } = this.checkout;
+    return database.inBatch('createHolds', async ({ em, attempt, rollBack }) => {
+      const productIds = await lockFreeStocks(
+        em,
+        batches.map((batch) => batch.productId),
+      );
+      const requests = batches.flatMap((batch) => batch.requests);
+      const levels = await readLevels(em, [...productIds], requests, attempt > 1);
+      const decisions = batches.map(({ productId, requests }) => {
+        const level = levels.get(productId);
+        if (!level || level.overdueOf.length > 0) return null;
+        const decision = grantHolds(level, requests, holdTtlSeconds);
+        if (decision.missing > 0 && level.hasOverdue) return null;
+        return { ...decision, product: level.product, closedUnits: 0, lockWaitMs: 0 };
+      });
+      const holds = decisions.flatMap((decision) => (decision ? newHoldsOf(decision) : []));
+      if (holds.length > 0) await takeForHolds(em, holds);
+      else rollBack();
+      return decisions;
+    });
+  }
+
+  private decideUnderLock({ productId, requests }: ProductBatch): Promise<LockedDecision> {
     const { database, holdTtlSeconds } = this.checkout;
     return database.inBatch('createHold', async ({ em, attempt, rollBack }) => {
       const askedAt = performance.now();
@@ -141,8 +205,8 @@ class HoldBatches {
         closedUnits = available - read.available;
         decision = grantHolds({ ...level, available }, requests, holdTtlSeconds);
       }
-      const holds = decision.verdicts.flatMap((verdict) => (verdict.kind === 'grant' ? [verdict.hold] : []));
-      if (holds.length > 0) await takeForHolds(em, productId, holds);
+      const holds = newHoldsOf(decision);
+      if (holds.length > 0) await takeForHolds(em, holds);
       else if (closedUnits === 0) rollBack();
       return { ...decision, product: level.product, closedUnits, lockWaitMs };
     });
@@ -167,3 +231,6 @@ class HoldBatches {
     );
   }
 }
+
+const newHoldsOf = ({ verdicts }: HoldDecision): Hold[] =>
+  verdicts.flatMap((verdict) => (verdict.kind === 'grant' ? [verdict.hold] : []));

@@ -5,6 +5,7 @@ import { Busy, Unavailable } from '../domain/errors';
 
 /** Larger batches gain nothing more, and a batch this size still commits within some 10 ms. */
 const MAX_BATCH = 256;
+const ONE_AT_A_TIME: Lanes = { lanes: 1, maxBatch: MAX_BATCH };
 /** Requests that may wait for one key; the next one is BUSY at once. */
 const MAX_WAITING = 10_000;
 /** None waits longer for its batch to begin. */
@@ -18,12 +19,18 @@ interface Waiting<Request, Result> {
   readonly reject: (error: unknown) => void;
 }
 
+/** How many batches of one key may be in flight, and how large each may be. */
+export interface Lanes {
+  readonly lanes: number;
+  readonly maxBatch: number;
+}
+
 /** One result for each request, in the same order. Throws when none of them took effect, or nobody knows. */
 export type Commit<Request, Result> = (key: string, requests: readonly Request[]) => Promise<readonly Result[]>;
 
 /**
- * Promises: batches of one key follow one another, in the order of arrival, and batches of different keys never wait for
- * each other. Alone, a request goes at once: there is no timer. Nobody is answered before its batch has ended. One bad
+ * Promises: batches of one key begin in the order of arrival and, unless there are several lanes, follow one another; batches
+ * of different keys never wait for each other. Alone, a request goes at once: there is no timer. Nobody is answered before its batch has ended. One bad
  * request never fails its neighbours: an unexpected error re-runs the batch one by one. No caller's asynchronous context
  * (request id) is seen by a batch.
  */
@@ -31,13 +38,16 @@ export class GroupCommit<Request, Result> {
   private readonly queues = new Map<string, Queue<Request, Result>>();
   private readonly context = new AsyncResource('GroupCommit');
 
-  constructor(private readonly commit: Commit<Request, Result>) {}
+  constructor(
+    private readonly commit: Commit<Request, Result>,
+    private readonly lanes: Lanes = ONE_AT_A_TIME,
+  ) {}
 
   /** Throws `Busy` when the request's turn did not come in time: nothing happened. */
   submit(key: string, request: Request): Promise<Result> {
     let queue = this.queues.get(key);
     if (!queue) {
-      queue = new Queue(key, this.commit, () => this.queues.delete(key));
+      queue = new Queue(key, this.commit, this.lanes, () => this.queues.delete(key));
       this.queues.set(key, queue);
     }
     const { promise, waiting } = ticket<Request, Result>(request);
@@ -48,32 +58,34 @@ export class GroupCommit<Request, Result> {
 
 class Queue<Request, Result> {
   private waiting: Waiting<Request, Result>[] = [];
-  private isCommitting = false;
+  private inFlight = 0;
   private timer: NodeJS.Timeout | null = null;
 
   constructor(
     private readonly key: string,
     private readonly commit: Commit<Request, Result>,
+    private readonly lanes: Lanes,
     private readonly onEmpty: () => void,
   ) {}
 
   add(entry: Waiting<Request, Result>): void {
     if (this.waiting.length >= MAX_WAITING) return entry.reject(new Busy(RETRY_AFTER_MS));
     this.waiting.push(entry);
-    if (this.isCommitting) this.watch();
+    if (this.inFlight >= this.lanes.lanes) this.watch();
     else void this.commitAll();
   }
 
   private async commitAll(): Promise<void> {
-    this.isCommitting = true;
+    this.inFlight += 1;
     while (this.waiting.length > 0) await this.commitNext();
-    this.isCommitting = false;
+    this.inFlight -= 1;
+    if (this.inFlight > 0) return;
     if (this.timer) clearTimeout(this.timer);
     this.onEmpty();
   }
 
   private async commitNext(): Promise<void> {
-    const batch = this.waiting.splice(0, MAX_BATCH);
+    const batch = this.waiting.splice(0, this.lanes.maxBatch);
     try {
       const results = await this.commit(
         this.key,

@@ -12,7 +12,7 @@ import { LockMode, type EntityManager } from '@mikro-orm/postgresql';
 import { StockRow } from '../database/entities';
 import { failpoint } from '../database/failpoints';
 import { holdFrom, lockHolds, type StoredHold } from '../database/holds';
-import { run, sql, time, timeOrNull } from '../database/statement';
+import { run, sql, time, timeOrNull, type Statement } from '../database/statement';
 import { exceedsLimit, type HoldRequest, type OwnHold, type ProductLevel } from '../domain/grant-holds';
 import { groupBy } from '../domain/group-by';
 import type { Hold } from '../domain/records';
@@ -36,7 +36,21 @@ export async function lockStocks(em: EntityManager, productIds: Iterable<string>
   for (const productId of [...new Set(productIds)].sort()) await lockStock(em, productId);
 }
 
+/**
+ * Locks those stock rows that nobody else has locked, and waits for none. Answers whose they are; an unknown product is not
+ * among them. One round trip.
+ */
+export async function lockFreeStocks(em: EntityManager, productIds: readonly string[]): Promise<ReadonlySet<string>> {
+  const locked = await em.find(
+    StockRow,
+    { productId: { $in: [...productIds] } },
+    { lockMode: LockMode.PESSIMISTIC_PARTIAL_WRITE, orderBy: { productId: 'asc' }, disableIdentityMap: true },
+  );
+  return new Set(locked.map((stock) => stock.productId));
+}
+
 interface LevelRow {
+  product_id: string;
   at: string;
   available: number;
   sku: string;
@@ -54,36 +68,53 @@ interface LevelRow {
   overdue_of: OwnHold[] | null;
 }
 
-/**
- * All that a decision about one product needs, from one snapshot: the time, the product, its stock, earlier grants to the
- * same keys (and, for a re-run, the same ids), and the units that each customer has. One round trip. null: no such product.
- */
+type Asking = Pick<HoldRequest, 'id' | 'productId' | 'customerId' | 'idempotencyKey'>;
+
+/** Of one product; null: there is none. See `readLevels`. */
 export async function readLevel(
   em: EntityManager,
   productId: string,
-  requests: readonly Pick<HoldRequest, 'id' | 'customerId' | 'idempotencyKey'>[],
+  requests: readonly Asking[],
   isRerun = false,
 ): Promise<ProductLevel | null> {
+  const levels = await readLevels(em, [productId], requests, isRerun);
+  return levels.get(productId) ?? null;
+}
+
+/**
+ * All that decisions about products need, from one snapshot: the time, the product, its stock, earlier grants to the same
+ * keys (and, for a re-run, the same ids), and the units that each customer has. One round trip. A product that does not
+ * exist has no level.
+ */
+export async function readLevels(
+  em: EntityManager,
+  productIds: readonly string[],
+  requests: readonly Asking[],
+  isRerun = false,
+): Promise<ReadonlyMap<string, ProductLevel>> {
   const keyed = requests.filter((request) => request.idempotencyKey !== null);
   const keys = keyed.map((request) => request.idempotencyKey);
   const keyOwners = keyed.map((request) => request.customerId);
+  const keyProducts = keyed.map((request) => request.productId);
   const ids = isRerun ? requests.map((request) => request.id) : [];
   const customers = [...new Set(requests.map((request) => request.customerId).filter((id) => id !== ''))];
-  const [row] = await run<LevelRow>(
+  const rows = await run<LevelRow>(
     em,
     sql`/* level */
-      SELECT c.at, s.available, p.sku, p.name, p.description, p.price_minor, p.currency, p.max_per_customer,
+      SELECT s.product_id, c.at, s.available, p.sku, p.name, p.description, p.price_minor, p.currency, p.max_per_customer,
         p.sale_starts_at, p.sale_ends_at,
         EXISTS (SELECT FROM holds h WHERE h.product_id = s.product_id AND h.status = 'ACTIVE' AND h.expires_at <= c.at)
           AS has_overdue,
         (SELECT min(h.expires_at) FROM holds h
           WHERE h.product_id = s.product_id AND h.status = 'ACTIVE' AND h.expires_at > c.at) AS next_expiry_at,
         (SELECT json_agg(h) FROM (
-          SELECT h.* FROM unnest(${keyOwners}::text[], ${keys}::text[]) AS k (customer_id, idempotency_key)
-            JOIN holds h ON h.product_id = ${productId} AND h.customer_id = k.customer_id
+          SELECT h.* FROM unnest(${keyProducts}::uuid[], ${keyOwners}::text[], ${keys}::text[])
+              AS k (product_id, customer_id, idempotency_key)
+            JOIN holds h ON h.product_id = s.product_id AND h.customer_id = k.customer_id
               AND h.idempotency_key = k.idempotency_key
+            WHERE k.product_id = s.product_id
           UNION ALL
-          SELECT h.* FROM holds h WHERE h.product_id = ${productId} AND h.id = ANY (${ids}::uuid[])) h) AS earlier,
+          SELECT h.* FROM holds h WHERE h.product_id = s.product_id AND h.id = ANY (${ids}::uuid[])) h) AS earlier,
         CASE WHEN p.max_per_customer IS NOT NULL THEN (
           SELECT json_object_agg(u.customer_id, u.units) FROM (
             SELECT h.customer_id, sum(h.quantity) AS units FROM holds h
@@ -96,15 +127,20 @@ export async function readLevel(
               AND h.status = 'ACTIVE' AND h.expires_at <= c.at) END AS overdue_of
       FROM (SELECT date_trunc('milliseconds', statement_timestamp()) AS at) c, stock s
         JOIN products p ON p.id = s.product_id
-      WHERE s.product_id = ${productId}`,
+      WHERE s.product_id ${oneOf(productIds)}`,
   );
-  return row ? levelFrom(productId, row) : null;
+  return new Map(rows.map((row) => [row.product_id, levelFrom(row)]));
 }
 
-function levelFrom(productId: string, row: LevelRow): ProductLevel {
+/** One product is named as such: then the statement names its shard. */
+function oneOf(productIds: readonly string[]): Statement {
+  return productIds.length === 1 ? sql`= ${productIds[0]}` : sql`= ANY (${productIds}::uuid[])`;
+}
+
+function levelFrom(row: LevelRow): ProductLevel {
   return {
     product: {
-      id: productId,
+      id: row.product_id,
       sku: row.sku,
       name: row.name,
       description: row.description,
@@ -124,22 +160,38 @@ function levelFrom(productId: string, row: LevelRow): ProductLevel {
   };
 }
 
-/** Writes new holds of one product and takes their units, in one statement whatever their number. */
-export async function takeForHolds(em: EntityManager, productId: string, holds: readonly Hold[]): Promise<void> {
-  const units = unitsIn(holds);
-  const { unitPriceMinor, currency, createdAt, expiresAt } = holds[0]!;
+/**
+ * Writes new holds and takes their units, in one statement whatever their number. They were decided at one moment; when
+ * they are of one product, the statement names its shard.
+ */
+export async function takeForHolds(em: EntityManager, holds: readonly Hold[]): Promise<void> {
+  const { productId, unitPriceMinor, currency, createdAt, expiresAt } = holds[0]!;
+  const products = [...groupBy(holds, (hold) => hold.productId)];
+  const isOne = products.length === 1;
+  const ofEach = <T>(pick: (hold: Hold) => T) => (isOne ? [] : holds.map(pick));
+  const product = isOne
+    ? sql`${productId}::uuid, ${unitPriceMinor}::bigint, ${currency}`
+    : sql`h.product_id, h.unit_price_minor, h.currency`;
+  const taken = isOne
+    ? sql`UPDATE stock SET available = available - ${unitsIn(holds)}::int WHERE product_id = ${productId}`
+    : sql`UPDATE stock SET available = available - u.units
+        FROM unnest(${products.map(([id]) => id)}::uuid[], ${products.map(([, own]) => unitsIn(own))}::int[])
+          AS u (product_id, units)
+        WHERE stock.product_id = u.product_id`;
   await run(
     em,
     sql`/* createHold */
       WITH granted AS (
-        INSERT INTO holds (id, product_id, quantity, unit_price_minor, currency, customer_id, status, idempotency_key,
+        INSERT INTO holds (id, product_id, unit_price_minor, currency, quantity, customer_id, status, idempotency_key,
           expires_at, created_at)
-        SELECT h.id, ${productId}::uuid, h.quantity, ${unitPriceMinor}::bigint, ${currency}, h.customer_id, 'ACTIVE',
-          h.idempotency_key, ${expiresAt}::timestamptz, ${createdAt}::timestamptz
+        SELECT h.id, ${product}, h.quantity, h.customer_id, 'ACTIVE', h.idempotency_key,
+          ${expiresAt}::timestamptz, ${createdAt}::timestamptz
         FROM unnest(${holds.map((hold) => hold.id)}::uuid[], ${holds.map((hold) => hold.quantity)}::int[],
-          ${holds.map((hold) => hold.customerId)}::text[], ${holds.map((hold) => hold.idempotencyKey)}::text[])
-          AS h (id, quantity, customer_id, idempotency_key))
-      UPDATE stock SET available = available - ${units}::int WHERE product_id = ${productId}`,
+          ${holds.map((hold) => hold.customerId)}::text[], ${holds.map((hold) => hold.idempotencyKey)}::text[],
+          ${ofEach((hold) => hold.productId)}::uuid[], ${ofEach((hold) => hold.unitPriceMinor)}::bigint[],
+          ${ofEach((hold) => hold.currency)}::text[])
+          AS h (id, quantity, customer_id, idempotency_key, product_id, unit_price_minor, currency))
+      ${taken}`,
   );
 }
 

@@ -24,6 +24,8 @@ export interface Database {
   readonly orm: MikroORM;
   /** Use cases, one transaction each. */
   readonly inTransaction: InTransaction;
+  /** How many group commits may be in flight. */
+  readonly batchConnections: number;
   /** Group commits: a pool of their own, so that neither slow reads nor another product's stopped lock can starve them. */
   readonly inBatch: InTransaction;
   /** A read outside of any transaction. Throws `Busy` when the pool is full, `Unavailable` when the database does not answer. */
@@ -155,6 +157,7 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
     },
     orm,
     inTransaction: transactionsWith(orm),
+    batchConnections: options.poolSize,
     inBatch: transactionsWith(batchOrm),
     read: readsWith(orm),
     readForBatch: readsWith(batchOrm),

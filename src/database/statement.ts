@@ -6,9 +6,26 @@ export interface Statement {
   readonly values: readonly unknown[];
 }
 
-/** Values never become text: each `${value}` is a parameter. Arrays go as PostgreSQL arrays: `= ANY(${ids}::uuid[])`. */
+/**
+ * Values never become text: each `${value}` is a parameter, but for a piece of SQL that was itself made by `sql`. Arrays go
+ * as PostgreSQL arrays: `= ANY(${ids}::uuid[])`.
+ */
 export function sql(strings: TemplateStringsArray, ...values: unknown[]): Statement {
-  return { text: strings.join('?'), values };
+  const text = strings.reduce((before, after, index) => {
+    const value = values[index - 1];
+    return `${before}${value instanceof Piece ? value.text : '?'}${after}`;
+  });
+  return new Piece(
+    text,
+    values.flatMap((value) => (value instanceof Piece ? [...value.values] : [value])),
+  );
+}
+
+class Piece implements Statement {
+  constructor(
+    readonly text: string,
+    readonly values: readonly unknown[],
+  ) {}
 }
 
 /** One round trip. Rows are as `pg` gives them: bigint and timestamptz as text, see `time` and `count` below. */

@@ -39,8 +39,8 @@ export const SABOTAGES: readonly Sabotage[] = [
     edits: [
       {
         file: 'src/database/transaction.ts',
-        find: '"BEGIN ISOLATION LEVEL READ COMMITTED;',
-        replace: '"BEGIN ISOLATION LEVEL REPEATABLE READ;',
+        find: "'BEGIN ISOLATION LEVEL READ COMMITTED;'",
+        replace: "'BEGIN ISOLATION LEVEL REPEATABLE READ;'",
       },
     ],
   },
@@ -172,8 +172,8 @@ function recordUnguarded(checkout: Checkout): RecordPaymentEvent {`,
       },
       {
         file: KEEPER,
-        find: 'JOIN products p ON p.id = s.product_id\n      WHERE s.product_id = ${productId}`',
-        replace: 'JOIN products p ON p.id = s.product_id\n      WHERE s.product_id = ${productId} FOR UPDATE OF s`',
+        find: 'WHERE s.product_id ${oneOf(productIds)}`',
+        replace: 'WHERE s.product_id ${oneOf(productIds)} FOR UPDATE OF s`',
       },
     ],
   },
