@@ -105,31 +105,41 @@ export interface StockReport {
   readonly sold: number;
 }
 
-const UNITS_OF = `SELECT quantity, status, order_id,
-    status = 'ACTIVE' AND expires_at <= statement_timestamp() AS is_overdue
-  FROM holds WHERE product_id = ? AND given_back_at IS NULL`;
+/** Of one product, its stock and all units that are out of it: of one shard, so of one snapshot on Citus, too. */
+const UNITS = `SELECT s.total, s.available, h.quantity, h.status, h.order_id,
+    h.status = 'ACTIVE' AND h.expires_at <= statement_timestamp() AS is_overdue
+  FROM stock s LEFT JOIN holds h ON h.product_id = s.product_id AND h.given_back_at IS NULL
+  WHERE s.product_id = ?`;
 
-/** On Citus the orders are found by what the holds say: they may be on other workers. */
-const UNITS_FIRST = `WITH
-  h AS MATERIALIZED (${UNITS_OF}),
-  o AS MATERIALIZED (SELECT id, status FROM orders WHERE id IN (SELECT order_id FROM h))`;
+const REPORT = {
+  first: '',
+  from: `(${UNITS}) u LEFT JOIN orders o ON o.id = u.order_id`,
+  isAwaiting: `o.status = 'PENDING_PAYMENT'`,
+};
+
+/**
+ * On Citus the orders are found by what the holds say, a moment later: units that are out, and whose order is not to be seen
+ * yet or has been cancelled meanwhile, still were awaiting a payment.
+ */
+const REPORT_ON_CITUS: typeof REPORT = {
+  first: `WITH u AS MATERIALIZED (${UNITS}),
+    o AS MATERIALIZED (SELECT id, status FROM orders WHERE id IN (SELECT order_id FROM u))`,
+  from: 'u LEFT JOIN o ON o.id = u.order_id',
+  isAwaiting: `coalesce(o.status NOT IN ('PAID', 'REFUNDED'), true)`,
+};
 
 /** One statement, so one snapshot; never cached. Overdue holds count as available. null: no such product. */
 export async function readStockReport(em: EntityManager, productId: string): Promise<StockReport | null> {
-  const spread = isDistributed(em);
+  const { first, from, isAwaiting } = isDistributed(em) ? REPORT_ON_CITUS : REPORT;
   const [row] = await run<Record<'total' | 'available' | 'held' | 'awaiting_payment' | 'sold', string>>(em, {
-    text: `/* stockReport */ ${spread ? UNITS_FIRST : ''}
-      SELECT s.total, s.available + coalesce(sum(h.quantity) FILTER (WHERE h.is_overdue), 0) AS available,
-        coalesce(sum(h.quantity) FILTER (WHERE h.status = 'ACTIVE' AND NOT h.is_overdue), 0) AS held,
-        coalesce(sum(h.quantity) FILTER (WHERE h.status <> 'ACTIVE' AND o.status = 'PENDING_PAYMENT'), 0)
-          AS awaiting_payment,
-        coalesce(sum(h.quantity) FILTER (WHERE h.status <> 'ACTIVE' AND o.status IN ('PAID', 'REFUNDED')), 0) AS sold
-      FROM stock s
-        LEFT JOIN ${spread ? 'h' : `(${UNITS_OF}) h`} ON true
-        LEFT JOIN ${spread ? 'o' : 'orders o'} ON o.id = h.order_id
-      WHERE s.product_id = ?
-      GROUP BY s.product_id`,
-    values: [productId, productId],
+    text: `/* stockReport */ ${first}
+      SELECT u.total, u.available + coalesce(sum(u.quantity) FILTER (WHERE u.is_overdue), 0) AS available,
+        coalesce(sum(u.quantity) FILTER (WHERE u.status = 'ACTIVE' AND NOT u.is_overdue), 0) AS held,
+        coalesce(sum(u.quantity) FILTER (WHERE u.status <> 'ACTIVE' AND ${isAwaiting}), 0) AS awaiting_payment,
+        coalesce(sum(u.quantity) FILTER (WHERE u.status <> 'ACTIVE' AND o.status IN ('PAID', 'REFUNDED')), 0) AS sold
+      FROM ${from}
+      GROUP BY u.total, u.available`,
+    values: [productId],
   });
   return row
     ? {
