@@ -3,7 +3,7 @@ import type { EntityManager } from '@mikro-orm/postgresql';
 import { consumeHolds, findHolds, lockHolds } from '../database/holds';
 import { isId, newId, orderIdOf } from '../database/ids';
 import { findLines, findOrders, insertOrders } from '../database/orders';
-import { findParked } from '../database/payment-events';
+import { findParkedReferences } from '../database/payment-events';
 import { readClock } from '../database/statement';
 import { Restart } from '../database/transaction';
 import { CallerError } from '../domain/errors';
@@ -103,7 +103,10 @@ async function commitTogether(
   rollBack: () => void,
 ): Promise<BatchVerdict[]> {
   const facts = await readFacts(em, requests, isRerun);
-  const parked = await referencesOfParked(em, requests);
+  const parked = await findParkedReferences(
+    em,
+    requests.flatMap((request) => [request.orderId, ...request.peeked.map((hold) => hold.id)]),
+  );
   const verdicts: BatchVerdict[] = [];
   const placed: (OrderVerdict & { kind: 'place' })[] = [];
   for (const request of requests) {
@@ -179,11 +182,6 @@ async function readFacts(
       [...groupBy(lines, (line) => line.orderId)].map(([id, own]) => [id, own.map((line) => line.holdId)]),
     ),
   };
-}
-
-async function referencesOfParked(em: EntityManager, requests: readonly PeekedRequest[]): Promise<ReadonlySet<string>> {
-  const references = requests.flatMap((request) => [request.orderId, ...request.peeked.map((hold) => hold.id)]);
-  return new Set((await findParked(em, references)).map((event) => event.reference));
 }
 
 /** What a neighbour in the same batch must see: the holds are used, and the key has its order. */

@@ -4,12 +4,12 @@ import type { Hold } from '../domain/records';
 import { HoldRow } from './entities';
 import { run, sql, time, timeOrNull } from './statement';
 
-/** A row of `holds` as PostgreSQL puts it into JSON. */
+/** A row of `holds` as PostgreSQL gives it, as such or in JSON. */
 export interface StoredHold {
   id: string;
   product_id: string;
   quantity: number;
-  unit_price_minor: number;
+  unit_price_minor: number | string;
   currency: string;
   customer_id: string;
   status: Hold['status'];
@@ -26,7 +26,7 @@ export function holdFrom(row: StoredHold): Hold {
     id: row.id,
     productId: row.product_id,
     quantity: row.quantity,
-    unitPriceMinor: row.unit_price_minor,
+    unitPriceMinor: Number(row.unit_price_minor),
     currency: row.currency,
     customerId: row.customer_id,
     status: row.status,
@@ -41,16 +41,23 @@ export function holdFrom(row: StoredHold): Hold {
 
 /** Holds by id, not locked: to learn what never changes (product, quantity, price, customer), or to show them. */
 export async function findHolds(em: EntityManager, ids: readonly string[]): Promise<Hold[]> {
-  return em.find(HoldRow, { id: { $in: [...ids] } }, { disableIdentityMap: true });
+  const rows = await run<StoredHold>(em, sql`/* find holds */ SELECT * FROM holds WHERE id = ANY (${ids}::uuid[])`);
+  return rows.map(holdFrom);
 }
 
-/** Locks holds of one product, in ascending id, and answers them as they are now. */
+/**
+ * Locks holds of one product, in ascending id, and answers them as they are now. No entities are made of the rows: for a
+ * batch's 256 that takes three times as long as all the rest.
+ */
 export async function lockHolds(em: EntityManager, productId: string, ids: readonly string[]): Promise<Hold[]> {
-  return em.find(
-    HoldRow,
-    { productId, id: { $in: [...ids] } },
-    { orderBy: { id: 'asc' }, lockMode: LockMode.PESSIMISTIC_WRITE, disableIdentityMap: true },
-  );
+  const rows = await em
+    .createQueryBuilder(HoldRow)
+    .select('*')
+    .where({ productId, id: { $in: [...ids] } })
+    .orderBy({ id: 'asc' })
+    .setLockMode(LockMode.PESSIMISTIC_WRITE)
+    .execute<StoredHold[]>('all', false);
+  return rows.map(holdFrom);
 }
 
 /** ACTIVE → CONSUMED. The units stay out of `available`; the caller has locked the holds and judged them live. */

@@ -2,7 +2,46 @@
 import { LockMode, type EntityManager } from '@mikro-orm/postgresql';
 import type { Hold, Order, OrderLine } from '../domain/records';
 import { HoldRow, OrderLineRow, OrderRow } from './entities';
-import { run, sql } from './statement';
+import { run, sql, time, timeOrNull } from './statement';
+
+/** A row of `orders` as PostgreSQL gives it. */
+interface StoredOrder {
+  id: string;
+  customer_id: string;
+  status: Order['status'];
+  total_minor: string;
+  currency: string;
+  idempotency_key: string | null;
+  placed_by: Order['placedBy'];
+  payment_due_at: string;
+  created_at: string;
+  paid_at: string | null;
+  cancelled_at: string | null;
+  cancelled_by: Order['cancelledBy'];
+  payment_provider: string | null;
+  payment_event_id: string | null;
+  payment_id: string | null;
+}
+
+function orderFrom(row: StoredOrder): Order {
+  return {
+    id: row.id,
+    customerId: row.customer_id,
+    status: row.status,
+    totalMinor: Number(row.total_minor),
+    currency: row.currency,
+    idempotencyKey: row.idempotency_key,
+    placedBy: row.placed_by,
+    paymentDueAt: time(row.payment_due_at),
+    createdAt: time(row.created_at),
+    paidAt: timeOrNull(row.paid_at),
+    cancelledAt: timeOrNull(row.cancelled_at),
+    cancelledBy: row.cancelled_by,
+    paymentProvider: row.payment_provider,
+    paymentEventId: row.payment_event_id,
+    paymentId: row.payment_id,
+  };
+}
 
 /** Locks one order until the transaction ends, and answers it as it is now. */
 export async function lockOrder(em: EntityManager, id: string): Promise<Order | null> {
@@ -11,11 +50,14 @@ export async function lockOrder(em: EntityManager, id: string): Promise<Order | 
 
 /** Locks those of the orders that nobody else has locked, in ascending id. Waits for none. */
 export async function lockFreeOrders(em: EntityManager, ids: readonly string[]): Promise<Order[]> {
-  return em.find(
-    OrderRow,
-    { id: { $in: [...ids] } },
-    { orderBy: { id: 'asc' }, lockMode: LockMode.PESSIMISTIC_PARTIAL_WRITE, disableIdentityMap: true },
-  );
+  const rows = await em
+    .createQueryBuilder(OrderRow)
+    .select('*')
+    .where({ id: { $in: [...ids] } })
+    .orderBy({ id: 'asc' })
+    .setLockMode(LockMode.PESSIMISTIC_PARTIAL_WRITE)
+    .execute<StoredOrder[]>('all', false);
+  return rows.map(orderFrom);
 }
 
 /** PENDING_PAYMENT → PAID, many orders in one statement. The caller has locked them. */
@@ -38,7 +80,9 @@ export async function markPaid(
 
 /** Not locked: to answer a replay, or to show them. */
 export async function findOrders(em: EntityManager, ids: readonly string[]): Promise<Order[]> {
-  return ids.length === 0 ? [] : em.find(OrderRow, { id: { $in: [...ids] } }, { disableIdentityMap: true });
+  if (ids.length === 0) return [];
+  const rows = await run<StoredOrder>(em, sql`/* find orders */ SELECT * FROM orders WHERE id = ANY (${ids}::uuid[])`);
+  return rows.map(orderFrom);
 }
 
 /** An order's lines never change. */

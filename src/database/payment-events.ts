@@ -1,6 +1,5 @@
 /** Statements on `payment_events`. Each that locks or writes names its shard, the event's id. */
 import { LockMode, type EntityManager } from '@mikro-orm/postgresql';
-import { groupBy } from '../domain/group-by';
 import type { PaymentEvent } from '../domain/records';
 import { isDistributed } from './citus';
 import { PaymentEventRow } from './entities';
@@ -69,8 +68,16 @@ export async function insertEvent(
 }
 
 export async function findEvents(em: EntityManager, keys: readonly EventKey[]): Promise<PaymentEvent[]> {
-  const providers = groupBy(keys, (key) => key.provider);
-  const some = [...providers].map(([provider, own]) => ({ provider, eventId: { $in: own.map((key) => key.eventId) } }));
+  const known = await run<{ provider: string; event_id: string }>(
+    em,
+    sql`/* known events */
+      SELECT provider, event_id FROM payment_events
+      WHERE event_id = ANY (${keys.map((key) => key.eventId)}::text[])
+        AND provider = ANY (${[...new Set(keys.map((key) => key.provider))]}::text[])`,
+  );
+  // Nearly all are new, and of what is known already there are few.
+  if (known.length === 0) return [];
+  const some = known.map(({ provider, event_id: eventId }) => ({ provider, eventId }));
   return em.find(PaymentEventRow, { $or: some }, { disableIdentityMap: true });
 }
 
@@ -101,6 +108,19 @@ export async function lockEvent(em: EntityManager, { provider, eventId }: EventK
     { provider, eventId },
     { lockMode: LockMode.PESSIMISTIC_WRITE, disableIdentityMap: true },
   );
+}
+
+/** Those of the orders and holds of which a parked event speaks. */
+export async function findParkedReferences(
+  em: EntityManager,
+  references: readonly string[],
+): Promise<ReadonlySet<string>> {
+  const rows = await run<{ reference: string }>(
+    em,
+    sql`/* parked references */ SELECT reference FROM payment_events
+      WHERE outcome = 'PARKED' AND reference = ANY (${references}::text[])`,
+  );
+  return new Set(rows.map((row) => row.reference));
 }
 
 /** Parked events that speak of one of these orders or holds, not locked. */

@@ -1,12 +1,12 @@
 /**
- * Many hot products and few connections: those that wait share a transaction, and nobody can tell from the answers. On
- * Citus, where they may be on different workers, each has its own.
+ * Many hot products and few connections: those that wait share a transaction, and nobody can tell from the answers. On Citus
+ * each product keeps its own.
  */
 import fc from 'fast-check';
 import { openDatabase, type Database } from '../../src/database/orm';
 import type { Product } from '../../src/domain/records';
-import { CITUS_URL, onOneServer } from '../support/citus';
 import { codesOf, openShop, serverOn, valueOf, type Server, type Shop } from '../support/checkout';
+import { onOneServer } from '../support/citus';
 import { expectClean } from '../support/invariants';
 import { endSaleNow, expireNow } from '../support/time';
 
@@ -64,7 +64,7 @@ async function range(): Promise<Product[]> {
 const ask = (products: readonly Product[], { product, ...request }: Asked) =>
   server.createHold({ ...request, productId: products[product]!.id });
 
-test('a crowd over many products is answered as if each had come alone', async () => {
+onOneServer('a crowd over many products is answered as if each had come alone', async () => {
   let shared = 0;
   await fc.assert(
     fc.asyncProperty(fc.array(asked, { minLength: 30, maxLength: 80 }), async (crowd) => {
@@ -79,10 +79,10 @@ test('a crowd over many products is answered as if each had come alone', async (
     }),
     { numRuns: 8 },
   );
-  if (!CITUS_URL) expect(shared).toBeGreaterThan(8);
-}, 60_000);
+  expect(shared).toBeGreaterThan(8);
+});
 
-test('forty products at once take a few transactions, and each its own units', async () => {
+onOneServer('forty products at once take a few transactions, and each its own units', async () => {
   const products = await Promise.all(Array.from({ length: 40 }, () => shop.product(5)));
   const answers = await Promise.all(
     products.flatMap((product, n) =>
@@ -92,14 +92,14 @@ test('forty products at once take a few transactions, and each its own units', a
     ),
   );
   expect(answers.filter((answer) => typeof answer !== 'string')).toHaveLength(20 * 3 + 20 * 2);
-  if (!CITUS_URL) expect(names.length).toBeLessThan(40);
+  expect(names.length).toBeLessThan(40);
   const left = await shop.sql<{ available: number }>('SELECT available FROM stock WHERE product_id = ANY ($1)', [
     products.map(({ id }) => id),
   ]);
   expect(left.map(({ available }) => available).sort()).toEqual([...Array(20).fill(1), ...Array(20).fill(2)]);
 });
 
-test('a product whose lock is taken holds up none of those that it came with', async () => {
+onOneServer('a product whose lock is taken holds up none of those that it came with', async () => {
   const products = await Promise.all(Array.from({ length: 20 }, () => shop.product(5)));
   const [stuck, ...others] = products as [Product, ...Product[]];
   const answered: string[] = [];
@@ -115,14 +115,13 @@ test('a product whose lock is taken holds up none of those that it came with', a
     );
     waiting = Promise.all(answers);
     await Promise.all(answers.filter((_, n) => crowd[n] !== stuck));
-    if (!CITUS_URL) expect(names).toContain('createHolds');
+    expect(names).toContain('createHolds');
     expect(answered).not.toContain(stuck.id);
   });
   await waiting;
   expect(answered).toContain(stuck.id);
 });
 
-// A trigger makes it fail, and distributed tables have none.
 onOneServer('what fails for one product fails for no other of the same transaction', async () => {
   const products = await Promise.all(Array.from({ length: 12 }, () => shop.product(5)));
   const bad = products[7]!;
