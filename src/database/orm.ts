@@ -20,7 +20,7 @@ import {
 import { CONNECT_MS, WritableServer } from './writable-server';
 
 export interface Database {
-  /** Its tables are spread over the workers of a Citus coordinator. */
+  /** Its tables are spread over the workers of a Citus coordinator. Known once the database has answered anything. */
   readonly isDistributed: boolean;
   /** For the migrator, the seeder and the schema tools. */
   readonly orm: MikroORM;
@@ -66,7 +66,7 @@ const READ_ONLY = '25006';
  * that does not answer (its query fails as lost, and the pool makes a new one), and one to a server that takes no writes.
  */
 abstract class BoundedDialect extends PostgreSqlKnexDialect {
-  protected abstract readonly begin: string;
+  protected abstract begin(): string;
   protected abstract get server(): WritableServer;
 
   async _acquireOnlyConnection(): Promise<Connection> {
@@ -89,12 +89,12 @@ abstract class BoundedDialect extends PostgreSqlKnexDialect {
 
   transaction(...args: unknown[]): unknown {
     const transaction = knex.transaction.apply(this, args);
-    const { begin } = this;
+    const beginning = this.begin();
     transaction.begin = async (connection) => {
       try {
         // Not `transaction.query`, which knex begins with: that swallows the error, hands out the transaction all the same,
         // and lets its first statement fail with "Transaction query already complete", of which nobody can tell the reason.
-        return await transaction.trxClient.query(connection, begin);
+        return await transaction.trxClient.query(connection, beginning);
       } catch (error) {
         connection.__knex__disposed = error; // it may be in a transaction that is aborted
         throw error;
@@ -123,16 +123,23 @@ abstract class BoundedDialect extends PostgreSqlKnexDialect {
   }
 }
 
-/** `isDistributed`: the limits reach the workers too, where the locks are. */
-function dialectOn(writable: WritableServer, isDistributed: boolean) {
+/** On Citus the limits reach the workers too: they are where the locks are. */
+function dialectOn(writable: WritableServer, layout: Layout) {
   return class extends BoundedDialect {
-    protected override readonly begin = isDistributed ? BEGIN_WITH_LIMITS_EVERYWHERE : BEGIN_WITH_LIMITS;
+    protected override begin(): string {
+      return layout.isDistributed ? BEGIN_WITH_LIMITS_EVERYWHERE : BEGIN_WITH_LIMITS;
+    }
 
     // On the prototype: knex gives a transaction a client of its own, without the fields of this one.
     protected override get server() {
       return writable;
     }
   };
+}
+
+/** Of the tables. null: the database was away, and is asked before it is used. */
+interface Layout {
+  isDistributed: boolean | null;
 }
 
 /** knex's own classes have these; MikroORM's types do not show them. */
@@ -168,31 +175,52 @@ export interface DatabaseOptions {
 
 /**
  * Opens the pools; their first connection is made when the first statement needs it. Another one is made at once, to learn
- * whether the tables are distributed: rejects when the database cannot be reached.
+ * whether the tables are distributed; of a database that is away it is learned before its first use.
  */
 export async function openDatabase(options: DatabaseOptions): Promise<Database> {
   const { log, onRetry, replicaUrls = [] } = options;
   const server = new WritableServer([options.url].flat());
-  const isDistributed = await isDistributedAt(await server.find(), CONNECT_MS);
-  const open = () => openPool(server, options, isDistributed);
-  const [orm, batchOrm] = await Promise.all([open(), open()]);
-  const read: Read = (work) => readWith(orm, work);
+  const layout: Layout = { isDistributed: null };
+  const [orm, batchOrm] = await Promise.all([openPool(server, options, layout), openPool(server, options, layout)]);
+  const learn = async () => {
+    layout.isDistributed = await isDistributedAt(await server.find(), CONNECT_MS);
+    if (layout.isDistributed) for (const { em } of [orm, batchOrm]) markDistributed(em);
+  };
+  // Whoever comes meanwhile shares the look.
+  let learning: Promise<void> | null = null;
+  const learned = () =>
+    (learning ??= learn()
+      .catch((cause: unknown) => Promise.reject(new Unavailable({ cause })))
+      .finally(() => (learning = null)));
+  await learned().catch(() => undefined);
+  const transactionsWith = (pool: MikroORM): InTransaction => {
+    const run = transactionsOf(() => pool.em.fork({ clear: true }), log, onRetry);
+    return (name, work) => (layout.isDistributed === null ? learned().then(() => run(name, work)) : run(name, work));
+  };
+  const readsWith =
+    (pool: MikroORM): Read =>
+    (work) =>
+      layout.isDistributed === null ? learned().then(() => readWith(pool, work)) : readWith(pool, work);
+  const read = readsWith(orm);
+  // Products, which are all that a replica shows, are the same on every layout.
   const replicaOrms = await Promise.all(
-    replicaUrls.map((url) => openPool(new WritableServer([url]), { ...options, url }, isDistributed)),
+    replicaUrls.map((url) => openPool(new WritableServer([url]), { ...options, url }, { isDistributed: false })),
   );
   const replicas = replicaOrms.map((own, n): Replica => {
     return { name: new URL(replicaUrls[n]!).host, read: (work) => readWith(own, work) };
   });
   const shown = replicas.length > 0 ? new Replicas(replicas, read, log) : null;
   return {
-    isDistributed,
+    get isDistributed() {
+      return layout.isDistributed === true;
+    },
     orm,
-    inTransaction: transactionsOf(() => orm.em.fork({ clear: true }), log, onRetry),
+    inTransaction: transactionsWith(orm),
     batchConnections: options.poolSize,
-    inBatch: transactionsOf(() => batchOrm.em.fork({ clear: true }), log, onRetry),
+    inBatch: transactionsWith(batchOrm),
     read,
     readShown: (work, isComplete) => (shown ? shown.read(work, isComplete) : read(work)),
-    readForBatch: (work) => readWith(batchOrm, work),
+    readForBatch: readsWith(batchOrm),
     waiting: () => waitingOf(orm) + waitingOf(batchOrm),
     replicaLags: () => shown?.lags() ?? [],
     close: async () => {
@@ -202,13 +230,9 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
   };
 }
 
-async function openPool(
-  server: WritableServer,
-  { url, poolSize, log }: DatabaseOptions,
-  isDistributed: boolean,
-): Promise<MikroORM> {
+function openPool(server: WritableServer, { url, poolSize, log }: DatabaseOptions, layout: Layout): Promise<MikroORM> {
   const debug = log.isLevelEnabled('debug');
-  const orm = await MikroORM.init({
+  return MikroORM.init({
     clientUrl: [url].flat()[0]!,
     entities: ENTITIES,
     connect: false,
@@ -218,7 +242,7 @@ async function openPool(
     // say that the pool is full.
     pool: { min: 0, max: poolSize, acquireTimeoutMillis: POOL_WAIT_MS, createTimeoutMillis: 2 * CONNECT_MS },
     driverOptions: {
-      client: dialectOn(server, isDistributed),
+      client: dialectOn(server, layout),
       acquireConnectionTimeout: POOL_WAIT_MS,
       log: knexLog(log),
       connection: { application_name: 'flash-sale', connectionTimeoutMillis: CONNECT_MS, keepAlive: true },
@@ -228,8 +252,6 @@ async function openPool(
     colors: false,
     logger: (message) => log.debug({ event: 'sql' }, message),
   });
-  if (isDistributed) markDistributed(orm.em);
-  return orm;
 }
 
 /** knex would print to the console that a connection was lost; whoever used it is told by its error. */
