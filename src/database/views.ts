@@ -17,11 +17,15 @@ export interface StockLevel {
   readonly mayComeBack: boolean;
 }
 
-interface StockLevelRow {
+interface StockLevelRow extends ProductColumns {
   at: string;
   available: string;
   total: number;
   may_come_back: boolean;
+}
+
+/** A product beside other columns, as `pg` gives them. */
+interface ProductColumns {
   product_id: string;
   sku: string;
   name: string;
@@ -32,6 +36,9 @@ interface StockLevelRow {
   sale_starts_at: string | null;
   sale_ends_at: string | null;
 }
+
+/** Before every id. */
+const NO_ID = '00000000-0000-0000-0000-000000000000';
 
 /** `l`: the level of a product. Its orders may be on other workers than its stock, so Citus cannot ask this for each. */
 const HAS_UNPAID_ORDER = `EXISTS (SELECT FROM orders o JOIN order_lines i ON i.order_id = o.id
@@ -59,17 +66,7 @@ export async function readStockLevels(em: EntityManager, productIds: readonly st
   });
   const unpaid = isDistributed(em) ? await findUnpaidProducts(em, rows.filter(seemsGone)) : NONE;
   return rows.map((row) => ({
-    product: {
-      id: row.product_id,
-      sku: row.sku,
-      name: row.name,
-      description: row.description,
-      priceMinor: Number(row.price_minor),
-      currency: row.currency,
-      maxPerCustomer: row.max_per_customer,
-      saleStartsAt: timeOrNull(row.sale_starts_at),
-      saleEndsAt: timeOrNull(row.sale_ends_at),
-    },
+    product: productFrom(row),
     at: time(row.at),
     available: Number(row.available),
     total: row.total,
@@ -93,6 +90,20 @@ async function findUnpaidProducts(
       WHERE o.status = 'PENDING_PAYMENT' AND i.product_id = ANY (${products.map((row) => row.product_id)}::uuid[])`,
   );
   return new Set(rows.map((row) => row.product_id));
+}
+
+function productFrom(row: ProductColumns): Product {
+  return {
+    id: row.product_id,
+    sku: row.sku,
+    name: row.name,
+    description: row.description,
+    priceMinor: Number(row.price_minor),
+    currency: row.currency,
+    maxPerCustomer: row.max_per_customer,
+    saleStartsAt: timeOrNull(row.sale_starts_at),
+    saleEndsAt: timeOrNull(row.sale_ends_at),
+  };
 }
 
 /** Where every unit of a product is: total = available + held + awaitingPayment + sold. */
@@ -159,6 +170,46 @@ export interface PageOf<Cursor> {
   readonly after: Cursor | null;
 }
 
+/** The reports of a page of products, by name, then id: one statement, so one snapshot of all of them; never cached. */
+export async function readStockReports(
+  em: EntityManager,
+  { limit, after }: PageOf<{ name: string; id: string }>,
+): Promise<{ product: Product; report: StockReport }[]> {
+  const rows = await run<ProductColumns & Record<'total' | 'available' | 'held' | 'awaiting_payment' | 'sold', string>>(
+    em,
+    sql`/* stockReports */
+      SELECT p.id AS product_id, p.sku, p.name, p.description, p.price_minor, p.currency, p.max_per_customer,
+        p.sale_starts_at, p.sale_ends_at, s.total, s.available + u.overdue AS available, u.held, u.awaiting_payment, u.sold
+      FROM (
+        SELECT * FROM products
+        WHERE ${after === null} OR (name, id) > (${after?.name ?? ''}, ${after?.id ?? NO_ID}::uuid)
+        ORDER BY name, id LIMIT ${limit}) p
+        JOIN stock s ON s.product_id = p.id
+        CROSS JOIN LATERAL (
+          SELECT coalesce(sum(h.quantity) FILTER (WHERE h.is_overdue), 0) AS overdue,
+            coalesce(sum(h.quantity) FILTER (WHERE h.status = 'ACTIVE' AND NOT h.is_overdue), 0) AS held,
+            coalesce(sum(h.quantity) FILTER (WHERE h.status <> 'ACTIVE' AND o.status = 'PENDING_PAYMENT'), 0)
+              AS awaiting_payment,
+            coalesce(sum(h.quantity) FILTER (WHERE h.status <> 'ACTIVE' AND o.status IN ('PAID', 'REFUNDED')), 0) AS sold
+          FROM (
+            SELECT quantity, status, order_id, status = 'ACTIVE' AND expires_at <= statement_timestamp() AS is_overdue
+            FROM holds WHERE product_id = p.id AND given_back_at IS NULL) h
+            LEFT JOIN orders o ON o.id = h.order_id) u
+      ORDER BY p.name, p.id`,
+  );
+  return rows.map((row) => ({
+    product: productFrom(row),
+    report: {
+      productId: row.product_id,
+      total: Number(row.total),
+      available: Number(row.available),
+      held: Number(row.held),
+      awaitingPayment: Number(row.awaiting_payment),
+      sold: Number(row.sold),
+    },
+  }));
+}
+
 /** By name, then id. */
 export async function readProducts(
   em: EntityManager,
@@ -185,13 +236,13 @@ export async function readOrders(
   );
 }
 
-/** Newest first. `outcome` null: all. */
+/** Newest first. `outcome` null: all. `openOnly`: those that are not settled. */
 export async function readPaymentEvents(
   em: EntityManager,
-  outcome: PaymentOutcome | null,
+  { outcome, openOnly }: { outcome: PaymentOutcome | null; openOnly: boolean },
   { limit, after }: PageOf<{ receivedAt: Date; provider: string; eventId: string }>,
 ): Promise<PaymentEvent[]> {
-  const chosen = outcome === null ? {} : { outcome };
+  const chosen = { ...(outcome !== null && { outcome }), ...(openOnly && { settledAt: null }) };
   const older = after
     ? {
         $or: [

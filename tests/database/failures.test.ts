@@ -36,7 +36,7 @@ test.each<[FailureKind, string, Error]>([
   ['unavailable', 'starting up', withCode('57P03')],
   ['unavailable', 'too many connections', withCode('53300')],
   ['unavailable', 'disk full', withCode('53100')],
-  ['unavailable', 'a standby', withCode('25006')],
+  ['lost', 'a standby', withCode('25006')],
   ['unavailable', 'I/O error', withCode('58030')],
   ['unavailable', 'data corrupted', withCode('XX001')],
   ['unavailable', 'nobody listens', withCode('ECONNREFUSED')],

@@ -91,6 +91,7 @@ export function judge(scores: readonly Score[], stock: StockUpdates | null): Tar
     atLeast('granted holds, trusted ÷ no-op, trusted', of('trusted-holds@256', 'trusted-noop@256'), 0.75),
     atLeast('10 hot products ÷ one', of('holds-10@256', 'holds@256'), 0.5),
     atLeast('100 hot products ÷ one', of('holds-100@256', 'holds@256'), 0.5),
+    atLeast('granted holds, 2,000 watch live ÷ nobody watches', of('holds-watched@256', 'holds-unwatched@256'), 0.8),
     atLeast('1,000,000 holds in the table ÷ 1,000', of('holds-among-1000000@256', 'holds-among-1000@256'), 0.85),
     atLeast('HOT updates of stock ÷ all', stock && stock.updates > 0 ? stock.hot / stock.updates : null, 0.95),
   ];

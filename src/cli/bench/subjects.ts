@@ -6,6 +6,7 @@ import * as requests from './requests';
 import { measure, type Slice } from './slice';
 import type { Server, Shop, Stage } from './stage';
 import { PLENTY } from './supplies';
+import type { Left, Watching, WatchOrder } from './watchers';
 
 export interface Subject {
   /** `name@connections`. */
@@ -38,6 +39,8 @@ const FIRST_GUESS_PER_SECOND = 4_000;
 const SPARE = 1.5;
 const TABLE_SIZES = [1_000, 1_000_000] as const;
 
+const WATCHERS = 2_000;
+
 /** Starts the servers and puts the products on sale. `wants` tells which subjects anybody asked for. */
 export async function setScene(
   stage: Stage,
@@ -54,7 +57,10 @@ export async function setScene(
     ...(await bench.manyProducts()),
   ];
   const wanted = subjects.filter((subject) => options.wants(subject.key));
-  if (options.isFull) wanted.push(...(await bench.manyHolds(options.wants)), ...(await bench.workers(options.wants)));
+  if (options.isFull) {
+    wanted.push(...(await bench.watched(options.wants)));
+    wanted.push(...(await bench.manyHolds(options.wants)), ...(await bench.workers(options.wants)));
+  }
   return { subjects: wanted, shop, server };
 }
 
@@ -180,6 +186,36 @@ class Bench {
       subjects.push(this.repeated(`holds-${count}`, MOST, title, bodies, requests.GRANTED, this.server, 'holds'));
     }
     return subjects;
+  }
+
+  /** The same load on one server, with and without shoppers who watch the product live. */
+  async watched(wants: (key: string) => boolean): Promise<Subject[]> {
+    const [alone, watched] = ['holds-unwatched', 'holds-watched'];
+    if (![alone, watched].some((name) => wants(`${name}@${MOST}`))) return [];
+    const shop = await this.stage.openShop();
+    const productId = await shop.supplies.product();
+    const server = await this.stage.serveCheckout(shop);
+    const watchers = await this.stage.start('watchers');
+    const hold = [requests.forHold(requests.HOLD_DOCUMENT, productId)];
+    const subjectOf = (name: string, title: string) =>
+      this.repeated(name, MOST, title, hold, requests.GRANTED, server, 'holds', shop);
+    const subject = subjectOf(watched, `granted holds, ${WATCHERS.toLocaleString('en')} watch the product live`);
+    return [
+      subjectOf(alone, 'granted holds, nobody watches'),
+      {
+        ...subject,
+        measure: async (measuredMs) => {
+          watchers.send({ kind: 'watch', port: server.port, productId, watchers: WATCHERS } satisfies WatchOrder);
+          await watchers.next<Watching>('watching');
+          const slice = await subject.measure(measuredMs);
+          watchers.send({ kind: 'leave' });
+          const { levels } = await watchers.next<Left>('left');
+          // Under load an update a second is enough, and none at all would prove nothing.
+          if (levels < (WATCHERS * measuredMs) / 2_000) throw new Error(`watchers were told only ${levels} levels`);
+          return slice;
+        },
+      },
+    ];
   }
 
   /** A server and a database each, alike but for the holds that are there already. */
