@@ -20,7 +20,7 @@ import {
 import { CONNECT_MS, WritableServer } from './writable-server';
 
 export interface Database {
-  /** Its tables are spread over the workers of a Citus coordinator. */
+  /** Its tables are spread over the workers of a Citus coordinator. Known once the database has answered anything. */
   readonly isDistributed: boolean;
   /** For the migrator, the seeder and the schema tools. */
   readonly orm: MikroORM;
@@ -66,7 +66,7 @@ const READ_ONLY = '25006';
  * that does not answer (its query fails as lost, and the pool makes a new one), and one to a server that takes no writes.
  */
 abstract class BoundedDialect extends PostgreSqlKnexDialect {
-  protected abstract get begin(): string;
+  protected abstract begin(): string;
   protected abstract get server(): WritableServer;
 
   async _acquireOnlyConnection(): Promise<Connection> {
@@ -89,12 +89,12 @@ abstract class BoundedDialect extends PostgreSqlKnexDialect {
 
   transaction(...args: unknown[]): unknown {
     const transaction = knex.transaction.apply(this, args);
-    const { begin } = this;
+    const beginning = this.begin();
     transaction.begin = async (connection) => {
       try {
         // Not `transaction.query`, which knex begins with: that swallows the error, hands out the transaction all the same,
         // and lets its first statement fail with "Transaction query already complete", of which nobody can tell the reason.
-        return await transaction.trxClient.query(connection, begin);
+        return await transaction.trxClient.query(connection, beginning);
       } catch (error) {
         connection.__knex__disposed = error; // it may be in a transaction that is aborted
         throw error;
@@ -123,15 +123,10 @@ abstract class BoundedDialect extends PostgreSqlKnexDialect {
   }
 }
 
-/** Of the tables. null: the database was away, and is asked before it is used. */
-interface Layout {
-  isDistributed: boolean | null;
-}
-
 /** On Citus the limits reach the workers too: they are where the locks are. */
 function dialectOn(writable: WritableServer, layout: Layout) {
   return class extends BoundedDialect {
-    protected override get begin() {
+    protected override begin(): string {
       return layout.isDistributed ? BEGIN_WITH_LIMITS_EVERYWHERE : BEGIN_WITH_LIMITS;
     }
 
@@ -140,6 +135,11 @@ function dialectOn(writable: WritableServer, layout: Layout) {
       return writable;
     }
   };
+}
+
+/** Of the tables. null: the database was away, and is asked before it is used. */
+interface Layout {
+  isDistributed: boolean | null;
 }
 
 /** knex's own classes have these; MikroORM's types do not show them. */
@@ -181,14 +181,10 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
   const { log, onRetry, replicaUrls = [] } = options;
   const server = new WritableServer([options.url].flat());
   const layout: Layout = { isDistributed: null };
-  const open = () => openPool(server, options, layout);
-  const [orm, batchOrm] = await Promise.all([open(), open()]);
-  const replicaOrms = await Promise.all(
-    replicaUrls.map((url) => openPool(new WritableServer([url]), { ...options, url }, layout)),
-  );
+  const [orm, batchOrm] = await Promise.all([openPool(server, options, layout), openPool(server, options, layout)]);
   const learn = async () => {
     layout.isDistributed = await isDistributedAt(await server.find(), CONNECT_MS);
-    if (layout.isDistributed) for (const { em } of [orm, batchOrm, ...replicaOrms]) markDistributed(em);
+    if (layout.isDistributed) for (const { em } of [orm, batchOrm]) markDistributed(em);
   };
   // Whoever comes meanwhile shares the look.
   let learning: Promise<void> | null = null;
@@ -206,6 +202,10 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
     (work) =>
       layout.isDistributed === null ? learned().then(() => readWith(pool, work)) : readWith(pool, work);
   const read = readsWith(orm);
+  // Products, which are all that a replica shows, are the same on every layout.
+  const replicaOrms = await Promise.all(
+    replicaUrls.map((url) => openPool(new WritableServer([url]), { ...options, url }, { isDistributed: false })),
+  );
   const replicas = replicaOrms.map((own, n): Replica => {
     return { name: new URL(replicaUrls[n]!).host, read: (work) => readWith(own, work) };
   });

@@ -170,11 +170,12 @@ export interface PageOf<Cursor> {
   readonly after: Cursor | null;
 }
 
-/** The reports of a page of products, by name, then id: one statement, so one snapshot of all of them; never cached. */
+/** The reports of a page of products, by name, then id: one statement (on Citus one each), so one snapshot; never cached. */
 export async function readStockReports(
   em: EntityManager,
   { limit, after }: PageOf<{ name: string; id: string }>,
 ): Promise<{ product: Product; report: StockReport }[]> {
+  if (isDistributed(em)) return readStockReportsOneByOne(em, { limit, after });
   const rows = await run<ProductColumns & Record<'total' | 'available' | 'held' | 'awaiting_payment' | 'sold', string>>(
     em,
     sql`/* stockReports */
@@ -208,6 +209,18 @@ export async function readStockReports(
       sold: Number(row.sold),
     },
   }));
+}
+
+async function readStockReportsOneByOne(
+  em: EntityManager,
+  page: PageOf<{ name: string; id: string }>,
+): Promise<{ product: Product; report: StockReport }[]> {
+  const reports: { product: Product; report: StockReport }[] = [];
+  for (const product of await readProducts(em, page)) {
+    const report = await readStockReport(em, product.id);
+    if (report) reports.push({ product, report });
+  }
+  return reports;
 }
 
 /** By name, then id. */
