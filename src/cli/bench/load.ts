@@ -1,9 +1,11 @@
 /**
  * The load generator, a process of its own so that its work does not count as the server's: N keep-alive connections, each
- * of which sends the next request when it has the answer to the last (closed model), over bare sockets.
+ * of which sends the next request when it has the answer to the last (closed model), over bare sockets; or, when it is
+ * ordered, requests on a schedule.
  */
 import { createConnection } from 'node:net';
 import { ANSWER_WAIT_MS, faultOf, quantilesOf, readAnswers } from './answers';
+import { runPaced, type PacedOrder } from './paced-load';
 import { followParent, tell } from './parent';
 
 export interface LoadOrder {
@@ -162,5 +164,7 @@ class Load {
 }
 
 followParent(() => undefined);
-process.on('message', (order: LoadOrder) => void new Load(order).run().then((result) => tell(result)));
+process.on('message', (order: LoadOrder | PacedOrder) => {
+  void (order.kind === 'paced' ? runPaced(order, tell) : new Load(order).run()).then(tell);
+});
 tell({ kind: 'ready' });
