@@ -2,6 +2,7 @@
 import { randomUUID } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { hostname } from 'node:os';
 import type { ApolloServer } from '@apollo/server';
 import fastify, { type FastifyInstance } from 'fastify';
 import { admissionOf, type Admission, type AdmissionHook } from './admission/admission';
@@ -33,7 +34,7 @@ import { paymentsWebhook } from './webhooks/payments-route';
 import { SimulatedProvider } from './webhooks/simulated-provider';
 import { standardProvider } from './webhooks/standard';
 import { stripeProvider } from './webhooks/stripe';
-import { storefront } from './web/storefront';
+import { pages } from './web/pages';
 
 /** How long a stop waits for requests in progress before it cuts them off. */
 const DRAIN_MS = 10_000;
@@ -52,7 +53,8 @@ export interface App {
 }
 
 export interface AppOptions {
-  readonly databaseUrl: string;
+  /** Of several servers, the one that takes writes is used, whichever that is at the moment. */
+  readonly databaseUrl: string | readonly string[];
   readonly log: Logger;
   /** What the benchmark has beside ours. */
   readonly resolvers?: readonly Function[];
@@ -81,8 +83,10 @@ export async function startApp(config: Config, options: AppOptions): Promise<App
     );
   }
   const metrics = new Metrics();
+  const scrape = options.scrapeWith?.(metrics) ?? (() => metrics.text());
   const database = await openDatabase({
     url: options.databaseUrl,
+    replicaUrls: config.databaseReplicaUrls,
     poolSize: config.databasePoolSize,
     log,
     onRetry: (reason) => metrics.retry(reason),
@@ -104,6 +108,7 @@ export async function startApp(config: Config, options: AppOptions): Promise<App
     admission,
     trusted,
     guard: documentGuard({ schema, admission, trusted, persistedOnly: config.persistedOnly }),
+    serverMetrics: async () => ({ server: serverName(http), text: await scrape() }),
     provider,
     developmentAuth: isProduction ? null : config.auth,
   };
@@ -125,9 +130,9 @@ export async function startApp(config: Config, options: AppOptions): Promise<App
       countFailure: failureCount(admission, config),
     }),
   );
-  await http.register(storefront(config));
+  await http.register(pages(config));
   healthRoutes(http, database, state);
-  metricsRoute(http, metrics, options.scrapeWith?.(metrics) ?? (() => metrics.text()));
+  metricsRoute(http, metrics, scrape);
   const subscriptions = connectSubscriptions(http.server, { apollo, room, config });
   try {
     await http.listen({ host: config.host, port: config.port });
@@ -163,6 +168,11 @@ export async function startApp(config: Config, options: AppOptions): Promise<App
 
 function urlOf({ server }: FastifyInstance, { host }: Config): string {
   return `http://${host.includes(':') ? `[${host}]` : host}:${(server.address() as AddressInfo).port}`;
+}
+
+/** The same for all workers of a server, and another for each server: machines by their name, containers by their id. */
+function serverName({ server }: FastifyInstance): string {
+  return `${hostname()}:${(server.address() as AddressInfo).port}`;
 }
 
 /** Sends to this very server, as whoever cannot see into it would. */

@@ -5,7 +5,7 @@ import { loadConfig, loadDotEnv, redactedConfig, type Config } from './config';
 import { checkServer } from './database/check-server';
 import { findDatabase } from './database/find-database';
 import { migrate } from './database/migrate';
-import { openDatabase, writableUrl } from './database/orm';
+import { openDatabase } from './database/orm';
 import { seedIfEmpty } from './database/seed';
 import { readFirstProductId } from './database/views';
 import { scrapeAllWorkers } from './telemetry/cluster-metrics';
@@ -37,7 +37,7 @@ async function serve(config: Config, log: Logger, stopping: Promise<void>): Prom
   const database = await findDatabase(config.databaseUrls, (message) => log.info({ event: 'postgres' }, message));
   try {
     const productId = await prepare(config, database.url, log);
-    const server = await startServer(config, database.url, log);
+    const server = await startServer(config, database.urls, log);
     log.info({ event: 'server.started', url: server.url, workers: config.workers }, 'server.started');
     if (config.environment === 'development') greet(server.url, productId);
     await stopping;
@@ -49,19 +49,18 @@ async function serve(config: Config, log: Logger, stopping: Promise<void>): Prom
 
 async function startServer(
   config: Config,
-  databaseUrl: string,
+  databaseUrls: readonly string[],
   log: Logger,
 ): Promise<{ url: string; stop(): Promise<void> }> {
-  if (config.workers > 1) return startWorkers(config.workers, databaseUrl, log);
-  const app = await startApp(config, { databaseUrl, log });
+  if (config.workers > 1) return startWorkers(config.workers, databaseUrls.join(), log);
+  const app = await startApp(config, { databaseUrl: databaseUrls, log });
   return { url: app.url, stop: () => app.close() };
 }
 
 /** One of several: its database was found and prepared by the process that started it. */
 async function serveAsWorker(config: Config, log: Logger, stopping: Promise<void>): Promise<void> {
   try {
-    const databaseUrl = await writableUrl(config.databaseUrls);
-    const app = await startApp(config, { databaseUrl, log, scrapeWith: scrapeAllWorkers });
+    const app = await startApp(config, { databaseUrl: config.databaseUrls, log, scrapeWith: scrapeAllWorkers });
     report({ url: app.url });
     await stopping;
     await app.close();
@@ -78,7 +77,7 @@ async function serveAsWorker(config: Config, log: Logger, stopping: Promise<void
 async function prepare(config: Config, url: string, log: Logger): Promise<string | null> {
   const database = await openDatabase({ url, poolSize: 2, log });
   try {
-    for (const warning of await checkServer(database))
+    for (const warning of await checkServer(database, config.databaseUrls.length > 1))
       log.warn({ event: 'database.warning', warning }, 'database.warning');
     const applied = await migrate(database, url);
     if (applied.length > 0) log.info({ event: 'database.migrated', applied }, 'database.migrated');
@@ -109,7 +108,7 @@ function stopSignal(log: Logger): Promise<void> {
 function greet(url: string, productId: string | null): void {
   const mutation = `mutation { createHold(input: { productId: "${productId}", quantity: 1 }) { hold { id expiresAt } userErrors { code message } } }`;
   process.stdout.write(
-    `\n  Storefront   ${url}/\n  Playground   ${url}/graphql\n\n  Hold a unit:\n\n` +
+    `\n  Storefront   ${url}/\n  Playground   ${url}/graphql\n  Operators    ${url}/ops\n\n  Hold a unit:\n\n` +
       `  curl -s ${url}/graphql -H 'content-type: application/json' \\\n    -d '${JSON.stringify({ query: mutation })}'\n\n`,
   );
 }

@@ -25,7 +25,10 @@ const CLASSES: Readonly<Record<string, RateClass>> = {
   adjustStock: 'admin',
   replayPaymentEvent: 'admin',
   stockReport: 'admin',
+  stockReports: 'admin',
   paymentEvents: 'admin',
+  timeline: 'admin',
+  serverMetrics: 'admin',
 };
 
 const known = new WeakMap<OperationDefinitionNode, Work>();

@@ -152,7 +152,10 @@ class HoldBatches {
   }
 
   private async decide(batches: readonly ProductBatch[]): Promise<readonly (LockedDecision | null)[]> {
-    return batches.length > 1 ? this.decideTogether(batches) : [await this.decideUnderLock(batches[0]!)];
+    if (batches.length === 1) return [await this.decideUnderLock(batches[0]!)];
+    // Not known before, of a database that was away when it was opened.
+    if (this.checkout.database.isDistributed) return batches.map(() => null);
+    return this.decideTogether(batches);
   }
 
   /**

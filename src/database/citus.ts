@@ -5,9 +5,15 @@ import { Client } from 'pg';
 /** The configurations of those that are; every EntityManager of a pool has its pool's. */
 const distributed = new WeakSet<EntityManager['config']>();
 
+/** A look-up in the catalogue takes no time, and nobody else bounds it. */
+const ANSWER_MS = 5_000;
+
 /** Two look-ups in the catalogue. Rejects when the database cannot be reached: nobody can tell then. */
 export async function isDistributedAt(url: string, connectionTimeoutMillis: number): Promise<boolean> {
-  const client = new Client({ connectionString: url, connectionTimeoutMillis, application_name: 'flash-sale' });
+  const client = new Client({
+    ...{ connectionString: url, connectionTimeoutMillis, query_timeout: ANSWER_MS },
+    application_name: 'flash-sale',
+  });
   // The query in progress rejects too, and says more.
   client.on('error', () => undefined);
   await client.connect();

@@ -81,6 +81,14 @@ const LAYOUT: readonly Layout[] = [
 const ONE_BY_ONE = `SET LOCAL citus.multi_shard_modify_mode = 'sequential'`;
 
 /**
+ * For every session of the database: what asks all shards (parked events of an order, a hold by its id) does so on the one
+ * connection that a session keeps to each worker. Else Citus opens more for each such statement, and most of the time goes there.
+ */
+const ONE_CONNECTION_A_WORKER = `DO $$ BEGIN
+  EXECUTE format('ALTER DATABASE %I SET citus.max_adaptive_executor_pool_size = 1', current_database());
+END $$`;
+
+/**
  * Spreads a migrated database over the workers of the Citus coordinator at `url`, rows included, in one transaction: all of
  * it or nothing. Answers the statements that it ran, or with `dryRun` would run; none when everything is in its place.
  * No server may run meanwhile: it locks every table, and a server learns the layout when it starts.
@@ -103,7 +111,10 @@ export async function distribute(url: string, { dryRun }: { readonly dryRun: boo
     await expectCoordinator(client);
     const missing = await missingOf(client);
     if (missing.length === 0) return [];
-    const statements = [ONE_BY_ONE, ...missing.flatMap((layout) => layout.statements), ...copiesLeft(missing)];
+    const statements = [
+      ...[ONE_BY_ONE, ...missing.flatMap((layout) => layout.statements)],
+      ...[...copiesLeft(missing), ONE_CONNECTION_A_WORKER],
+    ];
     if (dryRun) return statements;
     for (const statement of statements) await client.query(statement);
     await client.query('COMMIT');

@@ -29,8 +29,8 @@ const BY_STATE: Record<string, FailureKind> = {
   '57P01': 'lost', // admin shutdown, pg_terminate_backend
   '57P02': 'lost', // crash shutdown: another backend died
   '57P05': 'lost', // idle_session_timeout
+  '25006': 'lost', // read-only transaction: this is a standby, or has become one; the next connection looks for the primary
   '57P03': 'unavailable', // cannot connect now: starting up, shutting down, in recovery
-  '25006': 'unavailable', // read-only transaction: this is a standby
   '55000': 'unavailable', // e.g. a standby that is being promoted
   '08': 'lost', // connection exceptions
   '53': 'unavailable', // out of connections, disk or memory

@@ -1,6 +1,7 @@
 /** What only the database knows about a running sale, each in one statement that is cheap beside it. Nothing is decided from it. */
 import type { EntityManager } from '@mikro-orm/postgresql';
 import type { GaugeSources } from '../telemetry/metrics';
+import { isDistributed } from './citus';
 import type { Database } from './orm';
 import { CHECKS } from './reconcile-checks';
 import { run, setStatementTimeout, sql } from './statement';
@@ -13,6 +14,7 @@ const RECOUNT_TIMEOUT_MS = 30_000;
 export function gaugesOf(database: Database): GaugeSources {
   return {
     poolWaiting: () => database.waiting(),
+    replicaLags: () => database.replicaLags(),
     stockAvailable: () => database.read(readStockAvailable),
     sweepLagSeconds: () => database.read(readSweepLag),
     openPayments: () => database.read(readOpenPayments),
@@ -30,11 +32,12 @@ async function readStockAvailable(em: EntityManager): Promise<{ sku: string; ava
   const rows = await run<{ sku: string; available: string }>(
     em,
     sql`/* gauge: stock */
-      SELECT p.sku, s.available + coalesce((SELECT sum(h.quantity) FROM holds h
-        WHERE h.product_id = s.product_id AND h.status = 'ACTIVE' AND h.expires_at <= statement_timestamp()), 0)
-        AS available
+      SELECT p.sku, s.available
       FROM (
-        SELECT product_id, available FROM stock
+        SELECT product_id, available + coalesce((SELECT sum(h.quantity) FROM holds h
+            WHERE h.product_id = stock.product_id AND h.status = 'ACTIVE' AND h.expires_at <= statement_timestamp()), 0)
+          AS available
+        FROM stock
         ORDER BY (SELECT max(h.expires_at) FROM holds h WHERE h.product_id = stock.product_id AND h.status = 'ACTIVE')
           DESC NULLS LAST, product_id DESC
         LIMIT ${MAX_PRODUCTS}) s
@@ -70,9 +73,14 @@ async function readOpenPayments(em: EntityManager): Promise<{ refundDue: number;
   return { refundDue: Number(row!.refund_due), oldestParkedSeconds: Number(row!.parked_seconds) };
 }
 
-/** The checks of `reconcile` for P1, all in one statement and so of one snapshot. */
+/**
+ * The checks of `reconcile` for P1, all in one statement and so of one snapshot. On Citus those of them that need only what
+ * is beside a product's stock: commits of two workers become visible one after the other, and nobody is to be alarmed by it.
+ */
 async function countViolations(em: EntityManager): Promise<number> {
-  const checks = CHECKS.filter((check) => check.promise === 'P1').map((check) => check.sql);
+  const checks = CHECKS.filter(
+    (check) => check.promise === 'P1' && (!isDistributed(em) || check.isWithinProduct === true),
+  ).map((check) => check.sql);
   const [row] = await run<{ violations: string }>(em, {
     text: `/* gauge: recount */ SELECT count(*) AS violations FROM (${checks.join(' UNION ALL ')}) broken`,
     values: [],

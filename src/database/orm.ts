@@ -1,14 +1,15 @@
-/** The connection to PostgreSQL: two pools, one for group commits and one for everything else, on the writable server. */
+/** The connection to PostgreSQL: two pools, one for group commits and one for everything else, on the server that takes writes. */
 import type { Socket } from 'node:net';
 import { MikroORM, PostgreSqlKnexDialect, type EntityManager } from '@mikro-orm/postgresql';
 import { Migrator } from '@mikro-orm/migrations';
-import { Client } from 'pg';
+import { Client, type ClientConfig } from 'pg';
 import { MIGRATIONS } from '../../migrations';
 import { Busy, Unavailable } from '../domain/errors';
 import type { Logger } from '../telemetry/logger';
 import { isDistributedAt, markDistributed } from './citus';
 import { ENTITIES } from './entities';
 import { classify } from './failures';
+import { Replicas, type Read, type Replica, type ReplicaLag } from './replicas';
 import {
   BEGIN_WITH_LIMITS,
   BEGIN_WITH_LIMITS_EVERYWHERE,
@@ -16,9 +17,10 @@ import {
   transactionsOf,
   type InTransaction,
 } from './transaction';
+import { CONNECT_MS, WritableServer } from './writable-server';
 
 export interface Database {
-  /** Its tables are spread over the workers of a Citus coordinator. */
+  /** Its tables are spread over the workers of a Citus coordinator. Known once the database has answered anything. */
   readonly isDistributed: boolean;
   /** For the migrator, the seeder and the schema tools. */
   readonly orm: MikroORM;
@@ -30,17 +32,22 @@ export interface Database {
   readonly inBatch: InTransaction;
   /** A read outside of any transaction. Throws `Busy` when the pool is full, `Unavailable` when the database does not answer. */
   read<T>(work: (em: EntityManager) => Promise<T>): Promise<T>;
+  /**
+   * A read that is shown and decides nothing: of a replica, if there is one, and then at most 2 s old. Where `isComplete` says
+   * no, and where the replicas are not fit for it, it is the primary's. Throws as `read`.
+   */
+  readShown<T>(work: (em: EntityManager) => Promise<T>, isComplete: (answer: T) => boolean): Promise<T>;
   /** A read of a group commit, before it takes its lock. */
   readForBatch<T>(work: (em: EntityManager) => Promise<T>): Promise<T>;
   /** How many wait for a connection of the pools at this moment. */
   waiting(): number;
+  /** The most that each replica can be behind at this moment; one of which nothing is known yet is left out. */
+  replicaLags(): ReplicaLag[];
   close(): Promise<void>;
 }
 
 /** How long a request may wait for a connection of the pool, in ms; then it is BUSY. */
 const POOL_WAIT_MS = 2_000;
-/** How long a new connection may take, in ms: a database that is away is told within a second. */
-const CONNECT_MS = 900;
 
 /**
  * How long an answer of PostgreSQL is waited for, in ms. Longer than any statement may take there (5 s), so it is over only
@@ -51,21 +58,43 @@ const ANSWER_MS = 6_000;
 /** A ROLLBACK does next to nothing. knex gives it 5 s, and would then hand out the connection that still waits for it. */
 const ROLLBACK_ANSWER_MS = 2_000;
 
+/** "cannot execute … in a read-only transaction": this is a standby, or has become one. */
+const READ_ONLY = '25006';
+
 /**
- * Sends the limits of every transaction with its BEGIN (connection options do not survive PgBouncer), and gives up a
- * connection that does not answer: its query fails as lost, and the pool makes a new one.
+ * Sends the limits of every transaction with its BEGIN (connection options do not survive PgBouncer), gives up a connection
+ * that does not answer (its query fails as lost, and the pool makes a new one), and one to a server that takes no writes.
  */
-class BoundedDialect extends PostgreSqlKnexDialect {
-  protected readonly begin: string = BEGIN_WITH_LIMITS;
+abstract class BoundedDialect extends PostgreSqlKnexDialect {
+  protected abstract begin(): string;
+  protected abstract get server(): WritableServer;
+
+  async _acquireOnlyConnection(): Promise<Connection> {
+    const settings = (this as unknown as Knex).connectionSettings;
+    const connection = await this.server.connect(async (url) => {
+      const client = new Client({ ...settings, connectionString: url }) as Client & Connection;
+      client.on('error', (error) => (client.__knex__disposed = error));
+      client.on('end', () => (client.__knex__disposed ??= 'the connection has ended'));
+      await client.connect();
+      return client;
+    });
+    connection.era = this.server.currentEra;
+    return connection;
+  }
+
+  /** Asked by the pool before it hands one out. */
+  validateConnection(connection: Connection): boolean {
+    return connection.era === this.server.currentEra;
+  }
 
   transaction(...args: unknown[]): unknown {
     const transaction = knex.transaction.apply(this, args);
-    const { begin } = this;
+    const beginning = this.begin();
     transaction.begin = async (connection) => {
       try {
         // Not `transaction.query`, which knex begins with: that swallows the error, hands out the transaction all the same,
         // and lets its first statement fail with "Transaction query already complete", of which nobody can tell the reason.
-        return await transaction.trxClient.query(connection, begin);
+        return await transaction.trxClient.query(connection, beginning);
       } catch (error) {
         connection.__knex__disposed = error; // it may be in a transaction that is aborted
         throw error;
@@ -77,22 +106,47 @@ class BoundedDialect extends PostgreSqlKnexDialect {
   _query(connection: Connection, query: { sql: string }): Promise<unknown> {
     const patience = query.sql === 'ROLLBACK' ? ROLLBACK_ANSWER_MS : ANSWER_MS;
     const watchdog = setTimeout(() => {
+      this.server.doubt();
       const error = new Error(`PostgreSQL has not answered for ${patience} ms`);
       connection.connection.stream.destroy(Object.assign(error, { code: 'ETIMEDOUT' }));
     }, patience);
-    return knex._query.call(this, connection, query).finally(() => clearTimeout(watchdog));
+    return knex._query
+      .call(this, connection, query)
+      .catch((error: unknown) => {
+        if (error instanceof Error && 'code' in error && error.code === READ_ONLY) {
+          connection.__knex__disposed = error;
+          this.server.distrust();
+        }
+        throw error;
+      })
+      .finally(() => clearTimeout(watchdog));
   }
 }
 
-/** Limits that reach the workers too: they are where the locks are. */
-class DistributedDialect extends BoundedDialect {
-  protected override readonly begin = BEGIN_WITH_LIMITS_EVERYWHERE;
+/** On Citus the limits reach the workers too: they are where the locks are. */
+function dialectOn(writable: WritableServer, layout: Layout) {
+  return class extends BoundedDialect {
+    protected override begin(): string {
+      return layout.isDistributed ? BEGIN_WITH_LIMITS_EVERYWHERE : BEGIN_WITH_LIMITS;
+    }
+
+    // On the prototype: knex gives a transaction a client of its own, without the fields of this one.
+    protected override get server() {
+      return writable;
+    }
+  };
+}
+
+/** Of the tables. null: the database was away, and is asked before it is used. */
+interface Layout {
+  isDistributed: boolean | null;
 }
 
 /** knex's own classes have these; MikroORM's types do not show them. */
 interface Knex {
   transaction(...args: unknown[]): Transaction;
   _query(connection: Connection, query: { sql: string }): Promise<unknown>;
+  readonly connectionSettings: ClientConfig;
 }
 interface Transaction {
   begin(connection: Connection): Promise<unknown>;
@@ -101,13 +155,18 @@ interface Transaction {
 interface Connection {
   /** Set: the pool gives the connection up instead of handing it out. */
   __knex__disposed?: unknown;
+  /** When it was opened, as its server counts. */
+  era?: number;
   readonly connection: { readonly stream: Socket };
 }
 const knex = PostgreSqlKnexDialect.prototype as unknown as Knex;
 
 export interface DatabaseOptions {
-  readonly url: string;
-  /** Of each of the two pools. */
+  /** Of several servers, the one that takes writes is used, whichever that is at the moment. */
+  readonly url: string | readonly string[];
+  /** Streaming replicas of it. */
+  readonly replicaUrls?: readonly string[];
+  /** Of each of the two pools, and of each replica's. */
   readonly poolSize: number;
   readonly log: Logger;
   /** Is told why whenever a transaction is run again. */
@@ -116,31 +175,65 @@ export interface DatabaseOptions {
 
 /**
  * Opens the pools; their first connection is made when the first statement needs it. Another one is made at once, to learn
- * whether the tables are distributed: rejects when the database cannot be reached.
+ * whether the tables are distributed; of a database that is away it is learned before its first use.
  */
 export async function openDatabase(options: DatabaseOptions): Promise<Database> {
-  const { log, onRetry } = options;
-  const isDistributed = await isDistributedAt(options.url, CONNECT_MS);
-  const [orm, batchOrm] = await Promise.all([openPool(options, isDistributed), openPool(options, isDistributed)]);
+  const { log, onRetry, replicaUrls = [] } = options;
+  const server = new WritableServer([options.url].flat());
+  const layout: Layout = { isDistributed: null };
+  const [orm, batchOrm] = await Promise.all([openPool(server, options, layout), openPool(server, options, layout)]);
+  const learn = async () => {
+    layout.isDistributed = await isDistributedAt(await server.find(), CONNECT_MS);
+    if (layout.isDistributed) for (const { em } of [orm, batchOrm]) markDistributed(em);
+  };
+  // Whoever comes meanwhile shares the look.
+  let learning: Promise<void> | null = null;
+  const learned = () =>
+    (learning ??= learn()
+      .catch((cause: unknown) => Promise.reject(new Unavailable({ cause })))
+      .finally(() => (learning = null)));
+  await learned().catch(() => undefined);
+  const transactionsWith = (pool: MikroORM): InTransaction => {
+    const run = transactionsOf(() => pool.em.fork({ clear: true }), log, onRetry);
+    return (name, work) => (layout.isDistributed === null ? learned().then(() => run(name, work)) : run(name, work));
+  };
+  const readsWith =
+    (pool: MikroORM): Read =>
+    (work) =>
+      layout.isDistributed === null ? learned().then(() => readWith(pool, work)) : readWith(pool, work);
+  const read = readsWith(orm);
+  // Products, which are all that a replica shows, are the same on every layout.
+  const replicaOrms = await Promise.all(
+    replicaUrls.map((url) => openPool(new WritableServer([url]), { ...options, url }, { isDistributed: false })),
+  );
+  const replicas = replicaOrms.map((own, n): Replica => {
+    return { name: new URL(replicaUrls[n]!).host, read: (work) => readWith(own, work) };
+  });
+  const shown = replicas.length > 0 ? new Replicas(replicas, read, log) : null;
   return {
-    isDistributed,
+    get isDistributed() {
+      return layout.isDistributed === true;
+    },
     orm,
-    inTransaction: transactionsOf(() => orm.em.fork({ clear: true }), log, onRetry),
+    inTransaction: transactionsWith(orm),
     batchConnections: options.poolSize,
-    inBatch: transactionsOf(() => batchOrm.em.fork({ clear: true }), log, onRetry),
-    read: (work) => readWith(orm, work),
-    readForBatch: (work) => readWith(batchOrm, work),
+    inBatch: transactionsWith(batchOrm),
+    read,
+    readShown: (work, isComplete) => (shown ? shown.read(work, isComplete) : read(work)),
+    readForBatch: readsWith(batchOrm),
     waiting: () => waitingOf(orm) + waitingOf(batchOrm),
+    replicaLags: () => shown?.lags() ?? [],
     close: async () => {
-      await Promise.all([orm.close(true), batchOrm.close(true)]);
+      shown?.close();
+      await Promise.all([orm, batchOrm, ...replicaOrms].map((own) => own.close(true)));
     },
   };
 }
 
-async function openPool({ url, poolSize, log }: DatabaseOptions, isDistributed: boolean): Promise<MikroORM> {
+function openPool(server: WritableServer, { url, poolSize, log }: DatabaseOptions, layout: Layout): Promise<MikroORM> {
   const debug = log.isLevelEnabled('debug');
-  const orm = await MikroORM.init({
-    clientUrl: url,
+  return MikroORM.init({
+    clientUrl: [url].flat()[0]!,
     entities: ENTITIES,
     connect: false,
     discovery: { warnWhenNoEntities: false },
@@ -149,7 +242,7 @@ async function openPool({ url, poolSize, log }: DatabaseOptions, isDistributed: 
     // say that the pool is full.
     pool: { min: 0, max: poolSize, acquireTimeoutMillis: POOL_WAIT_MS, createTimeoutMillis: 2 * CONNECT_MS },
     driverOptions: {
-      client: isDistributed ? DistributedDialect : BoundedDialect,
+      client: dialectOn(server, layout),
       acquireConnectionTimeout: POOL_WAIT_MS,
       log: knexLog(log),
       connection: { application_name: 'flash-sale', connectionTimeoutMillis: CONNECT_MS, keepAlive: true },
@@ -159,8 +252,6 @@ async function openPool({ url, poolSize, log }: DatabaseOptions, isDistributed: 
     colors: false,
     logger: (message) => log.debug({ event: 'sql' }, message),
   });
-  if (isDistributed) markDistributed(orm.em);
-  return orm;
 }
 
 /** knex would print to the console that a connection was lost; whoever used it is told by its error. */
@@ -185,24 +276,4 @@ async function readWith<T>(orm: MikroORM, work: (em: EntityManager) => Promise<T
     if (failure.kind === 'busy') throw new Busy(RETRY_AFTER_MS, { cause: error });
     throw new Unavailable({ cause: error });
   }
-}
-
-/** Of several servers, the one that takes writes. With one URL there is nothing to choose. */
-export async function writableUrl(urls: readonly string[]): Promise<string> {
-  if (urls.length === 1) return urls[0]!;
-  const problems: string[] = [];
-  for (const url of urls) {
-    const client = new Client({ connectionString: url, connectionTimeoutMillis: CONNECT_MS });
-    try {
-      await client.connect();
-      const { rows } = await client.query<{ standby: boolean }>('SELECT pg_is_in_recovery() AS standby');
-      if (!rows[0]!.standby) return url;
-      problems.push('a standby');
-    } catch (error) {
-      problems.push(error instanceof Error ? error.message : String(error));
-    } finally {
-      await client.end().catch(() => undefined);
-    }
-  }
-  throw new Error(`none of the ${urls.length} servers in DATABASE_URL takes writes: ${problems.join('; ')}`);
 }

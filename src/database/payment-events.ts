@@ -1,6 +1,7 @@
 /** Statements on `payment_events`. Each that locks or writes names its shard, the event's id. */
 import { LockMode, type EntityManager } from '@mikro-orm/postgresql';
 import type { PaymentEvent } from '../domain/records';
+import { isDistributed } from './citus';
 import { PaymentEventRow } from './entities';
 import { run, sql, time } from './statement';
 
@@ -38,17 +39,32 @@ export async function insertEvents(
   return rows.map((row) => {
     const event = events.find((own) => own.eventId === row.event_id && own.provider === row.provider)!;
     const receivedAt = time(row.received_at);
-    const isSettled = event.outcome === 'APPLIED' || event.outcome === 'IGNORED';
-    return { ...event, receivedAt, settledAt: isSettled ? receivedAt : null };
+    return { ...event, receivedAt, settledAt: isSettledAs(event.outcome) ? receivedAt : null };
   });
 }
 
-/** One new event. null: it is known already. */
+const isSettledAs = (outcome: PaymentEvent['outcome']) => outcome === 'APPLIED' || outcome === 'IGNORED';
+
+/** One new event, by its key: it names its shard. null: it is known already. */
 export async function insertEvent(
   em: EntityManager,
   event: Omit<PaymentEvent, 'receivedAt'>,
 ): Promise<PaymentEvent | null> {
-  return (await insertEvents(em, [event]))[0] ?? null;
+  const { provider, eventId, type, reference, amountMinor, currency, paymentId, payload, outcome, orderId } = event;
+  const [row] = await run<{ received_at: string }>(
+    em,
+    sql`/* insertEvent */
+      INSERT INTO payment_events (provider, event_id, type, reference, amount_minor, currency, payment_id, payload, outcome,
+        order_id, received_at, settled_at)
+      VALUES (${provider}, ${eventId}, ${type}, ${reference}, ${amountMinor}, ${currency}, ${paymentId},
+        ${JSON.stringify(payload)}::jsonb, ${outcome}, ${orderId}, date_trunc('milliseconds', statement_timestamp()),
+        CASE WHEN ${isSettledAs(outcome)} THEN date_trunc('milliseconds', statement_timestamp()) END)
+      ON CONFLICT (provider, event_id) DO NOTHING
+      RETURNING received_at`,
+  );
+  if (!row) return null;
+  const receivedAt = time(row.received_at);
+  return { ...event, receivedAt, settledAt: isSettledAs(outcome) ? receivedAt : null };
 }
 
 export async function findEvents(em: EntityManager, keys: readonly EventKey[]): Promise<PaymentEvent[]> {
@@ -148,36 +164,55 @@ export function byArrival(a: PaymentEvent, b: PaymentEvent): number {
   return a.receivedAt.getTime() - b.receivedAt.getTime() || (a.eventId < b.eventId ? -1 : 1);
 }
 
+/** A parked event, with the id that it speaks of where that is one. */
+const PARKED = `SELECT *,
+    CASE WHEN reference ~ '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' THEN reference::uuid END AS id
+  FROM payment_events WHERE outcome = 'PARKED'`;
+
+/** Where the query below finds its rows. On one server: in the tables. */
+const IN_TABLES = { first: '', events: `(${PARKED})`, holds: 'holds', orders: 'orders', successes: 'payment_events' };
+
+/**
+ * On Citus: in what was read before, table by table, each by what the one before found, since no two may be joined that are
+ * on different workers. (On one server such joins would have no index.)
+ */
+const TABLE_BY_TABLE: typeof IN_TABLES = {
+  first: `WITH
+    parked AS MATERIALIZED (${PARKED}),
+    spoken_of AS MATERIALIZED (
+      SELECT id, order_id, status, expires_at FROM holds WHERE id IN (SELECT id FROM parked)),
+    ordered AS MATERIALIZED (
+      SELECT id, status, payment_id FROM orders
+      WHERE id IN (SELECT id FROM parked UNION ALL SELECT order_id FROM spoken_of)),
+    paid AS MATERIALIZED (
+      SELECT order_id, provider, payment_id, type FROM payment_events
+      WHERE type = 'payment.succeeded' AND order_id IN (SELECT id FROM ordered))`,
+  events: 'parked',
+  holds: 'spoken_of',
+  orders: 'ordered',
+  successes: 'paid',
+};
+
 /**
  * A page of parked events that would no longer be parked if they were judged now: their order exists, or their hold has
  * ended. A refund counts only when its success has been applied; else it would come up again at every sweep.
- * Table by table, each by what the one before found: so no two are joined that Citus has on different workers.
  */
 export async function findRipe(em: EntityManager, after: EventKey | null, limit: number): Promise<EventKey[]> {
-  const rows = await run<{ provider: string; event_id: string }>(
-    em,
-    sql`/* sweep: parked events */
-      WITH e AS MATERIALIZED (
-          SELECT provider, event_id, type, payment_id,
-            CASE WHEN reference ~ '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' THEN reference::uuid END AS id
-          FROM payment_events
-          WHERE outcome = 'PARKED' AND (provider, event_id) > (${after?.provider ?? ''}, ${after?.eventId ?? ''})),
-        h AS MATERIALIZED (SELECT id, order_id, status, expires_at FROM holds WHERE id IN (SELECT id FROM e)),
-        o AS MATERIALIZED (
-          SELECT id, status, payment_id FROM orders WHERE id IN (SELECT id FROM e UNION ALL SELECT order_id FROM h)),
-        s AS MATERIALIZED (
-          SELECT order_id, provider, payment_id FROM payment_events
-          WHERE type = 'payment.succeeded' AND order_id IN (SELECT id FROM o))
+  const { first, events, holds, orders, successes } = isDistributed(em) ? TABLE_BY_TABLE : IN_TABLES;
+  const rows = await run<{ provider: string; event_id: string }>(em, {
+    text: `/* sweep: parked events */ ${first}
       SELECT e.provider, e.event_id
-      FROM e LEFT JOIN h ON h.id = e.id LEFT JOIN o ON o.id = coalesce(h.order_id, e.id)
-      WHERE CASE WHEN e.type = 'payment.refunded' THEN
+      FROM ${events} e LEFT JOIN ${holds} h ON h.id = e.id LEFT JOIN ${orders} o ON o.id = coalesce(h.order_id, e.id)
+      WHERE (e.provider, e.event_id) > (?, ?)
+        AND CASE WHEN e.type = 'payment.refunded' THEN
           o.status IN ('PAID', 'REFUND_DUE', 'REFUNDED') AND (
             e.payment_id IS NULL OR o.payment_id IS NULL OR e.payment_id = o.payment_id
-            OR EXISTS (SELECT FROM s
-              WHERE s.order_id = o.id AND s.payment_id = e.payment_id AND s.provider = e.provider))
+            OR EXISTS (SELECT FROM ${successes} s WHERE s.order_id = o.id AND s.payment_id = e.payment_id
+              AND s.provider = e.provider AND s.type = 'payment.succeeded'))
           ELSE o.id IS NOT NULL OR (h.id IS NOT NULL AND (h.status <> 'ACTIVE' OR h.expires_at <= statement_timestamp()))
         END
-      ORDER BY e.provider, e.event_id LIMIT ${limit}`,
-  );
+      ORDER BY e.provider, e.event_id LIMIT ?`,
+    values: [after?.provider ?? '', after?.eventId ?? '', limit],
+  });
   return rows.map((row) => ({ provider: row.provider, eventId: row.event_id }));
 }

@@ -6,6 +6,8 @@ export interface Check {
   readonly what: string;
   /** Rows of one column, `id` (text); none when the promise holds. */
   readonly sql: string;
+  /** Its rows are all of one product's stock, holds and adjustments, which Citus has on one worker. */
+  readonly isWithinProduct?: boolean;
 }
 
 /** How long a parked event may have been ripe for the sweep; it comes every second and may have to skip what is busy. */
@@ -24,11 +26,13 @@ const STOCK: readonly Check[] = [
   {
     promise: 'P1',
     what: 'available is below 0 or above total',
+    isWithinProduct: true,
     sql: `SELECT product_id::text AS id FROM stock WHERE available NOT BETWEEN 0 AND total`,
   },
   {
     promise: 'P1',
     what: 'total is not the sum of the adjustments',
+    isWithinProduct: true,
     sql: `SELECT s.product_id::text AS id FROM stock s
       LEFT JOIN (SELECT product_id, sum(delta) AS units FROM stock_adjustments GROUP BY product_id) a USING (product_id)
       WHERE s.total <> coalesce(a.units, 0)`,
@@ -36,6 +40,7 @@ const STOCK: readonly Check[] = [
   {
     promise: 'P1',
     what: 'total - available is not what the holds have taken and not given back',
+    isWithinProduct: true,
     sql: `SELECT s.product_id::text AS id FROM stock s
       LEFT JOIN (SELECT product_id, sum(quantity) AS units FROM holds WHERE given_back_at IS NULL
         GROUP BY product_id) h USING (product_id)

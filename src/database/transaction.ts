@@ -26,8 +26,11 @@ const BEGIN = 'BEGIN ISOLATION LEVEL READ COMMITTED;';
 const LIMITS =
   "SET LOCAL lock_timeout = '2s'; SET LOCAL statement_timeout = '5s'; SET LOCAL idle_in_transaction_session_timeout = '5s'";
 export const BEGIN_WITH_LIMITS = `${BEGIN} ${LIMITS}`;
-/** On Citus: every SET LOCAL from here on is sent to the workers too, with the first statement that each is given. */
-export const BEGIN_WITH_LIMITS_EVERYWHERE = `${BEGIN} SET LOCAL citus.propagate_set_commands = 'local'; ${LIMITS}`;
+/**
+ * On Citus: every SET LOCAL from here on is sent to the workers too, with the first statement that each is given; and with
+ * it all that it came with, so the limits come in a DO of their own, without the BEGIN.
+ */
+export const BEGIN_WITH_LIMITS_EVERYWHERE = `${BEGIN} SET LOCAL citus.propagate_set_commands = 'local'; DO $$ BEGIN ${LIMITS}; END $$`;
 
 const MAX_RERUNS = 5;
 /** First pause between attempts, in ms; doubles, and is drawn at random below its bound. */

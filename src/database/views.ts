@@ -2,6 +2,7 @@
 import type { EntityManager } from '@mikro-orm/postgresql';
 import type { Order, PaymentEvent, Product } from '../domain/records';
 import type { PaymentOutcome } from '../domain/statuses';
+import { isDistributed } from './citus';
 import { OrderRow, PaymentEventRow, ProductRow } from './entities';
 import { run, sql, time, timeOrNull } from './statement';
 
@@ -16,11 +17,15 @@ export interface StockLevel {
   readonly mayComeBack: boolean;
 }
 
-interface StockLevelRow {
+interface StockLevelRow extends ProductColumns {
   at: string;
   available: string;
   total: number;
   may_come_back: boolean;
+}
+
+/** A product beside other columns, as `pg` gives them. */
+interface ProductColumns {
   product_id: string;
   sku: string;
   name: string;
@@ -32,41 +37,73 @@ interface StockLevelRow {
   sale_ends_at: string | null;
 }
 
-/** Of the products that exist, in any order. One statement, so one snapshot and one time for all of them. */
+/** Before every id. */
+const NO_ID = '00000000-0000-0000-0000-000000000000';
+
+/** `l`: the level of a product. Its orders may be on other workers than its stock, so Citus cannot ask this for each. */
+const HAS_UNPAID_ORDER = `EXISTS (SELECT FROM orders o JOIN order_lines i ON i.order_id = o.id
+            WHERE o.status = 'PENDING_PAYMENT' AND i.product_id = l.product_id)`;
+
+/**
+ * Of the products that exist, in any order. One statement, so one snapshot and one time for all of them. On Citus each
+ * product has its own, and a second statement looks for unpaid orders of those that are sold out.
+ */
 export async function readStockLevels(em: EntityManager, productIds: readonly string[]): Promise<StockLevel[]> {
-  const rows = await run<StockLevelRow>(
-    em,
-    sql`/* stockLevels */
+  const rows = await run<StockLevelRow>(em, {
+    text: `/* stockLevels */
       SELECT l.at, l.available, l.total,
         l.available = 0 AND (
           EXISTS (SELECT FROM holds h WHERE h.product_id = l.product_id AND h.status = 'ACTIVE' AND h.expires_at > l.at)
-          OR EXISTS (SELECT FROM orders o JOIN order_lines i ON i.order_id = o.id
-            WHERE o.status = 'PENDING_PAYMENT' AND i.product_id = l.product_id)) AS may_come_back,
+          OR ${isDistributed(em) ? 'false' : HAS_UNPAID_ORDER}) AS may_come_back,
         l.product_id, p.sku, p.name, p.description, p.price_minor, p.currency, p.max_per_customer, p.sale_starts_at, p.sale_ends_at
       FROM (
         SELECT s.product_id, c.at, s.total, s.available + coalesce((SELECT sum(h.quantity) FROM holds h
             WHERE h.product_id = s.product_id AND h.status = 'ACTIVE' AND h.expires_at <= c.at), 0) AS available
         FROM (SELECT date_trunc('milliseconds', statement_timestamp()) AS at) c, stock s
-        WHERE s.product_id = ANY (${productIds}::uuid[])) l
+        WHERE s.product_id = ANY (?::uuid[])) l
         JOIN products p ON p.id = l.product_id`,
-  );
+    values: [productIds],
+  });
+  const unpaid = isDistributed(em) ? await findUnpaidProducts(em, rows.filter(seemsGone)) : NONE;
   return rows.map((row) => ({
-    product: {
-      id: row.product_id,
-      sku: row.sku,
-      name: row.name,
-      description: row.description,
-      priceMinor: Number(row.price_minor),
-      currency: row.currency,
-      maxPerCustomer: row.max_per_customer,
-      saleStartsAt: timeOrNull(row.sale_starts_at),
-      saleEndsAt: timeOrNull(row.sale_ends_at),
-    },
+    product: productFrom(row),
     at: time(row.at),
     available: Number(row.available),
     total: row.total,
-    mayComeBack: row.may_come_back,
+    mayComeBack: row.may_come_back || unpaid.has(row.product_id),
   }));
+}
+
+const NONE: ReadonlySet<string> = new Set();
+const seemsGone = (row: StockLevelRow) => Number(row.available) === 0 && !row.may_come_back;
+
+/** Those of the products of which an unpaid order has units. */
+async function findUnpaidProducts(
+  em: EntityManager,
+  products: readonly { readonly product_id: string }[],
+): Promise<ReadonlySet<string>> {
+  if (products.length === 0) return NONE;
+  const rows = await run<{ product_id: string }>(
+    em,
+    sql`/* stockLevels: unpaid orders */
+      SELECT DISTINCT i.product_id FROM orders o JOIN order_lines i ON i.order_id = o.id
+      WHERE o.status = 'PENDING_PAYMENT' AND i.product_id = ANY (${products.map((row) => row.product_id)}::uuid[])`,
+  );
+  return new Set(rows.map((row) => row.product_id));
+}
+
+function productFrom(row: ProductColumns): Product {
+  return {
+    id: row.product_id,
+    sku: row.sku,
+    name: row.name,
+    description: row.description,
+    priceMinor: Number(row.price_minor),
+    currency: row.currency,
+    maxPerCustomer: row.max_per_customer,
+    saleStartsAt: timeOrNull(row.sale_starts_at),
+    saleEndsAt: timeOrNull(row.sale_ends_at),
+  };
 }
 
 /** Where every unit of a product is: total = available + held + awaitingPayment + sold. */
@@ -79,24 +116,42 @@ export interface StockReport {
   readonly sold: number;
 }
 
+/** Of one product, its stock and all units that are out of it: of one shard, so of one snapshot on Citus, too. */
+const UNITS = `SELECT s.total, s.available, h.quantity, h.status, h.order_id,
+    h.status = 'ACTIVE' AND h.expires_at <= statement_timestamp() AS is_overdue
+  FROM stock s LEFT JOIN holds h ON h.product_id = s.product_id AND h.given_back_at IS NULL
+  WHERE s.product_id = ?`;
+
+const REPORT = {
+  first: '',
+  from: `(${UNITS}) u LEFT JOIN orders o ON o.id = u.order_id`,
+  isAwaiting: `o.status = 'PENDING_PAYMENT'`,
+};
+
+/**
+ * On Citus the orders are found by what the holds say, a moment later: units that are out, and whose order is not to be seen
+ * yet or has been cancelled meanwhile, still were awaiting a payment.
+ */
+const REPORT_ON_CITUS: typeof REPORT = {
+  first: `WITH u AS MATERIALIZED (${UNITS}),
+    o AS MATERIALIZED (SELECT id, status FROM orders WHERE id IN (SELECT order_id FROM u))`,
+  from: 'u LEFT JOIN o ON o.id = u.order_id',
+  isAwaiting: `coalesce(o.status NOT IN ('PAID', 'REFUNDED'), true)`,
+};
+
 /** One statement, so one snapshot; never cached. Overdue holds count as available. null: no such product. */
 export async function readStockReport(em: EntityManager, productId: string): Promise<StockReport | null> {
-  const [row] = await run<Record<'total' | 'available' | 'held' | 'awaiting_payment' | 'sold', string>>(
-    em,
-    sql`/* stockReport */
-      SELECT s.total, s.available + coalesce(sum(h.quantity) FILTER (WHERE h.is_overdue), 0) AS available,
-        coalesce(sum(h.quantity) FILTER (WHERE h.status = 'ACTIVE' AND NOT h.is_overdue), 0) AS held,
-        coalesce(sum(h.quantity) FILTER (WHERE h.status <> 'ACTIVE' AND o.status = 'PENDING_PAYMENT'), 0)
-          AS awaiting_payment,
-        coalesce(sum(h.quantity) FILTER (WHERE h.status <> 'ACTIVE' AND o.status IN ('PAID', 'REFUNDED')), 0) AS sold
-      FROM stock s
-        LEFT JOIN LATERAL (
-          SELECT quantity, status, order_id, status = 'ACTIVE' AND expires_at <= statement_timestamp() AS is_overdue
-          FROM holds WHERE product_id = s.product_id AND given_back_at IS NULL) h ON true
-        LEFT JOIN orders o ON o.id = h.order_id
-      WHERE s.product_id = ${productId}
-      GROUP BY s.product_id`,
-  );
+  const { first, from, isAwaiting } = isDistributed(em) ? REPORT_ON_CITUS : REPORT;
+  const [row] = await run<Record<'total' | 'available' | 'held' | 'awaiting_payment' | 'sold', string>>(em, {
+    text: `/* stockReport */ ${first}
+      SELECT u.total, u.available + coalesce(sum(u.quantity) FILTER (WHERE u.is_overdue), 0) AS available,
+        coalesce(sum(u.quantity) FILTER (WHERE u.status = 'ACTIVE' AND NOT u.is_overdue), 0) AS held,
+        coalesce(sum(u.quantity) FILTER (WHERE u.status <> 'ACTIVE' AND ${isAwaiting}), 0) AS awaiting_payment,
+        coalesce(sum(u.quantity) FILTER (WHERE u.status <> 'ACTIVE' AND o.status IN ('PAID', 'REFUNDED')), 0) AS sold
+      FROM ${from}
+      GROUP BY u.total, u.available`,
+    values: [productId],
+  });
   return row
     ? {
         productId,
@@ -113,6 +168,59 @@ export async function readStockReport(em: EntityManager, productId: string): Pro
 export interface PageOf<Cursor> {
   readonly limit: number;
   readonly after: Cursor | null;
+}
+
+/** The reports of a page of products, by name, then id: one statement (on Citus one each), so one snapshot; never cached. */
+export async function readStockReports(
+  em: EntityManager,
+  { limit, after }: PageOf<{ name: string; id: string }>,
+): Promise<{ product: Product; report: StockReport }[]> {
+  if (isDistributed(em)) return readStockReportsOneByOne(em, { limit, after });
+  const rows = await run<ProductColumns & Record<'total' | 'available' | 'held' | 'awaiting_payment' | 'sold', string>>(
+    em,
+    sql`/* stockReports */
+      SELECT p.id AS product_id, p.sku, p.name, p.description, p.price_minor, p.currency, p.max_per_customer,
+        p.sale_starts_at, p.sale_ends_at, s.total, s.available + u.overdue AS available, u.held, u.awaiting_payment, u.sold
+      FROM (
+        SELECT * FROM products
+        WHERE ${after === null} OR (name, id) > (${after?.name ?? ''}, ${after?.id ?? NO_ID}::uuid)
+        ORDER BY name, id LIMIT ${limit}) p
+        JOIN stock s ON s.product_id = p.id
+        CROSS JOIN LATERAL (
+          SELECT coalesce(sum(h.quantity) FILTER (WHERE h.is_overdue), 0) AS overdue,
+            coalesce(sum(h.quantity) FILTER (WHERE h.status = 'ACTIVE' AND NOT h.is_overdue), 0) AS held,
+            coalesce(sum(h.quantity) FILTER (WHERE h.status <> 'ACTIVE' AND o.status = 'PENDING_PAYMENT'), 0)
+              AS awaiting_payment,
+            coalesce(sum(h.quantity) FILTER (WHERE h.status <> 'ACTIVE' AND o.status IN ('PAID', 'REFUNDED')), 0) AS sold
+          FROM (
+            SELECT quantity, status, order_id, status = 'ACTIVE' AND expires_at <= statement_timestamp() AS is_overdue
+            FROM holds WHERE product_id = p.id AND given_back_at IS NULL) h
+            LEFT JOIN orders o ON o.id = h.order_id) u
+      ORDER BY p.name, p.id`,
+  );
+  return rows.map((row) => ({
+    product: productFrom(row),
+    report: {
+      productId: row.product_id,
+      total: Number(row.total),
+      available: Number(row.available),
+      held: Number(row.held),
+      awaitingPayment: Number(row.awaiting_payment),
+      sold: Number(row.sold),
+    },
+  }));
+}
+
+async function readStockReportsOneByOne(
+  em: EntityManager,
+  page: PageOf<{ name: string; id: string }>,
+): Promise<{ product: Product; report: StockReport }[]> {
+  const reports: { product: Product; report: StockReport }[] = [];
+  for (const product of await readProducts(em, page)) {
+    const report = await readStockReport(em, product.id);
+    if (report) reports.push({ product, report });
+  }
+  return reports;
 }
 
 /** By name, then id. */
@@ -141,13 +249,13 @@ export async function readOrders(
   );
 }
 
-/** Newest first. `outcome` null: all. */
+/** Newest first. `outcome` null: all. `openOnly`: those that are not settled. */
 export async function readPaymentEvents(
   em: EntityManager,
-  outcome: PaymentOutcome | null,
+  { outcome, openOnly }: { outcome: PaymentOutcome | null; openOnly: boolean },
   { limit, after }: PageOf<{ receivedAt: Date; provider: string; eventId: string }>,
 ): Promise<PaymentEvent[]> {
-  const chosen = outcome === null ? {} : { outcome };
+  const chosen = { ...(outcome !== null && { outcome }), ...(openOnly && { settledAt: null }) };
   const older = after
     ? {
         $or: [

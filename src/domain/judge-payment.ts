@@ -130,7 +130,8 @@ function isPaymentOf(order: Order, payment: Pick<PaymentEvent, 'provider' | 'eve
   return order.paymentProvider === payment.provider && order.paymentEventId === payment.eventId;
 }
 
-function refundsPaymentOf(event: Message, order: Order): boolean {
+/** Whether a refund gives back the payment that made the order PAID or REFUND_DUE. */
+export function refundsPaymentOf(event: Pick<Message, 'provider' | 'paymentId'>, order: Order): boolean {
   if (event.paymentId === null || order.paymentId === null) return true;
   return event.paymentId === order.paymentId && event.provider === order.paymentProvider;
 }

@@ -1,4 +1,4 @@
-/** What one operation may show: an order's lines have holds, which have an order, which has lines, and so on. */
+/** What one operation may show: an order's lines have holds, which have an order, which has lines, and so on; moments likewise. */
 import { GraphQLError } from 'graphql';
 
 /** The largest page of the largest orders. Four times around one order of 50 lines would show six million. */
@@ -11,7 +11,7 @@ const MAX_LINES = 5_000;
 export class Budget {
   private lines = 0;
 
-  /** The list, or, once the operation has shown all it may, an empty one, which nobody will see. */
+  /** Order lines, or moments of a timeline. The list, or, once the operation has shown all it may, an empty one, which nobody will see. */
   spend<Line>(lines: Line[]): Line[] {
     this.lines += lines.length;
     return this.isExceeded ? [] : lines;
@@ -22,7 +22,7 @@ export class Budget {
   }
 
   get error(): GraphQLError {
-    const message = `One operation may show ${MAX_LINES} order lines: ask for a smaller page, or less deep`;
+    const message = `One operation may show ${MAX_LINES} order lines and moments: ask for a smaller page, or less deep`;
     return new GraphQLError(message, { extensions: { code: 'BAD_USER_INPUT' } });
   }
 }

@@ -24,6 +24,8 @@ export interface Room {
   readonly admission: Admission;
   readonly trusted: TrustedDocuments;
   readonly guard: DocumentGuard;
+  /** What this server has counted, its workers together, and its name. */
+  serverMetrics(): Promise<{ readonly server: string; readonly text: string }>;
   /** Plays the payment provider. null in production. */
   readonly provider: PaymentSimulation | null;
   /** What signs tokens for whoever asks, where its secret is the well-known one. null in production. */

@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto';
 import { promisify } from 'node:util';
 import { gunzip, gzip } from 'node:zlib';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
-import { type AuthConfig, developmentJwtSecret } from '../config';
+import { type AuthConfig, type Config, developmentJwtSecret } from '../config';
 import { signToken } from './tokens';
 
 export interface ExampleOperation {
@@ -13,10 +13,13 @@ export interface ExampleOperation {
   note?: string;
   /** Whose token stands in the headers. */
   caller: 'anybody' | 'shopper' | 'admin';
+  /** Production's schema does not have it. */
+  isForDevelopment?: true;
 }
 
 export interface PlaygroundOptions {
   auth: AuthConfig;
+  environment: Config['environment'];
   /** Stands in the variables of the examples, so that they run as they are. */
   productId?: string | undefined;
 }
@@ -26,8 +29,12 @@ const assetsPath = '/graphql/assets/';
 const aProductId = '<id of a product, from BrowseProducts>';
 const aHoldId = '<id of the hold, from HoldUnit>';
 const anOrderId = '<id of the order, from PlaceOrder>';
+/** Of the example products: an only one, one whose sale is to come, one of which a customer may have two, and one in euros. */
+const example = (last: number) => `01930000-0000-7000-8000-00000000000${last}`;
+const [sneaker, onlyOne, upcoming, limited, inEuros] = [1, 2, 3, 4, 5].map(example);
+const refusals = 'userErrors { code message field stockReturnsAt }';
 
-/** The tabs, in the order of a visit to the shop. A test validates each against the schema. */
+/** The tabs, in the order of a visit to the shop. Tests validate each against the schema, and provoke each refusal with them. */
 export const exampleOperations: readonly ExampleOperation[] = [
   {
     caller: 'anybody',
@@ -52,6 +59,17 @@ query BrowseProducts {
     }
     pageInfo { hasNextPage endCursor }
   }
+}
+`,
+  },
+  {
+    caller: 'anybody',
+    isForDevelopment: true,
+    variables: { customerId: 'bob', isAdmin: false },
+    query: `# A token for whomever you like. Paste the answer into
+# the headers of any tab: "Authorization": "Bearer ..."
+mutation GetToken($customerId: String!, $isAdmin: Boolean! = false) {
+  signInAs(customerId: $customerId, isAdmin: $isAdmin)
 }
 `,
   },
@@ -90,6 +108,21 @@ mutation PlaceOrder($input: CreateOrderInput!) {
       lines { quantity unitPrice { amountMinor currency } product { name } }
     }
     userErrors { code message field }
+  }
+}
+`,
+  },
+  {
+    caller: 'shopper',
+    isForDevelopment: true,
+    variables: { input: { reference: anOrderId, type: 'payment.succeeded', amountMinor: 100, times: 1, delayMs: 0 } },
+    note: 'Leave amountMinor out, and it is the right one. A hold will do, too.',
+    query: `# Plays the payment provider: payment.succeeded, .failed
+# or .refunded; late, often, or with a wrong amount.
+mutation PlayProvider($input: SimulatePaymentInput!) {
+  simulatePayment(input: $input) {
+    eventId
+    deliveries { status body }
   }
 }
 `,
@@ -135,6 +168,150 @@ mutation ReleaseHold($input: ReleaseHoldInput!) {
 mutation CancelOrder($input: CancelOrderInput!) {
   cancelOrder(input: $input) {
     order { id status cancelledAt }
+    userErrors { code message field }
+  }
+}
+`,
+  },
+  {
+    caller: 'anybody',
+    variables: { productIds: [aProductId] },
+    query: `# Live stock, over WebSocket: hold a unit in another tab.
+subscription WatchStock($productIds: [ID!]!) {
+  stockChanged(productIds: $productIds) {
+    product { name totalStock }
+    availableStock
+    saleStatus
+    at
+  }
+}
+`,
+  },
+  {
+    caller: 'shopper',
+    variables: { onlyOne, upcoming, limited, sneaker },
+    query: `# Each refusal of a hold, with the example products:
+# choose one beside the run button.
+# BUSY takes a crowd: npm run rehearse
+mutation RefusedOutOfStock($onlyOne: ID!) {
+  createHold(input: { productId: $onlyOne, quantity: 2 }) {
+    ${refusals}
+  }
+}
+mutation RefusedProductNotFound {
+  createHold(input: { productId: "no such product" }) {
+    ${refusals}
+  }
+}
+mutation RefusedSaleNotStarted($upcoming: ID!) {
+  createHold(input: { productId: $upcoming }) {
+    ${refusals}
+  }
+}
+mutation RefusedLimitPerCustomer($limited: ID!) {
+  createHold(input: { productId: $limited, quantity: 3 }) {
+    ${refusals}
+  }
+}
+mutation RefusedKeyReused($sneaker: ID!) {
+  one: createHold(input: { productId: $sneaker, idempotencyKey: "try-2" }) {
+    hold { id }
+    ${refusals}
+  }
+  two: createHold(
+    input: { productId: $sneaker, quantity: 2, idempotencyKey: "try-2" }
+  ) {
+    ${refusals}
+  }
+}
+`,
+  },
+  {
+    caller: 'anybody',
+    variables: { limited },
+    query: `# Without a token nobody has what is limited per customer.
+mutation RefusedCustomerRequired($limited: ID!) {
+  createHold(input: { productId: $limited }) {
+    ${refusals}
+  }
+}
+`,
+  },
+  {
+    caller: 'shopper',
+    variables: { holdId: aHoldId, euroHoldId: '<id of a hold of what is sold in EUR>', orderId: anOrderId },
+    note: `In EUR: HoldUnit of ${inEuros}`,
+    query: `# Each refusal of an order, a release or a cancellation:
+# choose one beside the run button, with a new hold each.
+mutation RefusedHoldNotFound {
+  createOrder(input: { holdIds: ["no such hold"] }) {
+    ${refusals}
+  }
+}
+mutation RefusedHoldReleased($holdId: ID!) {
+  releaseHold(input: { holdId: $holdId }) {
+    hold { status }
+    ${refusals}
+  }
+  createOrder(input: { holdIds: [$holdId] }) {
+    ${refusals}
+  }
+}
+mutation RefusedHoldAlreadyUsed($holdId: ID!) {
+  createOrder(input: { holdIds: [$holdId] }) {
+    order { id status }
+    ${refusals}
+  }
+  releaseHold(input: { holdId: $holdId }) {
+    ${refusals}
+  }
+}
+# Two minutes after it was granted, or with HOLD_TTL_SECONDS=2.
+mutation RefusedHoldExpired($holdId: ID!) {
+  releaseHold(input: { holdId: $holdId }) {
+    ${refusals}
+  }
+}
+mutation RefusedCurrencyMismatch($holdId: ID!, $euroHoldId: ID!) {
+  createOrder(input: { holdIds: [$holdId, $euroHoldId] }) {
+    ${refusals}
+  }
+}
+mutation RefusedOrderNotFound {
+  cancelOrder(input: { orderId: "no such order" }) {
+    ${refusals}
+  }
+}
+# Of an order that is paid.
+mutation RefusedOrderNotCancellable($orderId: ID!) {
+  cancelOrder(input: { orderId: $orderId }) {
+    ${refusals}
+  }
+}
+`,
+  },
+  {
+    caller: 'admin',
+    variables: {
+      input: { sku: 'TRY-1', name: 'Try it', priceMinor: 1_900, currency: 'USD', totalStock: 10, maxPerCustomer: null },
+    },
+    query: `# For admins: puts a product on sale. A second time: SKU_TAKEN.
+mutation CreateProduct($input: CreateProductInput!) {
+  createProduct(input: $input) {
+    product { id sku name totalStock saleStatus }
+    userErrors { code message field }
+  }
+}
+`,
+  },
+  {
+    caller: 'admin',
+    variables: { input: { productId: aProductId, saleEndsAt: null } },
+    note: 'Left out: unchanged. null: no window, no limit. A time that is over ends the sale.',
+    query: `# For admins: changes what is sold, and when.
+mutation UpdateProduct($input: UpdateProductInput!) {
+  updateProduct(input: $input) {
+    product { id name price { amountMinor currency } saleStatus saleStartsAt saleEndsAt maxPerCustomer }
     userErrors { code message field }
   }
 }
@@ -192,6 +369,76 @@ query PaymentEvents($outcome: PaymentOutcome, $first: Int! = 20) {
       }
     }
     pageInfo { hasNextPage endCursor }
+  }
+}
+`,
+  },
+  {
+    caller: 'admin',
+    variables: { input: { provider: 'standard', eventId: '<eventId, from PaymentEvents>' } },
+    query: `# For admins: judges a PARKED or AMOUNT_MISMATCH event again.
+mutation ReplayPaymentEvent($input: ReplayPaymentEventInput!) {
+  replayPaymentEvent(input: $input) {
+    paymentEvent { eventId outcome settledAt order { id status } }
+    userErrors { code message field }
+  }
+}
+`,
+  },
+  {
+    caller: 'admin',
+    variables: { id: anOrderId },
+    note: 'The id of a hold will do, too. All of it is at /ops.',
+    query: `# For admins: what happened to an order, step by step.
+query Timeline($id: ID!) {
+  timeline(id: $id) {
+    customerId
+    order { id status }
+    moments { at kind units paymentEvent { eventId type outcome } }
+  }
+}
+`,
+  },
+  {
+    caller: 'admin',
+    variables: { inEuros, sneaker },
+    query: `# What takes an admin to provoke, with the example products:
+# choose one beside the run button. The sale goes on afterwards.
+mutation RefusedSaleEnded($inEuros: ID!) {
+  end: updateProduct(
+    input: { productId: $inEuros, saleEndsAt: "2020-01-01T00:00:00Z" }
+  ) {
+    product { saleStatus }
+  }
+  createHold(input: { productId: $inEuros }) {
+    ${refusals}
+  }
+  goOn: updateProduct(input: { productId: $inEuros, saleEndsAt: null }) {
+    product { saleStatus }
+  }
+}
+mutation RefusedSkuTaken {
+  createProduct(
+    input: {
+      sku: "PRINT-UNIQUE", name: "Twice"
+      priceMinor: 1, currency: "USD", totalStock: 1
+    }
+  ) {
+    ${refusals}
+  }
+}
+mutation RefusedStockBelowCommitted($sneaker: ID!) {
+  adjustStock(
+    input: { productId: $sneaker, delta: -1000000, reason: "Too many" }
+  ) {
+    ${refusals}
+  }
+}
+mutation RefusedPaymentEventNotFound {
+  replayPaymentEvent(
+    input: { provider: "standard", eventId: "no such event" }
+  ) {
+    ${refusals}
   }
 }
 `,
@@ -262,7 +509,7 @@ interface Tab {
   headers: string;
 }
 
-async function tabs({ auth, productId }: PlaygroundOptions): Promise<Tab[]> {
+async function tabs({ auth, environment, productId }: PlaygroundOptions): Promise<Tab[]> {
   const hasKnownSecret = auth.kind === 'secret' && auth.secret === developmentJwtSecret;
   const exampleToken = async (sub: string, roles: string[]) =>
     hasKnownSecret ? signToken(auth, { sub, roles, ttlSeconds: exampleTokenTtlSeconds }) : undefined;
@@ -271,7 +518,8 @@ async function tabs({ auth, productId }: PlaygroundOptions): Promise<Tab[]> {
     shopper: headersWith('--sub alice', await exampleToken('alice', [])),
     admin: headersWith('--sub operator --role admin', await exampleToken('operator', ['admin'])),
   };
-  return exampleOperations.map(({ query, variables, note, caller }) => {
+  const own = exampleOperations.filter(({ isForDevelopment }) => !isForDevelopment || environment !== 'production');
+  return own.map(({ query, variables, note, caller }) => {
     const json = JSON.stringify(variables, null, 2).replace(aProductId, () => productId ?? aProductId);
     return { query, variables: note ? json.replace('{', `{\n  // ${note}`) : json, headers: headers[caller] };
   });

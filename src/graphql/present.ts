@@ -32,7 +32,7 @@ export function presentLine(line: OrderLine, currency: string): types.OrderLine 
   return { ...line, unitPrice: money(line.unitPriceMinor, currency) };
 }
 
-export function presentEvent(event: PaymentEvent): types.PaymentEvent {
+export function presentEvent(event: Omit<PaymentEvent, 'payload'>): types.PaymentEvent {
   const { amountMinor, currency } = event;
   return { ...event, amount: amountMinor === null || currency === null ? null : money(amountMinor, currency) };
 }

@@ -5,6 +5,7 @@ import { buildSchemaSync, type NonEmptyArray } from 'type-graphql';
 import type { Config } from '../config';
 import { DevelopmentResolver } from './resolvers/development';
 import { HoldResolver } from './resolvers/holds';
+import { OperatorResolver, TimelineResolver } from './resolvers/operators';
 import { OrderLineResolver, OrderResolver } from './resolvers/orders';
 import { PaymentEventResolver } from './resolvers/payment-events';
 import { ProductResolver, StockReportResolver } from './resolvers/products';
@@ -26,6 +27,8 @@ const PRODUCTION_RESOLVERS: NonEmptyArray<Function> = [
   OrderResolver,
   OrderLineResolver,
   PaymentEventResolver,
+  OperatorResolver,
+  TimelineResolver,
 ];
 
 let added: readonly Function[] = [];

@@ -121,6 +121,7 @@ export function graphqlRoutes(apollo: ApolloServer<Context>, room: Room, config:
   const contextOf = (request: FastifyRequest): Context =>
     new Context(room, request.id, request.caller, request.client, request.isAdmitted);
   const mask = maskErrors(checkout.log);
+  const playground = { auth: config.auth, environment: config.environment };
 
   const callerOf = (authorization: string, client: Client): Promise<Caller> =>
     verify(authorization).catch(async (error: unknown) => {
@@ -185,7 +186,7 @@ export function graphqlRoutes(apollo: ApolloServer<Context>, room: Room, config:
         if (config.playground && asksForPlayground(request)) {
           // The page is of use without a database, too: its examples then name no product.
           const productId = await checkout.database.read(readFirstProductId).catch(() => null);
-          return servePlayground(request, reply, { auth: config.auth, ...(productId && { productId }) });
+          return servePlayground(request, reply, { ...playground, ...(productId && { productId }) });
         }
         request.client = clientOf(request.raw);
         const { authorization } = request.headers;

@@ -4,6 +4,7 @@
  */
 import { createHash } from 'node:crypto';
 import { existsSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import {
   getOperationAST,
   OperationTypeNode,
@@ -86,10 +87,13 @@ export class TrustedDocuments {
   }
 }
 
-/** The texts that `npm run codegen` wrote. None of them: no document is trusted. */
+/** The texts that `npm run codegen` wrote for shoppers and for operators. None of them: no document is trusted. */
 export function codegenDocuments(): string[] {
-  const file = projectPath('src', 'web', 'client', 'generated', 'persisted-documents.json');
-  return existsSync(file) ? Object.values(JSON.parse(readFileSync(file, 'utf8')) as Record<string, string>) : [];
+  const generated = projectPath('src', 'web', 'client', 'generated');
+  return [generated, join(generated, 'operators')].flatMap((folder) => {
+    const file = join(folder, 'persisted-documents.json');
+    return existsSync(file) ? Object.values(JSON.parse(readFileSync(file, 'utf8')) as Record<string, string>) : [];
+  });
 }
 
 /**

@@ -1,4 +1,4 @@
-/** The types of `contract.graphql`. Their sources are plain values that the presenters make; no field here does any work. */
+/** The types of `contract.graphql`, and what operators see beyond it. Their sources are plain values that the presenters make; no field here does any work. */
 import { ArgsType, Field, ID, InputType, Int, ObjectType, registerEnumType, type ClassType } from 'type-graphql';
 import { ERROR_CODES, type ErrorCode } from '../domain/refusals';
 import {
@@ -11,6 +11,7 @@ import {
   type PaymentOutcome,
   type SaleStatus,
 } from '../domain/statuses';
+import { MOMENT_KINDS, type MomentKind } from '../domain/timeline';
 import { DateTime, PositiveInt, SafeInt } from './scalars';
 
 /** Sources are plain values: graphql's own resolver reads them, without type-graphql's call and closure for each field. */
@@ -37,6 +38,13 @@ registerEnumType(PaymentOutcomeEnum, {
   name: 'PaymentOutcome',
   description:
     'What became of a payment event. PARKED, AMOUNT_MISMATCH and an open REFUND_DUE wait for somebody to act.',
+});
+
+const MomentKindEnum = enumOf(MOMENT_KINDS);
+registerEnumType(MomentKindEnum, {
+  name: 'MomentKind',
+  description:
+    'HOLD_EXPIRED: at its expiresAt, from when on its units could be taken. PAYMENT_EVENT_SETTLED: of one that had waited.',
 });
 
 @ObjectType({
@@ -237,6 +245,9 @@ export class PaymentEvent {
   @Field(() => DateTime, { nullable: true, description: 'Null while somebody still has to act.' })
   settledAt!: Date | null;
 
+  @Field(() => String, { nullable: true, description: "The provider's own name of the payment: what to refund." })
+  paymentId!: string | null;
+
   orderId!: string | null;
 }
 
@@ -270,6 +281,55 @@ export class StockReport {
   sold!: number;
 
   productId!: string;
+}
+
+@ObjectType({ ...PLAIN, description: 'One step in the life of a hold or an order.' })
+export class Moment {
+  @Field(() => DateTime)
+  at!: Date;
+
+  @Field(() => MomentKindEnum)
+  kind!: MomentKind;
+
+  @Field(() => Int, { description: 'How far available stock moved: below 0 taken, above 0 given back.' })
+  units!: number;
+
+  @Field(() => Hold, { nullable: true, description: 'Set where a hold was granted, was released or expired.' })
+  hold!: Hold | null;
+
+  @Field(() => PaymentEvent, {
+    nullable: true,
+    description: 'As it stands now. Set where one was received or settled.',
+  })
+  paymentEvent!: PaymentEvent | null;
+}
+
+@ObjectType({ ...PLAIN, description: 'What happened to a hold or an order, as far as it is stored; of one moment.' })
+export class Timeline {
+  @Field(() => Hold, { nullable: true, description: 'Set when the id names a hold.' })
+  hold!: Hold | null;
+
+  @Field(() => Order, { nullable: true, description: 'The order that the id names, or that the hold became.' })
+  order!: Order | null;
+
+  @Field(() => String, { nullable: true, description: 'Whose it is; null: made without a token, or nobody knows.' })
+  customerId!: string | null;
+
+  moments!: Moment[];
+}
+
+@ObjectType({
+  ...PLAIN,
+  description: 'What one server has counted and measured since it was started, its workers together.',
+})
+export class ServerMetrics {
+  @Field(() => String, {
+    description: 'Which server has answered, as host:port. Behind a balancer the next may be another.',
+  })
+  server!: string;
+
+  @Field(() => String, { description: "What GET /metrics says, in Prometheus' text format." })
+  text!: string;
 }
 
 @ObjectType({
@@ -341,6 +401,7 @@ function connectionOf<Node extends object>(NodeType: ClassType<Node>, name: stri
 export const ProductConnection = connectionOf(Product, 'Product');
 export const OrderConnection = connectionOf(Order, 'Order');
 export const PaymentEventConnection = connectionOf(PaymentEvent, 'PaymentEvent');
+export const StockReportConnection = connectionOf(StockReport, 'StockReport');
 
 @ArgsType()
 export class PageArgs {
@@ -355,6 +416,9 @@ export class PageArgs {
 export class PaymentEventArgs extends PageArgs {
   @Field(() => PaymentOutcomeEnum, { nullable: true, description: 'Left out: all of them.' })
   outcome?: PaymentOutcome | null;
+
+  @Field(() => Boolean, { defaultValue: false, description: 'Only those that somebody still has to act on.' })
+  openOnly!: boolean;
 }
 
 const KEY_DESCRIPTION =

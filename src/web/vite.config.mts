@@ -20,6 +20,6 @@ export default defineConfig({
     assetsInlineLimit: 0,
     modulePreload: { polyfill: false },
     reportCompressedSize: false,
-    rollupOptions: { input: { storefront: here('index.html') } },
+    rollupOptions: { input: { storefront: here('index.html'), ops: here('ops.html') } },
   },
 });

@@ -165,6 +165,9 @@ describe('for admins alone', () => {
   const documents: [string, () => { query: string; variables?: Record<string, unknown> }][] = [
     ['stockReport', () => ({ query: `{ stockReport(productId: "${productId}") { total } }` })],
     ['stockReport of nothing', () => ({ query: '{ stockReport(productId: "x") { total } }' })],
+    ['stockReports', () => ({ query: '{ stockReports { edges { node { total } } } }' })],
+    ['timeline', () => ({ query: '{ timeline(id: "x") { customerId } }' })],
+    ['serverMetrics', () => ({ query: '{ serverMetrics { server text } }' })],
     ['paymentEvents', () => ({ query: `{ paymentEvents { edges { node ${EVENT} } } }` })],
     ...Object.entries(INPUTS).map(([name, input]): (typeof documents)[number] => [
       name,

@@ -1,8 +1,13 @@
 /** What a browser and a balancer ask for: the playground without internet, the first page, and health. */
 import { connect } from 'node:net';
-import { Client } from 'pg';
+import { parse } from 'graphql';
+import { Client as DatabaseClient } from 'pg';
+import { seed } from '../../src/database/seed';
+import { ERROR_CODES } from '../../src/domain/refusals';
+import { schemaFor } from '../../src/graphql/schema';
 import { untilSomebodyWaits } from '../support/database';
-import { openServer, type Reply, type TestServer } from '../support/server';
+import { openServer, paymentMessage, type Client, type Reply, type TestServer } from '../support/server';
+import { expire } from '../support/time';
 
 const HTML = { accept: 'text/html,application/xhtml+xml;q=0.9,*/*;q=0.8' };
 const production = {
@@ -22,6 +27,23 @@ beforeAll(async () => {
   options = JSON.parse(data).options;
 });
 afterAll(() => server.close());
+
+const jsonOf = (text: string) => JSON.parse(text.replace(/^\s*\/\/.*$/gm, '') || '{}');
+
+const operationsOf = (query: string) =>
+  parse(query).definitions.flatMap((own) =>
+    own.kind === 'OperationDefinition' ? [{ operation: own.operation, name: own.name!.value, own }] : [],
+  );
+
+const rootFieldsOf = (query: string) =>
+  operationsOf(query).flatMap(({ own }) =>
+    own.selectionSet.selections.map((field) => (field.kind === 'Field' ? field.name.value : '')),
+  );
+
+/** As the tab would ask: with its own headers. */
+function ask({ headers }: { headers: string }, question: object, to: Client = server) {
+  return to.post(JSON.stringify(question), { 'content-type': 'application/json', ...jsonOf(headers) });
+}
 
 const assetsOf = (html: string) => [...html.matchAll(/(?:src|href)="([^"]+)"/g)].map((match) => match[1]!);
 
@@ -69,15 +91,56 @@ describe('the playground', () => {
   });
 
   test('has tabs that run as they are: with a product, and with tokens of the development secret', async () => {
-    const jsonOf = (text: string) => JSON.parse(text.replace(/^\s*\/\/.*$/gm, '') || '{}');
     for (const { query, variables, headers } of options.defaultTabs) {
-      const token = (jsonOf(headers).Authorization as string | undefined)?.replace('Bearer ', '');
-      const { status, body } = await server.gql(query, jsonOf(variables), token);
-      expect([query.split('\n')[0], status, body.errors]).toEqual([query.split('\n')[0], 200, undefined]);
+      for (const { operation, name } of operationsOf(query)) {
+        // Served over WebSocket; the contract's test validates it.
+        if (operation === 'subscription') continue;
+        const { status, body } = await ask({ headers }, { query, variables: jsonOf(variables), operationName: name });
+        expect([name, status, body.errors]).toEqual([name, 200, undefined]);
+      }
     }
     const { body } = await server.gql('{ products { edges { node { availableStock totalStock } } } }');
     // The tab HoldUnit has held one, and AdjustStock has found five more.
     expect(body.data.products.edges[0].node).toEqual({ availableStock: 9, totalStock: 10 });
+  });
+
+  test('has every mutation that the server takes, and tells where to get a token', () => {
+    const used = options.defaultTabs.flatMap(({ query }) => rootFieldsOf(query));
+    const mutations = Object.keys(schemaFor({ environment: 'test' }).getMutationType()!.getFields());
+    expect(mutations.filter((name) => !used.includes(name))).toEqual([]);
+    expect(options.defaultTabs.every(({ headers }) => headers === '' || headers.includes('npm run token'))).toBe(true);
+  });
+
+  test('has what provokes each refusal, with the example products; BUSY alone takes a crowd', async () => {
+    const shop = await openServer();
+    try {
+      await seed(shop.app.database);
+      const alice = shop.tokens.alice;
+      const held = async (productId: string) => (await shop.hold(productId, {}, alice)).id as string;
+      const [sneaker, inEuros] = ['01930000-0000-7000-8000-000000000001', '01930000-0000-7000-8000-000000000005'];
+      const paid = await shop.order(await held(sneaker), alice);
+      await shop.webhook(paymentMessage('succeeded', paid));
+      const provoked = new Map<string, string[]>();
+      for (const { query, variables: known, headers } of options.defaultTabs) {
+        for (const { name } of operationsOf(query).filter((own) => own.name.startsWith('Refused'))) {
+          const holds = { holdId: await held(sneaker), euroHoldId: await held(inEuros) };
+          const variables = { ...jsonOf(known), ...holds, orderId: paid.id };
+          if (name === 'RefusedHoldExpired') await expire(shop.sql, variables.holdId);
+          const { body } = await ask({ headers }, { query, variables, operationName: name }, shop);
+          const codes = Object.values<any>(body.data).flatMap((payload) => payload.userErrors ?? []);
+          provoked.set(
+            name,
+            codes.map(({ code }) => code),
+          );
+        }
+      }
+      for (const [name, codes] of provoked) expect([name, codes]).toEqual([name, [expect.any(String)]]);
+      expect([...provoked.values()].flat().sort()).toEqual(ERROR_CODES.filter((code) => code !== 'BUSY').sort());
+      const { body } = await shop.gql(`{ product(id: "${inEuros}") { saleStatus } }`);
+      expect(body.data.product.saleStatus).toBe('ON_SALE');
+    } finally {
+      await shop.close();
+    }
   });
 
   test('is no answer for a program', async () => {
@@ -109,6 +172,7 @@ describe('in production', () => {
       expect(open.status).toBe(200);
       expect(open.text).not.toMatch(/Bearer ey/);
       expect(open.text).toContain('npm run token');
+      expect(open.text).not.toMatch(/signInAs|simulatePayment/);
     } finally {
       await closed.close();
       await wanted.close();
@@ -142,7 +206,7 @@ test('a server that stops says so to whoever is still connected, and answers wha
   const stopping = await openServer();
   const product = await stopping.product(2);
   await stopping.hold(product.id);
-  const client = new Client({ connectionString: stopping.db.url });
+  const client = new DatabaseClient({ connectionString: stopping.db.url });
   await client.connect();
   await client.query('BEGIN');
   await client.query('SELECT FROM stock WHERE product_id = $1 FOR UPDATE', [product.id]);

@@ -4,6 +4,10 @@ import { classify, type FailureKind } from '../../src/database/failures';
 const withCode = (code: string, more: object = {}) =>
   Object.assign(new Error('as PostgreSQL says it'), { code, ...more });
 
+/** Only the message passes its coordinator, and MikroORM sets words around it. */
+const asCitus = (code: string, constraint: string) =>
+  Object.assign(new Error(`insert into … - violates … constraint "${constraint}"\n - detail: Key (id)=(1)`), { code });
+
 test.each<[FailureKind, string, Error]>([
   ['retry', 'serialization failure', withCode('40001')],
   ['retry', 'deadlock', withCode('40P01')],
@@ -11,6 +15,9 @@ test.each<[FailureKind, string, Error]>([
   ['retry', 'a raced event', withCode('23505', { constraint: 'payment_events_pkey' })],
   ['retry', 'a raced key', withCode('23505', { constraint: 'holds_idempotency_key_unique' })],
   ['retry', 'a hold that is ordered twice', withCode('23505', { constraint: 'order_lines_hold_unique' })],
+  ['retry', 'a raced primary key of a shard', withCode('23505', { constraint: 'orders_pkey_102024' })],
+  ['retry', 'a raced primary key, as a worker of Citus says it', asCitus('23505', 'holds_pkey_102011')],
+  ['bug', 'a broken check, as a worker of Citus says it', asCitus('23514', 'stock_available_in_range_102009')],
   ['bug', 'another unique constraint', withCode('23505', { constraint: 'products_sku_unique' })],
   ['bug', 'a broken check', withCode('23514', { constraint: 'stock_available_in_range' })],
   ['bug', 'a mistake in SQL', withCode('42601')],
@@ -29,7 +36,7 @@ test.each<[FailureKind, string, Error]>([
   ['unavailable', 'starting up', withCode('57P03')],
   ['unavailable', 'too many connections', withCode('53300')],
   ['unavailable', 'disk full', withCode('53100')],
-  ['unavailable', 'a standby', withCode('25006')],
+  ['lost', 'a standby', withCode('25006')],
   ['unavailable', 'I/O error', withCode('58030')],
   ['unavailable', 'data corrupted', withCode('XX001')],
   ['unavailable', 'nobody listens', withCode('ECONNREFUSED')],
@@ -57,6 +64,10 @@ test('a violated constraint is named', () => {
     reason: '23505',
     constraint: 'products_sku_unique',
   });
+});
+
+test('a violated constraint of a shard is named as its table’s', () => {
+  expect(classify(asCitus('23505', 'products_sku_unique_102008')).constraint).toBe('products_sku_unique');
 });
 
 test.each([undefined, null, 'text', 42, {}])('what is no error at all (%p) is a bug', (thrown) => {

@@ -31,7 +31,7 @@ interface Attempt {
 }
 
 /** One intent of one client: it is asked again, with its key, until the client knows. */
-interface Intent {
+export interface Intent {
   readonly op: Op;
   readonly replies: Attempt[];
 }
@@ -125,8 +125,14 @@ export async function proveSwarm(
   }
 }
 
+/** What shoppers, and whoever judges their sale, need of a scene. */
+export type Sale = Pick<Scene, 'chance' | 'products'> & {
+  readonly servers: readonly Pick<ServerProcess, 'client'>[];
+  readonly room: Pick<Room, 'sql' | 'ensureClean'>;
+};
+
 /** A shopper: holds, orders, pays, changes their mind; asks again when they do not know. */
-async function shop(scene: Scene, number: number, history: Intent[], load: { isOn: boolean }): Promise<void> {
+export async function shop(scene: Sale, number: number, history: Intent[], load: { isOn: boolean }): Promise<void> {
   const { chance, products } = scene;
   const customer = CUSTOMERS[number % CUSTOMERS.length]!;
   for (let n = 0; load.isOn; n += 1) {
@@ -169,7 +175,7 @@ async function shop(scene: Scene, number: number, history: Intent[], load: { isO
 }
 
 /** As a good client does: the same request with the same key, at another server, a few times. */
-async function insist({ servers, chance }: Scene, intent: Intent, history: Intent[]): Promise<Reply> {
+async function insist({ servers, chance }: Sale, intent: Intent, history: Intent[]): Promise<Reply> {
   history.push(intent);
   for (let attempt = 1; ; attempt += 1) {
     const server = chance.int(0, servers.length - 1);
@@ -181,14 +187,16 @@ async function insist({ servers, chance }: Scene, intent: Intent, history: Inten
   }
 }
 
-/** Both servers are ready, and sell. */
-async function untilRecovered({ servers, products, chance }: Scene): Promise<number> {
+/** Every server is ready, and sells of the last product. */
+export async function untilRecovered({ servers, products, chance }: Sale): Promise<number> {
   const startedAt = performance.now();
   for (const { client } of servers) {
     const isBack = await until(RECOVERS_WITHIN_MS, async () => {
       if ((await client.status('/readyz')) !== 200) return false;
       const key = `canary-${chance.id()}`;
-      return (await client.ask({ kind: 'hold', product: products[3]!, quantity: 1, customer: '', key })).code === 'ok';
+      return (
+        (await client.ask({ kind: 'hold', product: products.at(-1)!, quantity: 1, customer: '', key })).code === 'ok'
+      );
     });
     ensure(isBack, `a server does not sell ${RECOVERS_WITHIN_MS / 1_000} s after the fault`);
   }
@@ -205,8 +213,12 @@ function ensureLively(servers: readonly ServerProcess[]): void {
   }
 }
 
-/** What clients were told, against what is stored. */
-async function audit(scene: Scene, history: readonly Intent[], tally: Tally): Promise<Omit<Measured, 'recoveredMs'>> {
+/** What clients were told, against what is stored; first the last answers are asked for that are still missing. */
+export async function audit(
+  scene: Sale,
+  history: readonly Intent[],
+  tally: Tally,
+): Promise<Omit<Measured, 'recoveredMs'>> {
   const unknown = history.filter(
     ({ replies }) => replies.some(({ reply }) => isUnknown(reply)) && !replies.some(({ reply }) => reply.code === 'ok'),
   );
@@ -245,7 +257,7 @@ async function audit(scene: Scene, history: readonly Intent[], tally: Tally): Pr
 }
 
 /** Asks with the same key until somebody knows. Answers whether it had happened, or has now. */
-async function learn({ servers }: Scene, intent: Intent): Promise<boolean> {
+async function learn({ servers }: Sale, intent: Intent): Promise<boolean> {
   let reply: Reply = { code: '' };
   const isKnown = await until(RECOVERS_WITHIN_MS, async () => {
     const [from, askedAt] = [performance.now(), Date.now()];
@@ -277,7 +289,7 @@ interface Stored {
   events: Map<string, { outcome: string }>;
 }
 
-async function readStored({ sql }: Room): Promise<Stored> {
+async function readStored({ sql }: Pick<Room, 'sql'>): Promise<Stored> {
   const holds = await sql<StoredHold>(
     'SELECT id, idempotency_key AS key, status, created_at AS "createdAt" FROM holds',
   );

@@ -40,6 +40,11 @@ const WAYS: Record<string, { query: string; of: 'hold' | 'order' | 'product' | '
     of: 'product',
     isAdmins: true,
   },
+  'Query.timeline': {
+    query: 'query($id: ID!) { timeline(id: $id) { customerId moments { at } } }',
+    of: 'order',
+    isAdmins: true,
+  },
   'Mutation.createHold': {
     query:
       'mutation($id: ID!) { createHold(input: { productId: $id }) { hold { id } userErrors { code message field } } }',
@@ -122,7 +127,7 @@ test.each(admins)(
   '%s needs the role admin, for an id that exists as for one that does not',
   async (_name, { query }) => {
     await expectNothingMoved(target.db, async () => {
-      for (const id of [productId, randomUUID(), 'x']) {
+      for (const id of [productId, holdId, orderId, randomUUID(), 'x']) {
         expect((await target.ask(query, { id }, { token: alice })).code).toBe('FORBIDDEN');
         expect((await target.ask(query, { id })).code).toBe('UNAUTHENTICATED');
       }

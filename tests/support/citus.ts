@@ -16,6 +16,9 @@ export function onOneServer(name: string, work: () => Promise<void>): void {
 /** Several a worker, so that rows of one test are apart; each costs time when a database is made. */
 const SHARDS = 4;
 
+/** Any number, the same for every test process. */
+const CREATION_LOCK = 7_202_611_23;
+
 interface Node {
   readonly host: string;
   readonly port: number;
@@ -23,7 +26,34 @@ interface Node {
 
 /** With the migrated and distributed tables of this build. Takes some 2 s. */
 export async function createDistributed(admin: Client, name: string, log: Logger): Promise<void> {
+  const url = await createOnNodes(admin, name);
+  await migrateAt(url, log);
+  await distribute(url, { dryRun: false });
+}
+
+export async function migrateAt(url: string, log: Logger): Promise<void> {
+  const database = await openDatabase({ url, poolSize: 1, log });
+  try {
+    await migrate(database, url);
+  } finally {
+    await database.close();
+  }
+}
+
+/** An empty database of the coordinator, which knows its workers. Answers its URL. */
+export async function createOnNodes(admin: Client, name: string): Promise<string> {
   const url = urlAt(null, name);
+  // Two at once would write the same rows of the nodes' catalogues.
+  await admin.query('SELECT pg_advisory_lock($1)', [CREATION_LOCK]);
+  try {
+    await joinNodes(admin, name, url);
+  } finally {
+    await admin.query('SELECT pg_advisory_unlock($1)', [CREATION_LOCK]);
+  }
+  return url;
+}
+
+async function joinNodes(admin: Client, name: string, url: string): Promise<void> {
   const workers = await workersOf(admin);
   for (const server of [admin, ...workers]) await on(server, (client) => client.query(`CREATE DATABASE ${name}`));
   await Promise.all(
@@ -37,10 +67,12 @@ export async function createDistributed(admin: Client, name: string, log: Logger
     for (const { host, port } of workers) await client.query('SELECT citus_add_node($1, $2)', [host, port]);
     await client.query(`ALTER DATABASE ${name} SET citus.shard_count = ${SHARDS}`);
   });
-  const database = await openDatabase({ url, poolSize: 1, log });
-  await migrate(database, url);
-  await database.close();
-  await distribute(url, { dryRun: false });
+}
+
+/** The same database as the first worker has it. */
+export async function urlAtWorker(admin: Client, name: string): Promise<string> {
+  const [worker] = await workersOf(admin);
+  return urlAt(worker!, name);
 }
 
 /** On every node. Citus ends its own background processes with it. */

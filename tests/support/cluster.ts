@@ -14,6 +14,8 @@ export const TEMPLATE = 'template';
 /** How the setup tells the tests, which are other processes. */
 const URL_KEY = 'FLASHSALE_TEST_SERVER';
 const RUN_KEY = 'FLASHSALE_TEST_RUN';
+/** Where what is tested connects, when that is PgBouncer: a server's URL as well. */
+const POOLER_KEY = 'FLASHSALE_TEST_POOLER';
 
 export interface Run {
   readonly id: string;
@@ -37,6 +39,20 @@ export function nameOf(database: string): string {
 /** The URL of a database on the run's server. */
 export function databaseUrl(name: string): string {
   const url = new URL(fromSetup(URL_KEY));
+  url.pathname = `/${name}`;
+  return url.href;
+}
+
+/** What is tested reaches its databases here from now on; whoever makes, drops and asserts goes straight to the server. */
+export function usePooler(serverUrl: string): void {
+  process.env[POOLER_KEY] = serverUrl;
+}
+
+/** The URL of a database, as what is tested is given it. */
+export function servedUrl(name: string): string {
+  const pooler = process.env[POOLER_KEY];
+  if (pooler === undefined) return databaseUrl(name);
+  const url = new URL(pooler);
   url.pathname = `/${name}`;
   return url.href;
 }

@@ -5,7 +5,7 @@ import { Pool, type Client } from 'pg';
 import { openDatabase, type Database } from '../../src/database/orm';
 import { closeLogger, type Logger } from '../../src/telemetry/logger';
 import { CITUS_URL, createDistributed } from './citus';
-import { connectAdmin, databaseUrl, drop, nameOf, TEMPLATE } from './cluster';
+import { connectAdmin, databaseUrl, drop, nameOf, servedUrl, TEMPLATE } from './cluster';
 import { testLogger } from './log';
 
 /** For asserting and back-dating, on connections of their own: `bigint` comes as text, `timestamptz` as Date. */
@@ -26,13 +26,18 @@ const POOL_SIZE = 8;
 /** PostgreSQL's processes end a moment after their connections were closed, in ms. */
 const LEAVE_WITHIN_MS = 10_000;
 
-/** Call it in `beforeAll`, and `close` in `afterAll`. Empty but for the tables. Takes some 50 ms; on Citus 2 s. */
+/**
+ * Call it in `beforeAll`, and `close` in `afterAll`. Empty but for the tables. Takes some 50 ms; on Citus 2 s. `isDirect`: past
+ * a PgBouncer of the run.
+ */
 export async function freshDatabase({
   poolSize = POOL_SIZE,
   leaveWithinMs = LEAVE_WITHIN_MS,
+  isDirect = false,
 } = {}): Promise<FreshDatabase> {
   const name = nameOf(randomBytes(4).toString('hex'));
-  const url = databaseUrl(name);
+  const url = isDirect ? databaseUrl(name) : servedUrl(name);
+  const isPooled = url !== databaseUrl(name);
   const admin = await connectAdmin('flashsale tests');
   const log = testLogger();
   if (CITUS_URL) await createDistributed(admin, name, log);
@@ -40,7 +45,7 @@ export async function freshDatabase({
 
   const open = () => openDatabase({ url, poolSize, log });
   const database = await open();
-  const pool = new Pool({ connectionString: url, max: 4, application_name: 'test assertions' });
+  const pool = new Pool({ connectionString: databaseUrl(name), max: 4, application_name: 'test assertions' });
   pool.on('error', () => undefined);
 
   return {
@@ -52,7 +57,8 @@ export async function freshDatabase({
     close: async () => {
       await Promise.all([database.close(), pool.end()]);
       await closeLogger(log);
-      const left = await untilAllLeft(admin, name, leaveWithinMs);
+      // PgBouncer keeps its own connections, whoever leaves.
+      const left = isPooled ? [] : await untilAllLeft(admin, name, leaveWithinMs);
       await drop(admin, name);
       await admin.end();
       if (left.length > 0) throw new Error(`still connected to the test's database:\n  ${left.join('\n  ')}`);

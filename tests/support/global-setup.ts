@@ -1,13 +1,19 @@
-/** Before all tests: one PostgreSQL for the run, and in it a migrated database that every test file clones. CITUS_URL names a cluster. */
+/**
+ * Before all tests: the pages, and one PostgreSQL for the run, in it a migrated database that every test file clones. CITUS_URL
+ * names a cluster.
+ */
 import { resolve } from 'node:path';
 import { startEmbeddedPostgres, type EmbeddedPostgres } from '../../src/database/embedded-postgres';
 import { migrate } from '../../src/database/migrate';
-import { openDatabase, writableUrl } from '../../src/database/orm';
+import { openDatabase } from '../../src/database/orm';
+import { WritableServer } from '../../src/database/writable-server';
 import { closeLogger } from '../../src/telemetry/logger';
+import { buildPages } from './build';
 import { CITUS_URL } from './citus';
-import { beginRun, databaseUrl, dropLeftovers, TEMPLATE, type Run } from './cluster';
+import { beginRun, databaseUrl, dropLeftovers, TEMPLATE, usePooler, type Run } from './cluster';
 import tearDown from './global-teardown';
 import { testLogger } from './log';
+import { findPgBouncer, startPgBouncer, type PgBouncer } from './pgbouncer';
 
 const ROOT = resolve(__dirname, '../..');
 
@@ -15,19 +21,34 @@ const ROOT = resolve(__dirname, '../..');
 export interface Started {
   readonly run: Run;
   readonly embedded: EmbeddedPostgres | null;
+  pgbouncer: PgBouncer | null;
 }
 
-/** Tells the tests their cluster, run and template through the environment, see `cluster.ts`. Leaves nothing when it fails. */
+/** Of each test file's database: fewer than its processes open, so that connections are shared in earnest. */
+const POOL_SIZE_BEHIND_PGBOUNCER = 10;
+
+/**
+ * Tells the tests their cluster, run and template through the environment, see `cluster.ts`. Leaves nothing when it fails.
+ * TEST_PGBOUNCER=on: what is tested goes through PgBouncer.
+ */
 export default async function setUp(): Promise<void> {
+  await buildPages();
   const given = CITUS_URL ?? process.env.DATABASE_URL;
   const embedded = given ? null : await startOurs();
   const started = globalThis as { started?: Started };
   try {
-    const run = await beginRun(embedded?.url ?? (await writableUrl(given!.split(','))));
-    started.started = { run, embedded };
+    const serverUrl = embedded?.url ?? (await new WritableServer(given!.split(',')).find());
+    const run = await beginRun(serverUrl);
+    started.started = { run, embedded, pgbouncer: null };
     await dropLeftovers(run);
     // Shards are no part of a clone: there each file makes its own.
     if (!CITUS_URL) await createTemplate(run);
+    if (process.env.TEST_PGBOUNCER === 'on') {
+      const program = findPgBouncer();
+      if (program === null) throw new Error('TEST_PGBOUNCER=on, and pgbouncer is not installed');
+      started.started.pgbouncer = await startPgBouncer(program, serverUrl, POOL_SIZE_BEHIND_PGBOUNCER);
+      usePooler(started.started.pgbouncer.urlOf(serverUrl));
+    }
     forgetEntities();
   } catch (error) {
     // Jest calls no teardown then, and an open connection would keep it alive for ever.

@@ -5,6 +5,7 @@ import type { Started } from './global-setup';
 export default async function tearDown(): Promise<void> {
   const { started } = globalThis as { started?: Started };
   if (!started) return;
+  await started.pgbouncer?.stop();
   try {
     await dropOwn(started.run);
   } finally {

@@ -53,6 +53,7 @@ test('every metric of the contract is exported, beside those of the process', as
     'payment_events_total counter',
     'pool_waiting gauge',
     'refund_due gauge',
+    'replica_lag_seconds gauge',
     'stock_available gauge',
     'sweep_lag_seconds gauge',
     'transaction_retries_total counter',
@@ -315,6 +316,7 @@ describe('while the database is away', () => {
     metrics.watch(
       {
         poolWaiting: () => 7,
+        replicaLags: () => [],
         stockAvailable: async () => [],
         sweepLagSeconds: () => (++asked, never),
         openPayments: async () => ({ refundDue: 2, oldestParkedSeconds: 0 }),

@@ -1,59 +1,33 @@
 /** The storefront in a real browser, with nothing but loopback to reach: bought from end to end, and every "no" in words. */
-import { execFileSync } from 'node:child_process';
-import { existsSync } from 'node:fs';
-import { join } from 'node:path';
-import { source as axeSource, type AxeResults } from 'axe-core';
-import { chromium, type Browser, type BrowserContext, type Page, type Route } from 'playwright-core';
+import type { Page, Route } from 'playwright-core';
+import {
+  DESKTOP,
+  expectLight,
+  FOCUSED,
+  inBrowser,
+  openBrowser,
+  PHONE,
+  seriousIssues,
+  type Visitors,
+} from '../support/browser';
 import { openShop, valueOf, type Shop } from '../support/checkout';
 import { expectClean } from '../support/invariants';
 import { serve } from '../support/server';
 import { expire, expireIn } from '../support/time';
 
-const ROOT = join(__dirname, '..', '..');
-const CHROMIUM = ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'].find((path) =>
-  existsSync(path),
-);
-const FLAGS = [
-  '--no-sandbox',
-  '--disable-gpu',
-  '--disable-quic',
-  '--no-first-run',
-  '--disable-background-networking',
-  '--disable-component-update',
-  '--disable-sync',
-];
-const DESKTOP = { width: 1280, height: 900 };
-const PHONE = { width: 390, height: 844 };
-
-/** Run in the page. */
-const FOCUSED = `document.activeElement.getAttribute('aria-label') ?? document.activeElement.textContent ?? ''`;
-const LOADED = `[...performance.getEntriesByType('navigation'), ...performance.getEntriesByType('resource')]
-  .map(({ name, encodedBodySize }) => ({ name, bytes: encodedBodySize }))`;
-const PAINTED_MS = `performance.getEntriesByName('first-contentful-paint')[0].startTime`;
-
-if (!CHROMIUM)
-  process.stderr.write('Chromium is not installed, so the storefront is not tested: apt-get install chromium\n');
-const inBrowser = CHROMIUM ? describe : describe.skip;
-
 inBrowser('the storefront', () => {
   let shop: Shop;
   let server: Awaited<ReturnType<typeof serve>>;
-  let browser: Browser;
-  /** What should not be: console errors, failed scripts, requests that leave the machine. */
-  const faults: string[] = [];
-  const contexts: BrowserContext[] = [];
+  let browser: Visitors;
 
   beforeAll(async () => {
-    const vite = join(ROOT, 'node_modules', 'vite', 'bin', 'vite.js');
-    execFileSync(process.execPath, [vite, 'build', '--config', 'src/web/vite.config.mts'], { cwd: ROOT });
     shop = await openShop();
     server = await serve(shop, { SWEEP_CRON: '* * * * * *' });
-    browser = await chromium.launch({ executablePath: CHROMIUM!, args: FLAGS });
+    browser = await openBrowser();
   });
 
   afterEach(async () => {
-    await Promise.all(contexts.splice(0).map((context) => context.close()));
-    expect(faults.splice(0)).toEqual([]);
+    expect(await browser.leave()).toEqual([]);
   });
 
   afterAll(async () => {
@@ -67,26 +41,12 @@ inBrowser('the storefront', () => {
   async function visit(
     options: { viewport?: typeof DESKTOP; signedInAs?: string; clockIsOffBy?: number } = {},
   ): Promise<Page> {
-    const context = await browser.newContext({ viewport: options.viewport ?? DESKTOP, reducedMotion: 'reduce' });
-    context.setDefaultTimeout(10_000);
-    contexts.push(context);
-    await context.route(
-      (url) => !['127.0.0.1', 'localhost'].includes(url.hostname),
-      (route) => {
-        faults.push(`left the machine: ${route.request().url()}`);
-        return route.abort();
-      },
-    );
-    if (options.clockIsOffBy) {
+    const page = await browser.open({ viewport: options.viewport ?? DESKTOP }, async (context) => {
+      if (!options.clockIsOffBy) return;
       await context.addInitScript((offMs) => {
         const now = Date.now;
         Date.now = () => now() + offMs;
       }, options.clockIsOffBy);
-    }
-    const page = await context.newPage();
-    page.on('pageerror', (error) => faults.push(`page error: ${error.message}`));
-    page.on('console', (message) => {
-      if (['error', 'warning'].includes(message.type())) faults.push(`console: ${message.text()}`);
     });
     await page.goto(server.url);
     await page.getByText('Live stock').waitFor();
@@ -364,28 +324,9 @@ inBrowser('the storefront', () => {
     });
 
     it('weighs less than 200 kB, paints within a second, and is cached for ever but for the page', async () => {
-      const page = await visit();
-      const entries = await page.evaluate<{ name: string; bytes: number }[]>(LOADED);
-      expect(entries.reduce((sum, { bytes }) => sum + bytes, 0)).toBeLessThan(200_000);
-      const painted = await page.evaluate(PAINTED_MS);
-      expect(painted).toBeLessThan(1_000);
-      const script = entries.find(({ name }) => name.endsWith('.js'))!;
-      const [asset, index] = await Promise.all([fetch(script.name), fetch(server.url)]);
-      expect(asset.headers.get('cache-control')).toContain('immutable');
-      expect(index.headers.get('cache-control')).toBe('no-cache');
-      expect(index.headers.get('content-security-policy')).toContain("script-src 'self'");
-      const again = await fetch(server.url, { headers: { 'if-none-match': index.headers.get('etag')! } });
-      expect(again.status).toBe(304);
+      await expectLight(await visit(), server.url);
     });
   });
-
-  async function seriousIssues(page: Page): Promise<string[]> {
-    await page.evaluate(axeSource);
-    const { violations } = await page.evaluate<AxeResults>('axe.run()');
-    return violations
-      .filter(({ impact }) => impact === 'serious' || impact === 'critical')
-      .map(({ id, nodes }) => `${id}: ${nodes.map(({ html }) => html).join(' ')}`);
-  }
 });
 
 function inputOf(route: Route): Record<string, unknown> | undefined {

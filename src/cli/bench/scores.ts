@@ -58,8 +58,8 @@ export function scoreOf(subject: Subject, slices: readonly Slice[]): Score {
 }
 
 /**
- * The median of what the runs' own pairs are compared to: each pair was measured within a minute, so what slows the machine
- * slows both. null: one of them was not measured.
+ * The median of the runs' own ratios or differences: each pair was measured within a minute, so what slows the machine slows
+ * both. null: one of them was not measured.
  */
 function compare(
   scores: readonly Score[],
@@ -103,6 +103,7 @@ export function judge(scores: readonly Score[], stock: StockUpdates | null): Tar
       SLOWER_AT_MOST_MS,
       false,
     ),
+    atLeast('granted holds, 2,000 watch live ÷ nobody watches', of('holds-watched@256', 'holds-unwatched@256'), 0.8),
     atLeast('1,000,000 holds in the table ÷ 1,000', of('holds-among-1000000@256', 'holds-among-1000@256'), 0.85),
     atLeast('HOT updates of stock ÷ all', stock && stock.updates > 0 ? stock.hot / stock.updates : null, 0.95),
   ];

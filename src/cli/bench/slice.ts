@@ -39,7 +39,10 @@ export interface Site {
 /** A slice that ran out of its supplies sooner says too little. */
 const LEAST_SHARE_OF_TIME = 0.5;
 
-/** Throws when any answer was wrong, when rows and answers differ, when `reconcile` finds a broken promise, and when the generator was late. */
+/**
+ * Throws when any answer was wrong, when rows and answers differ, when `reconcile` finds a broken promise, and when the
+ * generator could not keep its schedule.
+ */
 export async function measure(site: Site): Promise<Slice> {
   const { generator, order, cpuOf, logFile, postmasterPid } = site;
   const before = await countEffects(site.shop.client);

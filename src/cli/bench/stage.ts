@@ -19,7 +19,7 @@ import {
   type ServerSettings,
 } from '../../database/benchmark';
 import { startEmbeddedPostgres } from '../../database/embedded-postgres';
-import { writableUrl } from '../../database/orm';
+import { WritableServer } from '../../database/writable-server';
 import { startChild, startMain, type Child } from './children';
 import { countChildren, parentOf } from './cpu';
 import { newWebhookSecret } from './requests';
@@ -72,7 +72,7 @@ export class Stage {
             log: say,
             settings: { max_connections: String(MAX_CONNECTIONS) },
           });
-    const url = embedded?.url ?? (await writableUrl(databaseUrls));
+    const url = embedded?.url ?? (await new WritableServer(databaseUrls).find());
     const admin = await connect(url);
     for (const name of await readAbandonedDatabases(admin, DATABASE_PREFIX)) await dropDatabase(admin, name);
     const folder = await mkdtemp(join(tmpdir(), 'flash-sale-bench-'));
@@ -109,7 +109,7 @@ export class Stage {
   }
 
   /** One of this folder's processes, ended with the stage. */
-  async start(entry: 'load' | 'hot-row'): Promise<Child> {
+  async start(entry: 'load' | 'hot-row' | 'watchers'): Promise<Child> {
     const { child } = await startChild(entry);
     this.onEnd(() => child.end());
     return child;

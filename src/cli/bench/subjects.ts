@@ -7,6 +7,7 @@ import * as requests from './requests';
 import { measure, type Slice } from './slice';
 import { besideStoppedClient, type Server, type Shop, type Stage } from './stage';
 import { PLENTY } from './supplies';
+import type { Left, Watching, WatchOrder } from './watchers';
 
 export interface Subject {
   /** `name@connections`, or the name alone. */
@@ -47,6 +48,8 @@ const PACED_LEAD_IN_MS = 3_000;
 const MAXIMUM_MS = 1_000;
 const TABLE_SIZES = [1_000, 1_000_000] as const;
 
+const WATCHERS = 2_000;
+
 /** Starts the servers and puts the products on sale. `wants` tells which subjects anybody asked for. */
 export async function setScene(
   stage: Stage,
@@ -64,7 +67,10 @@ export async function setScene(
     ...(await bench.quiet()),
   ];
   const wanted = subjects.filter((subject) => options.wants(subject.key));
-  if (options.isFull) wanted.push(...(await bench.manyHolds(options.wants)), ...(await bench.workers(options.wants)));
+  if (options.isFull) {
+    wanted.push(...(await bench.watched(options.wants)));
+    wanted.push(...(await bench.manyHolds(options.wants)), ...(await bench.workers(options.wants)));
+  }
   return { subjects: wanted, shop, server };
 }
 
@@ -229,7 +235,7 @@ class Bench {
     ];
   }
 
-  /** Granted holds a second of one product: what `holds` did in this run, else a second of them, measured anew or once. */
+  /** Granted holds a second of one product: what `holds` did last, else what a second of them did. */
   private async most(hold: Uint8Array, isAnew: boolean): Promise<number> {
     const measured = this.perSecond.get(`holds@${MOST}`);
     if (measured !== undefined) return measured;
@@ -239,6 +245,36 @@ class Bench {
       await this.load('most', this.server, this.shop, 'holds', load);
     }
     return this.perSecond.get('most')!;
+  }
+
+  /** The same load on one server, with and without shoppers who watch the product live. */
+  async watched(wants: (key: string) => boolean): Promise<Subject[]> {
+    const [alone, watched] = ['holds-unwatched', 'holds-watched'];
+    if (![alone, watched].some((name) => wants(`${name}@${MOST}`))) return [];
+    const shop = await this.stage.openShop();
+    const productId = await shop.supplies.product();
+    const server = await this.stage.serveCheckout(shop);
+    const watchers = await this.stage.start('watchers');
+    const hold = [requests.forHold(requests.HOLD_DOCUMENT, productId)];
+    const subjectOf = (name: string, title: string) =>
+      this.repeated(name, MOST, title, hold, requests.GRANTED, server, 'holds', shop);
+    const subject = subjectOf(watched, `granted holds, ${WATCHERS.toLocaleString('en')} watch the product live`);
+    return [
+      subjectOf(alone, 'granted holds, nobody watches'),
+      {
+        ...subject,
+        measure: async (measuredMs) => {
+          watchers.send({ kind: 'watch', port: server.port, productId, watchers: WATCHERS } satisfies WatchOrder);
+          await watchers.next<Watching>('watching');
+          const slice = await subject.measure(measuredMs);
+          watchers.send({ kind: 'leave' });
+          const { levels } = await watchers.next<Left>('left');
+          // Under load an update a second is enough, and none at all would prove nothing.
+          if (levels < (WATCHERS * measuredMs) / 2_000) throw new Error(`watchers were told only ${levels} levels`);
+          return slice;
+        },
+      },
+    ];
   }
 
   /** A server and a database each, alike but for the holds that are there already. */

@@ -92,17 +92,22 @@ export class DevelopmentResolver {
 
   @Mutation(() => String, {
     description:
-      'Development only. A token of this customer, as long as the server has the secret that everybody knows.',
+      'Development only. A token of this customer, or operator, as long as the server has the secret that everybody knows.',
   })
   async signInAs(
     @Arg('customerId', () => String) customerId: string,
+    @Arg('isAdmin', () => Boolean, { defaultValue: false }) isAdmin: boolean,
     @Ctx() { room: { developmentAuth } }: Context,
   ): Promise<string> {
     checkText('customerId', customerId, 255, 1);
     if (developmentAuth?.kind !== 'secret' || developmentAuth.secret !== developmentJwtSecret) {
       throw new CallerError('FORBIDDEN', 'Tokens come from the issuer here: npm run token, or your own');
     }
-    return signToken(developmentAuth, { sub: customerId, ttlSeconds: TOKEN_TTL_SECONDS });
+    return signToken(developmentAuth, {
+      sub: customerId,
+      roles: isAdmin ? ['admin'] : [],
+      ttlSeconds: TOKEN_TTL_SECONDS,
+    });
   }
 }
 

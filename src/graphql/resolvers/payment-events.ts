@@ -9,6 +9,7 @@ import { outcomeOf } from '../errors';
 import { isText, pageOf, timeOf, type Cut } from '../pages';
 import { presentEvent } from '../present';
 import {
+  Hold,
   Order,
   PaymentEvent,
   PaymentEventArgs,
@@ -31,7 +32,7 @@ const newestFirst: Cut<PaymentEventRecord, { receivedAt: Date; provider: string;
 export class PaymentEventResolver {
   @Query(() => PaymentEventConnection, { description: 'Needs the role admin. Newest first.' })
   paymentEvents(
-    @Args(() => PaymentEventArgs) { outcome, ...page }: PaymentEventArgs,
+    @Args(() => PaymentEventArgs) { outcome = null, openOnly, ...page }: PaymentEventArgs,
     @Ctx() context: Context,
   ): Promise<Connection<PaymentEvent>> {
     requireAdmin(context);
@@ -39,7 +40,7 @@ export class PaymentEventResolver {
       page,
       newestFirst,
       ({ limit, after }) =>
-        context.checkout.database.read((em) => readPaymentEvents(em, outcome ?? null, { limit, after })),
+        context.checkout.database.read((em) => readPaymentEvents(em, { outcome, openOnly }, { limit, after })),
       presentEvent,
     );
   }
@@ -64,5 +65,10 @@ export class PaymentEventResolver {
   @FieldResolver(() => Order, { nullable: true })
   order(@Root() event: PaymentEvent, @Ctx() { loaders }: Context): Promise<Order | null> | null {
     return event.orderId === null ? null : loaders.order.load(event.orderId);
+  }
+
+  @FieldResolver(() => Hold, { nullable: true, description: 'The hold that its reference names.' })
+  hold(@Root() event: PaymentEvent, @Ctx() { loaders }: Context): Promise<Hold | null> {
+    return loaders.hold.load(event.reference);
   }
 }

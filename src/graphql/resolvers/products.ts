@@ -30,7 +30,7 @@ import {
 } from '../types';
 import { readClock } from '../../database/statement';
 
-const byName: Cut<ProductRecord, { name: string; id: string }> = {
+export const byName: Cut<Pick<ProductRecord, 'name' | 'id'>, { name: string; id: string }> = {
   list: 'products',
   placeOf: (product) => [product.name, product.id],
   parsePlace: ([name, id]) => (isText(name) && isText(id) && isId(id) ? { name, id } : undefined),
@@ -42,26 +42,35 @@ export class ProductResolver {
   async product(
     @Arg('id', () => ID, { nullable: true }) id: string | null | undefined,
     @Arg('sku', () => String, { nullable: true }) sku: string | null | undefined,
-    @Ctx() { checkout, loaders }: Context,
+    @Ctx() context: Context,
   ): Promise<Product | null> {
     const hasId = id !== null && id !== undefined;
     const hasSku = sku !== null && sku !== undefined;
     if (hasId === hasSku) throw new CallerError('BAD_USER_INPUT', 'Name the product by either id or sku');
-    if (hasId) return loaders.product.load(id);
+    if (hasId) return context.loaders.shownProduct.load(id);
     checkText('sku', sku!);
-    const product = await checkout.database.read((em) => findProductBySku(em, sku!));
+    const product = await show(
+      context,
+      (em) => findProductBySku(em, sku!),
+      (found) => found !== null,
+    );
     return product && presentProduct(product);
   }
 
   @Query(() => ProductConnection, { description: 'By name.' })
-  products(@Args(() => PageArgs) page: PageArgs, @Ctx() { checkout, loaders }: Context): Promise<Connection<Product>> {
+  products(@Args(() => PageArgs) page: PageArgs, @Ctx() context: Context): Promise<Connection<Product>> {
     return pageOf(
       page,
       byName,
-      ({ limit, after }) => checkout.database.read((em) => readProducts(em, { limit, after })),
+      ({ limit, after }) =>
+        show(
+          context,
+          (em) => readProducts(em, { limit, after }),
+          () => true,
+        ),
       (record) => {
         const product = presentProduct(record);
-        loaders.product.prime(product.id, product);
+        context.loaders.shownProduct.prime(product.id, product);
         return product;
       },
     );
@@ -135,6 +144,14 @@ export class ProductResolver {
     requireAdmin(context);
     return productPayload(context, adjustStock(context.checkout, { ...input, actor: context.caller.customerId }));
   }
+}
+
+/** Whoever changes products sees them as they are; to everybody else a replica may show them. */
+function show<T>(
+  { caller, checkout }: Context,
+  ...read: Parameters<typeof checkout.database.readShown<T>>
+): Promise<T> {
+  return caller.isAdmin ? checkout.database.read(read[0]) : checkout.database.readShown(...read);
 }
 
 async function levelOf(product: Product, { room: { levels } }: Context): Promise<StockLevel> {

@@ -1,6 +1,6 @@
 /** What the shop says: refusals, statuses, money and times, in words for people. */
 import type { ErrorCode, OrderStatus, RefusalFragment, SaleStatus } from './generated/graphql';
-import { RequestFailed } from './api/request';
+import { RequestFailed } from './api/ask';
 
 /** Each code in words. What only operators meet is here too, so that a new code cannot be forgotten. */
 const REFUSALS: Record<ErrorCode, string> = {

@@ -1,7 +1,7 @@
 /** Live stock: one socket for the page, which comes back by itself. */
 import { createClient, type Client, type SubscribePayload } from 'graphql-ws';
 import { StockChangedDocument, type StockChangedSubscription } from '../generated/graphql';
-import { trustedName } from './request';
+import { trustedName } from './ask';
 
 export type StockLevel = StockChangedSubscription['stockChanged'];
 export type Connection = 'connecting' | 'live' | 'lost';

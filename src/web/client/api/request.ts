@@ -1,38 +1,6 @@
-/** One typed request: a document that codegen wrote, its variables, and its data or a failure with a code. */
-import type { DocumentTypeDecoration } from '@graphql-typed-document-node/core';
+/** What the shopper asks: with their token, if they have one. */
 import { currentSession, endSession } from '../shop/session';
-
-/** A mutation may wait 2 s for a lock and be run again; after this nobody waits any more. */
-const TIMEOUT_MS = 12_000;
-
-/** What is no answer of the shop: `OFFLINE` for a network that fails, else the code of GraphQL's error. */
-export class RequestFailed extends Error {
-  override readonly name = 'RequestFailed';
-  constructor(
-    readonly code: string,
-    message: string,
-    /** The same request may succeed after this; null: asking again is no use. */
-    readonly retryAfterMs: number | null,
-  ) {
-    super(message);
-  }
-}
-
-interface Answer {
-  data?: unknown;
-  errors?: { message: string; extensions?: { code?: string; retryAfterMs?: number } }[];
-}
-
-/** Codes that say "not now": what was asked may be asked again. */
-const NOT_NOW = new Set(['SERVICE_UNAVAILABLE', 'RATE_LIMITED']);
-
-/** What a server says that does not know a hash: another version of the shop is on its way in. */
-const UNKNOWN_HASH = new Set(['PERSISTED_QUERY_NOT_FOUND', 'PERSISTED_QUERY_NOT_SUPPORTED']);
-
-type Document<Result, Variables> = DocumentTypeDecoration<Result, Variables> & {
-  readonly __meta__?: Record<string, string> | undefined;
-  toString(): string;
-};
+import { ask, RequestFailed, type Document } from './ask';
 
 /** Throws RequestFailed. A token that has expired ends the session. */
 export async function request<Result, Variables>(
@@ -40,51 +8,11 @@ export async function request<Result, Variables>(
   variables: Variables,
 ): Promise<Result> {
   const session = currentSession();
-  const ask = async (question: object) => {
-    const response = await send(JSON.stringify({ ...question, variables }), session?.token);
-    return { response, answer: await read(response) };
-  };
-  const text = { query: String(document) };
-  const extensions = trustedName(document);
-  let { response, answer } = await ask(extensions ? { extensions } : text);
-  if (UNKNOWN_HASH.has(answer.errors?.[0]?.extensions?.code ?? '')) ({ response, answer } = await ask(text));
-  const error = answer.errors?.[0];
-  if (error) {
-    const code = error.extensions?.code ?? 'INTERNAL_SERVER_ERROR';
-    if (code === 'UNAUTHENTICATED' && session) endSession('Your sign-in has expired.');
-    throw new RequestFailed(code, error.message, NOT_NOW.has(code) ? waitOf(error, response) : null);
-  }
-  return answer.data as Result;
-}
-
-/** The server has the documents that codegen wrote, compiled: their name is shorter, and they are served faster. */
-export function trustedName(document: Pick<Document<unknown, unknown>, '__meta__'>): Record<string, unknown> | null {
-  const sha256Hash = document.__meta__?.['hash']?.replace('sha256:', '');
-  return sha256Hash ? { persistedQuery: { version: 1, sha256Hash } } : null;
-}
-
-async function send(body: string, token: string | undefined): Promise<Response> {
   try {
-    return await fetch('/graphql', {
-      method: 'POST',
-      headers: { 'content-type': 'application/json', ...(token && { authorization: `Bearer ${token}` }) },
-      body,
-      signal: AbortSignal.timeout(TIMEOUT_MS),
-    });
-  } catch {
-    throw new RequestFailed('OFFLINE', 'The shop could not be reached.', 0);
+    return await ask(document, variables, session?.token);
+  } catch (error) {
+    const hasExpired = error instanceof RequestFailed && error.code === 'UNAUTHENTICATED' && session;
+    if (hasExpired) endSession('Your sign-in has expired.');
+    throw error;
   }
-}
-
-async function read(response: Response): Promise<Answer> {
-  try {
-    return (await response.json()) as Answer;
-  } catch {
-    // A proxy's page, or a connection that broke half-way: nobody knows what became of the request.
-    throw new RequestFailed('OFFLINE', 'The answer could not be read.', 0);
-  }
-}
-
-function waitOf(error: NonNullable<Answer['errors']>[number], response: Response): number {
-  return error.extensions?.retryAfterMs ?? Number(response.headers.get('retry-after') ?? 0) * 1_000;
 }

@@ -1,5 +1,5 @@
 /** Asking again, with the same key, as long as the answer is "not now" or none at all. */
-import { RequestFailed } from './request';
+import { RequestFailed } from './ask';
 
 /** Together some 15 s: longer than a server needs to recover from most, shorter than a shopper's patience. */
 const MOST_ATTEMPTS = 7;

@@ -1,7 +1,8 @@
 /** The top of the page: whose shop, whether stock is live, and who is shopping. */
 import { useState } from 'preact/hooks';
 import type { Connection } from '../api/live-stock';
-import { isDevelopment, signInAs } from '../shop/provider';
+import { isDevelopment } from '../api/environment';
+import { signInAs } from '../shop/provider';
 import { endSession, type Session } from '../shop/session';
 import { failureInWords } from '../words';
 

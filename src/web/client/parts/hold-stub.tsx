@@ -3,7 +3,7 @@ import { useEffect, useId, useRef } from 'preact/hooks';
 import { announce } from '../shop/announce';
 import { useServerNow } from '../shop/clock';
 import type { Hold } from '../shop/holds';
-import { isDevelopment } from '../shop/provider';
+import { isDevelopment } from '../api/environment';
 import { money, units } from '../words';
 import { Countdown } from './countdown';
 import { ProviderPanel } from './provider-panel';

@@ -2,7 +2,7 @@
 import { useEffect, useRef, useState } from 'preact/hooks';
 import type { Order, Orders } from '../shop/orders';
 import type { Problem } from '../shop/outcome';
-import { isDevelopment } from '../shop/provider';
+import { isDevelopment } from '../api/environment';
 import { dateInWords, money, ORDER_STATUS, ORDER_STORY } from '../words';
 import { Countdown } from './countdown';
 import { Notice } from './notice';

@@ -3,9 +3,6 @@ import { request } from '../api/request';
 import { SignInAsDocument, SimulatePaymentDocument, type SimulatePaymentInput } from '../generated/development/graphql';
 import { beginSession } from './session';
 
-export const isDevelopment = (): boolean =>
-  document.querySelector<HTMLMetaElement>('meta[name=environment]')?.content !== 'production';
-
 /** What the webhook answered, in a few words; for an event that is sent later, that it will be. */
 export async function simulatePayment(input: SimulatePaymentInput): Promise<string> {
   const { simulatePayment } = await request(SimulatePaymentDocument, { input });

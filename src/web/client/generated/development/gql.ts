@@ -15,16 +15,16 @@ import * as types from './graphql';
  * Learn more about it here: https://the-guild.dev/graphql/codegen/plugins/presets/preset-client#reducing-bundle-size
  */
 type Documents = {
-    "mutation SimulatePayment($input: SimulatePaymentInput!) {\n  simulatePayment(input: $input) {\n    eventId\n    deliveries {\n      status\n      body\n    }\n  }\n}\n\nmutation SignInAs($customerId: String!) {\n  signInAs(customerId: $customerId)\n}": typeof types.SimulatePaymentDocument,
+    "mutation SimulatePayment($input: SimulatePaymentInput!) {\n  simulatePayment(input: $input) {\n    eventId\n    deliveries {\n      status\n      body\n    }\n  }\n}\n\nmutation SignInAs($customerId: String!, $isAdmin: Boolean! = false) {\n  signInAs(customerId: $customerId, isAdmin: $isAdmin)\n}": typeof types.SimulatePaymentDocument,
 };
 const documents: Documents = {
-    "mutation SimulatePayment($input: SimulatePaymentInput!) {\n  simulatePayment(input: $input) {\n    eventId\n    deliveries {\n      status\n      body\n    }\n  }\n}\n\nmutation SignInAs($customerId: String!) {\n  signInAs(customerId: $customerId)\n}": types.SimulatePaymentDocument,
+    "mutation SimulatePayment($input: SimulatePaymentInput!) {\n  simulatePayment(input: $input) {\n    eventId\n    deliveries {\n      status\n      body\n    }\n  }\n}\n\nmutation SignInAs($customerId: String!, $isAdmin: Boolean! = false) {\n  signInAs(customerId: $customerId, isAdmin: $isAdmin)\n}": types.SimulatePaymentDocument,
 };
 
 /**
  * The graphql function is used to parse GraphQL queries into a document that can be used by GraphQL clients.
  */
-export function graphql(source: "mutation SimulatePayment($input: SimulatePaymentInput!) {\n  simulatePayment(input: $input) {\n    eventId\n    deliveries {\n      status\n      body\n    }\n  }\n}\n\nmutation SignInAs($customerId: String!) {\n  signInAs(customerId: $customerId)\n}"): typeof import('./graphql').SimulatePaymentDocument;
+export function graphql(source: "mutation SimulatePayment($input: SimulatePaymentInput!) {\n  simulatePayment(input: $input) {\n    eventId\n    deliveries {\n      status\n      body\n    }\n  }\n}\n\nmutation SignInAs($customerId: String!, $isAdmin: Boolean! = false) {\n  signInAs(customerId: $customerId, isAdmin: $isAdmin)\n}"): typeof import('./graphql').SimulatePaymentDocument;
 
 
 export function graphql(source: string) {

@@ -26,6 +26,7 @@ export type SimulatePaymentMutation = { simulatePayment: { eventId: string, deli
 
 export type SignInAsMutationVariables = Exact<{
   customerId: string;
+  isAdmin?: boolean;
 }>;
 
 
@@ -62,7 +63,7 @@ export const SimulatePaymentDocument = new TypedDocumentString(`
 }
     `) as unknown as TypedDocumentString<SimulatePaymentMutation, SimulatePaymentMutationVariables>;
 export const SignInAsDocument = new TypedDocumentString(`
-    mutation SignInAs($customerId: String!) {
-  signInAs(customerId: $customerId)
+    mutation SignInAs($customerId: String!, $isAdmin: Boolean! = false) {
+  signInAs(customerId: $customerId, isAdmin: $isAdmin)
 }
     `) as unknown as TypedDocumentString<SignInAsMutation, SignInAsMutationVariables>;

@@ -1,4 +1,4 @@
-/** GET /: the storefront, as Vite has built it, from memory: packed once, and never from anywhere else. */
+/** GET / and GET /ops: the storefront and the operators' page, as Vite has built them, from memory: packed once. */
 import { createHash } from 'node:crypto';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { extname, join } from 'node:path';
@@ -32,35 +32,42 @@ interface Packed {
   readonly bodies: Readonly<Record<'br' | 'gzip' | 'identity', Buffer>>;
 }
 
+/** Where each page is, and the file that Vite makes of it. */
+const PAGES = { '/': 'index.html', '/ops': 'ops.html' } as const;
+
 /**
- * Serves the page and its parts. The parts have a hash in their names, so browsers keep them for ever; the page is asked for
- * again each time, and answered 304 while it is the same. Without a build the page says what to do.
+ * Serves the pages and their parts. The parts have a hash in their names, so browsers keep them for ever; a page is asked for
+ * again each time, and answered 304 while it is the same. Without a build each page says what to do.
  */
-export function storefront({ environment }: Pick<Config, 'environment'>) {
+export function pages({ environment }: Pick<Config, 'environment'>) {
   return async (scope: FastifyInstance): Promise<void> => {
     const folder = projectPath('dist', 'web');
-    if (!existsSync(join(folder, 'index.html'))) {
-      scope.get('/', async (_request, reply) => reply.code(503).send('The storefront is not built: npm run build\n'));
-      return;
+    for (const [path, file] of Object.entries(PAGES)) {
+      const built = join(folder, file);
+      if (!existsSync(built)) {
+        scope.get(path, async (_request, reply) => reply.code(503).send('This page is not built: npm run build\n'));
+        continue;
+      }
+      const page = await packed(file, Buffer.from(pageFor(environment, readFileSync(built, 'utf8'))));
+      scope.get(path, (request, reply) => {
+        void reply.header('content-security-policy', CONTENT_SECURITY_POLICY).header('referrer-policy', 'no-referrer');
+        return send(request, reply.header('cache-control', 'no-cache'), page);
+      });
     }
-    const page = await packed(
-      'index.html',
-      Buffer.from(pageFor(environment, readFileSync(join(folder, 'index.html'), 'utf8'))),
-    );
-    const parts = new Map<string, Packed>();
-    for (const name of readdirSync(join(folder, 'assets'))) {
-      parts.set(name, await packed(name, readFileSync(join(folder, 'assets', name))));
-    }
-    scope.get('/', (request, reply) => {
-      void reply.header('content-security-policy', CONTENT_SECURITY_POLICY).header('referrer-policy', 'no-referrer');
-      return send(request, reply.header('cache-control', 'no-cache'), page);
-    });
+    const parts = await partsIn(join(folder, 'assets'));
     scope.get<{ Params: { name: string } }>('/assets/:name', (request, reply) => {
       const part = parts.get(request.params.name);
       if (!part) return reply.code(404).type('text/plain').send('Not found');
       return send(request, reply.header('cache-control', 'public, max-age=31536000, immutable'), part);
     });
   };
+}
+
+async function partsIn(folder: string): Promise<Map<string, Packed>> {
+  const parts = new Map<string, Packed>();
+  if (!existsSync(folder)) return parts;
+  for (const name of readdirSync(folder)) parts.set(name, await packed(name, readFileSync(join(folder, name))));
+  return parts;
 }
 
 /** Tells the page whether the server has what development has. */

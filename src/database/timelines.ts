@@ -1,0 +1,128 @@
+/** One hold's or order's rows, to be told as a timeline: whatever its id names, in one statement. */
+import type { EntityManager } from '@mikro-orm/postgresql';
+import type { Order } from '../domain/records';
+import type { Story, TimelineEvent } from '../domain/timeline';
+import { holdFrom, type StoredHold } from './holds';
+import { isId } from './ids';
+import { run, sql, time, timeOrNull } from './statement';
+
+/** The latest are read; a provider sends a handful for one order. */
+const MAX_EVENTS = 200;
+
+/** Rows as PostgreSQL puts them into JSON. */
+interface StoredOrder {
+  id: string;
+  customer_id: string;
+  status: Order['status'];
+  total_minor: number;
+  currency: string;
+  idempotency_key: string | null;
+  placed_by: Order['placedBy'];
+  payment_due_at: string;
+  created_at: string;
+  paid_at: string | null;
+  cancelled_at: string | null;
+  cancelled_by: Order['cancelledBy'];
+  payment_provider: string | null;
+  payment_event_id: string | null;
+  payment_id: string | null;
+}
+interface StoredEvent {
+  provider: string;
+  event_id: string;
+  type: string;
+  reference: string;
+  amount_minor: number | null;
+  currency: string | null;
+  payment_id: string | null;
+  outcome: TimelineEvent['outcome'];
+  order_id: string | null;
+  received_at: string;
+  settled_at: string | null;
+}
+
+/**
+ * What is stored of a hold or an order: its holds, its order, and the payment events that speak of either, at most the latest
+ * 200. Of a reference that nobody knows, the events that wait under it. null: nothing at all. One snapshot.
+ *
+ * Table by table, each by what the one before found: so no two are joined that Citus has on different workers. Events are
+ * found by their order, among those that are open, and since the first hold was granted: each has an index, which one OR of
+ * the three would not use. (That the last range ends at all makes PostgreSQL expect it to be short.)
+ */
+export async function readStory(em: EntityManager, reference: string): Promise<Story | null> {
+  const id = isId(reference) ? reference.toLowerCase() : null;
+  const [row] = await run<{ at: string; story: StoredOrder | null; holds: StoredHold[]; events: StoredEvent[] }>(
+    em,
+    sql`/* timeline */
+      WITH own AS MATERIALIZED (SELECT order_id FROM holds WHERE id = ${id}::uuid),
+        story AS MATERIALIZED (SELECT * FROM orders WHERE id IN (SELECT order_id FROM own UNION ALL SELECT ${id}::uuid)),
+        lines AS MATERIALIZED (SELECT hold_id FROM order_lines WHERE order_id IN (SELECT id FROM story)),
+        parts AS MATERIALIZED (
+          SELECT * FROM holds WHERE id IN (SELECT hold_id FROM lines UNION ALL SELECT ${id}::uuid)),
+        names AS MATERIALIZED (
+          SELECT ${reference}::text AS name UNION SELECT id::text FROM parts UNION SELECT id::text FROM story),
+        of_order AS MATERIALIZED (
+          SELECT provider, event_id FROM payment_events WHERE order_id IN (SELECT id FROM story)),
+        open AS MATERIALIZED (
+          SELECT provider, event_id FROM payment_events
+          WHERE settled_at IS NULL AND reference IN (SELECT name FROM names)),
+        since AS MATERIALIZED (
+          SELECT provider, event_id FROM payment_events
+          WHERE received_at BETWEEN (SELECT min(created_at) FROM parts) AND statement_timestamp()
+            AND reference IN (SELECT name FROM names)),
+        told AS MATERIALIZED (
+          SELECT provider, event_id, type, reference, amount_minor, currency, payment_id, outcome, order_id, received_at,
+            settled_at
+          FROM payment_events
+          WHERE (provider, event_id) IN (SELECT * FROM of_order UNION SELECT * FROM open UNION SELECT * FROM since)
+          ORDER BY received_at DESC LIMIT ${MAX_EVENTS})
+      SELECT date_trunc('milliseconds', statement_timestamp()) AS at,
+        (SELECT to_json(s) FROM story s) AS story,
+        (SELECT coalesce(json_agg(p ORDER BY p.created_at, p.id), '[]') FROM parts p) AS holds,
+        (SELECT coalesce(json_agg(t ORDER BY t.received_at, t.event_id), '[]') FROM told t) AS events`,
+  );
+  const { at, story, holds, events } = row!;
+  if (!story && holds.length === 0 && events.length === 0) return null;
+  return {
+    at: time(at),
+    order: story && orderFrom(story),
+    holds: holds.map(holdFrom),
+    events: events.map(eventFrom),
+  };
+}
+
+function orderFrom(row: StoredOrder): Order {
+  return {
+    id: row.id,
+    customerId: row.customer_id,
+    status: row.status,
+    totalMinor: row.total_minor,
+    currency: row.currency,
+    idempotencyKey: row.idempotency_key,
+    placedBy: row.placed_by,
+    paymentDueAt: time(row.payment_due_at),
+    createdAt: time(row.created_at),
+    paidAt: timeOrNull(row.paid_at),
+    cancelledAt: timeOrNull(row.cancelled_at),
+    cancelledBy: row.cancelled_by,
+    paymentProvider: row.payment_provider,
+    paymentEventId: row.payment_event_id,
+    paymentId: row.payment_id,
+  };
+}
+
+function eventFrom(row: StoredEvent): TimelineEvent {
+  return {
+    provider: row.provider,
+    eventId: row.event_id,
+    type: row.type,
+    reference: row.reference,
+    amountMinor: row.amount_minor,
+    currency: row.currency,
+    paymentId: row.payment_id,
+    outcome: row.outcome,
+    orderId: row.order_id,
+    receivedAt: time(row.received_at),
+    settledAt: timeOrNull(row.settled_at),
+  };
+}
