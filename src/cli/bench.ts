@@ -49,7 +49,8 @@ Works in databases of its own, on DATABASE_URL's server or else on an embedded P
 Takes some 7 s a slice: about 15 minutes with 5 runs. Only the ratios can be compared between machines and days.
 
 Exit code: 0 when all was measured, whether the targets are reached or not;
-           1 when an answer was wrong, rows and answers differ, or reconcile finds a broken promise; 2 on bad usage.
+           1 when an answer was wrong, rows and answers differ, reconcile finds a broken promise, or the load
+             generator could not keep its schedule; 2 on bad usage.
 
 Examples:
   npm run bench -- --quick

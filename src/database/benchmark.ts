@@ -82,6 +82,12 @@ export async function holdOnHotRow(client: Client, productId: string, holdId: st
   await client.query('COMMIT');
 }
 
+/** Locks the product's stock row until the connection ends, as a client that has stopped in the middle would. */
+export async function lockStockRow(client: Client, productId: string): Promise<void> {
+  await client.query('BEGIN');
+  await client.query('SELECT FROM stock WHERE product_id = $1 FOR UPDATE', [productId]);
+}
+
 /** Holds of one unit that a long sale would have left: every second one released, the others live. `stock` agrees with them. */
 export async function insertHoldsInBulk(client: Client, productId: string, count: number): Promise<void> {
   await client.query('BEGIN');

@@ -2,6 +2,7 @@
 import { Client } from 'pg';
 import { holdOnHotRow } from '../../database/benchmark';
 import { newId } from '../../database/ids';
+import { quantilesOf } from './answers';
 import type { LoadResult } from './load';
 import { followParent, tell } from './parent';
 
@@ -42,11 +43,10 @@ async function run(order: HotRowOrder): Promise<LoadResult> {
   await Promise.all(clients.map(loop));
   await Promise.all(clients.map((client) => client.end()));
 
-  const sorted = Float64Array.from(latencies).sort();
-  const at = (share: number) => sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? 0;
+  const at = quantilesOf(latencies);
   return {
     kind: 'drained',
-    answers: sorted.length,
+    answers: latencies.length,
     measuredMs: endedAt - begunAt,
     answersInAll,
     p50Ms: at(0.5),

@@ -1,8 +1,11 @@
 /**
  * The load generator, a process of its own so that its work does not count as the server's: N keep-alive connections, each
- * of which sends the next request when it has the answer to the last (closed model), over bare sockets.
+ * of which sends the next request when it has the answer to the last (closed model), over bare sockets; or, when it is
+ * ordered, requests on a schedule.
  */
-import { createConnection, type Socket } from 'node:net';
+import { createConnection } from 'node:net';
+import { ANSWER_WAIT_MS, faultOf, quantilesOf, readAnswers } from './answers';
+import { runPaced, type PacedOrder } from './paced-load';
 import { followParent, tell } from './parent';
 
 export interface LoadOrder {
@@ -34,9 +37,6 @@ export interface LoadResult {
   /** The first answer that was not what it must be. */
   readonly wrong: string | null;
 }
-
-/** Whoever waits longer for one answer will not get it. */
-const ANSWER_WAIT_MS = 30_000;
 
 class Load {
   private next = 0;
@@ -139,9 +139,8 @@ class Load {
 
   private note(sentAt: number, status: string, body: string): void {
     this.answersInAll += 1;
-    if (status !== '200' || !this.order.expected.every((part) => body.includes(part))) {
-      return this.fail(`${status} ${body.slice(0, 500)}`);
-    }
+    const fault = faultOf(status, body, this.order.expected);
+    if (fault !== null) return this.fail(fault);
     const now = performance.now();
     if (now < this.begunAt || now > this.endedAt) return;
     this.latencies.push(now - sentAt);
@@ -150,11 +149,10 @@ class Load {
   }
 
   private result(): LoadResult {
-    const sorted = Float64Array.from(this.latencies).sort();
-    const at = (share: number) => sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? 0;
+    const at = quantilesOf(this.latencies);
     return {
       kind: 'drained',
-      answers: sorted.length,
+      answers: this.latencies.length,
       measuredMs: Math.max(0, this.endedAt - this.begunAt),
       answersInAll: this.answersInAll,
       p50Ms: at(0.5),
@@ -165,25 +163,8 @@ class Load {
   }
 }
 
-/** HTTP/1.1 answers with a Content-Length, one after another; anything else is an error. */
-function readAnswers(socket: Socket, onAnswer: (status: string, body: string) => void): void {
-  let waiting: Buffer | null = null;
-  socket.on('data', (chunk: Buffer) => {
-    const bytes: Buffer = waiting ? Buffer.concat([waiting, chunk]) : chunk;
-    waiting = null;
-    const headEnd = bytes.indexOf('\r\n\r\n');
-    const head = headEnd < 0 ? '' : bytes.toString('latin1', 0, headEnd);
-    const length = /\r\ncontent-length: *(\d+)/i.exec(head)?.[1];
-    if (headEnd >= 0 && length === undefined) {
-      socket.destroy(new Error(`an answer without Content-Length: ${head}`));
-      return;
-    }
-    const end = headEnd + 4 + Number(length);
-    if (headEnd < 0 || bytes.length < end) waiting = bytes;
-    else onAnswer(head.slice(9, 12), bytes.toString('utf8', headEnd + 4, end));
-  });
-}
-
 followParent(() => undefined);
-process.on('message', (order: LoadOrder) => void new Load(order).run().then((result) => tell(result)));
+process.on('message', (order: LoadOrder | PacedOrder) => {
+  void (order.kind === 'paced' ? runPaced(order, tell) : new Load(order).run()).then(tell);
+});
 tell({ kind: 'ready' });

@@ -59,11 +59,11 @@ function conditions({ at, runs, secondsPerSlice, machine, node, postgres, commit
 
 function figures({ scores }: Report): string[][] {
   const rows = scores.map(({ title, connections, skipped, median }) => {
-    if (!median) return [title, String(connections), `skipped: ${skipped ?? 'not measured'}`, '', '', '', '', ''];
+    if (!median) return [title, counted(connections), `skipped: ${skipped ?? 'not measured'}`, '', '', '', '', ''];
     const { perSecond, p50Ms, p99Ms, meanBatch, nodeCpuMs, postgresCpuMs } = median;
     return [
       title,
-      String(connections),
+      counted(connections),
       grouped(Math.round(perSecond)),
       rounded(p50Ms),
       rounded(p99Ms),
@@ -94,7 +94,7 @@ function targets(report: Report): string[][] {
     `${atLeast ? '≥' : '≤'} ${wanted}`,
     isReached === null ? 'not measured' : isReached ? 'reached' : 'not reached',
   ]);
-  return [['ratio within a run', 'median', 'target', ''], ...rows];
+  return [['within a run', 'median', 'target', ''], ...rows];
 }
 
 function soakLine({ seconds, perSecond, residentMb }: Soak): string {
@@ -123,5 +123,6 @@ function aligned(rows: readonly string[][]): string[] {
   return rows.map((row) => row.map(pad).join('  ').trimEnd());
 }
 
+const counted = (connections: number | null) => (connections === null ? 'open' : String(connections));
 const grouped = (value: number) => value.toLocaleString('en');
 const rounded = (value: number) => (value < 10 ? value.toFixed(1) : grouped(Math.round(value)));

@@ -27,6 +27,8 @@ const ORDER_DOCUMENT =
 export const GRANTED = ['"hold":{"id":"', '"userErrors":[]'] as const;
 export const GRANTED_WITH_PRODUCT = ['"product":{"id":"', '"userErrors":[]'] as const;
 export const REFUSED = ['"hold":null', '"code":"OUT_OF_STOCK"'] as const;
+/** Nothing happened: the stock row stayed locked for longer than anybody waits. */
+export const BUSY = ['"hold":null', '"code":"BUSY"'] as const;
 export const ORDERED = ['"order":{"id":"', '"status":"PENDING_PAYMENT"', '"userErrors":[]'] as const;
 export const APPLIED = ['"outcome":"APPLIED"', '"duplicate":false'] as const;
 export const DONE = ['{"data":{"bareNoop":true}}'] as const;

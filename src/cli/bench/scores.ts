@@ -5,14 +5,15 @@ import type { Subject } from './subjects';
 export interface Score {
   readonly key: string;
   readonly name: string;
-  readonly connections: number;
+  /** null: as many as the schedule needs (open model). */
+  readonly connections: number | null;
   readonly title: string;
   /** Why there is no figure. */
   readonly skipped: string | null;
   /** One a run, in their order. */
   readonly slices: readonly Slice[];
   /** Medians of the runs; null without any. */
-  readonly median: Omit<Slice, 'eachSecond'> | null;
+  readonly median: Omit<Slice, 'eachSecond' | 'noise'> | null;
 }
 
 export interface Target {
@@ -57,24 +58,28 @@ export function scoreOf(subject: Subject, slices: readonly Slice[]): Score {
 }
 
 /**
- * The median of the runs' own ratios: each pair was measured within a minute, so what slows the machine slows both.
- * null: one of them was not measured.
+ * The median of the runs' own ratios or differences: each pair was measured within a minute, so what slows the machine slows
+ * both. null: one of them was not measured.
  */
-export function ratio(
+function compare(
   scores: readonly Score[],
   key: string,
   to: string,
-  pick: (slice: Slice) => number = (slice) => slice.perSecond,
+  compared: (one: Slice, other: Slice) => number,
 ): number | null {
-  const [above, below] = [key, to].map((wanted) => scores.find((score) => score.key === wanted)?.slices ?? []);
-  const runs = Math.min(above!.length, below!.length);
-  return median(Array.from({ length: runs }, (_, run) => pick(above![run]!) / pick(below![run]!)));
+  const [some, others] = [key, to].map((wanted) => scores.find((score) => score.key === wanted)?.slices ?? []);
+  const runs = Math.min(some!.length, others!.length);
+  return median(Array.from({ length: runs }, (_, run) => compared(some![run]!, others![run]!)));
 }
+
+/** Less than a shopper notices. */
+const SLOWER_AT_MOST_MS = 20;
 
 export function judge(scores: readonly Score[], stock: StockUpdates | null): Target[] {
   const atLeast = (what: string, value: number | null, wanted: number) => target(what, value, wanted, true);
-  const of = (key: string, to: string) => ratio(scores, key, to);
-  const p99 = ratio(scores, 'holds@64', 'noop@64', (slice) => slice.p99Ms);
+  const of = (key: string, to: string) => compare(scores, key, to, (above, below) => above.perSecond / below.perSecond);
+  const p99 = compare(scores, 'holds@64', 'noop@64', (above, below) => above.p99Ms / below.p99Ms);
+  const later = (key: string) => compare(scores, key, 'quiet-noop', (beside, alone) => beside.p99Ms - alone.p99Ms);
   return [
     atLeast('granted holds ÷ no-op, 256 connections', of('holds@256', 'noop@256'), 0.9),
     atLeast('granted holds ÷ naive, 256 connections', of('holds@256', 'naive@256'), 12),
@@ -91,6 +96,13 @@ export function judge(scores: readonly Score[], stock: StockUpdates | null): Tar
     atLeast('granted holds, trusted ÷ no-op, trusted', of('trusted-holds@256', 'trusted-noop@256'), 0.75),
     atLeast('10 hot products ÷ one', of('holds-10@256', 'holds@256'), 0.5),
     atLeast('100 hot products ÷ one', of('holds-100@256', 'holds@256'), 0.5),
+    target('p99 ms of a quiet product beside a hot one − beside no-ops', later('quiet-hot'), SLOWER_AT_MOST_MS, false),
+    target(
+      'p99 ms of a quiet product beside a locked one − beside no-ops',
+      later('quiet-locked'),
+      SLOWER_AT_MOST_MS,
+      false,
+    ),
     atLeast('granted holds, 2,000 watch live ÷ nobody watches', of('holds-watched@256', 'holds-unwatched@256'), 0.8),
     atLeast('1,000,000 holds in the table ÷ 1,000', of('holds-among-1000000@256', 'holds-among-1000@256'), 0.85),
     atLeast('HOT updates of stock ÷ all', stock && stock.updates > 0 ? stock.hot / stock.updates : null, 0.95),

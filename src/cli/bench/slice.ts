@@ -5,6 +5,7 @@ import type { Child } from './children';
 import { cpuSecondsOf } from './cpu';
 import type { HotRowOrder } from './hot-row';
 import type { LoadOrder, LoadResult } from './load';
+import type { Noise, PacedOrder, PacedResult } from './paced-load';
 import { reconcile, type Shop } from './stage';
 
 export interface Slice {
@@ -13,19 +14,21 @@ export interface Slice {
   readonly p50Ms: number;
   readonly p99Ms: number;
   readonly answers: number;
-  /** Holds that shared one transaction, on average. null: nothing was batched, or no log says. */
+  /** Holds that shared one transaction, on average. null: nothing was batched, no log says, or not whose. */
   readonly meanBatch: number | null;
   /** CPU time for one answer, in ms. null: not told, or no such process. */
   readonly nodeCpuMs: number | null;
   readonly postgresCpuMs: number | null;
   readonly eachSecond: readonly number[];
+  /** What went on beside it. null: nothing. */
+  readonly noise: Noise | null;
 }
 
 export interface Site {
   readonly generator: Child;
-  readonly order: LoadOrder | HotRowOrder;
-  /** The process, with all below it, whose CPU time counts as Node's. */
-  readonly cpuOf: number;
+  readonly order: LoadOrder | PacedOrder | HotRowOrder;
+  /** The process, with all below it, whose CPU time counts as Node's. null: two kinds of requests shared it. */
+  readonly cpuOf: number | null;
   readonly logFile: string | null;
   readonly postmasterPid: number | null;
   /** Whose rows must have grown by exactly the answers; null: nothing may be written. */
@@ -36,7 +39,10 @@ export interface Site {
 /** A slice that ran out of its supplies sooner says too little. */
 const LEAST_SHARE_OF_TIME = 0.5;
 
-/** Throws when any answer was wrong, when rows and answers differ, and when `reconcile` finds a broken promise. */
+/**
+ * Throws when any answer was wrong, when rows and answers differ, when `reconcile` finds a broken promise, and when the
+ * generator could not keep its schedule.
+ */
 export async function measure(site: Site): Promise<Slice> {
   const { generator, order, cpuOf, logFile, postmasterPid } = site;
   const before = await countEffects(site.shop.client);
@@ -46,6 +52,7 @@ export async function measure(site: Site): Promise<Slice> {
   const result = await load(generator, order, [node, postgres]);
   if (result.wrong !== null)
     throw new Error(`a wrong answer: ${result.wrong}${await complaintSince(logFile, logFrom)}`);
+  if (result.late) throw new Error(result.late);
   if (result.measuredMs < order.measuredMs * LEAST_SHARE_OF_TIME) {
     throw new Error(`its supplies lasted only ${Math.round(result.measuredMs)} ms`);
   }
@@ -60,15 +67,20 @@ export async function measure(site: Site): Promise<Slice> {
     p50Ms: result.p50Ms,
     p99Ms: result.p99Ms,
     answers: result.answers,
-    meanBatch: await meanBatchSince(logFile, logFrom),
+    meanBatch: result.noise ? null : await meanBatchSince(logFile, logFrom),
     nodeCpuMs: node.perAnswer(result),
     postgresCpuMs: postgres.perAnswer(result),
     eachSecond: result.eachSecond,
+    noise: result.noise ?? null,
   };
 }
 
-async function load(generator: Child, order: object, clocks: readonly CpuClock[]): Promise<LoadResult> {
-  const drained = generator.next<LoadResult>('drained');
+async function load(
+  generator: Child,
+  order: object,
+  clocks: readonly CpuClock[],
+): Promise<LoadResult & Partial<PacedResult>> {
+  const drained = generator.next<LoadResult & Partial<PacedResult>>('drained');
   // When the generator dies, `drained` is the one to say so.
   const ignore = () => undefined;
   generator.next('begun').then(() => clocks.forEach((clock) => clock.start()), ignore);

@@ -12,6 +12,7 @@ import { bareEnvironment } from '../../config';
 import {
   createDatabase,
   dropDatabase,
+  lockStockRow,
   readAbandonedDatabases,
   readBackendPid,
   readServerSettings,
@@ -164,6 +165,17 @@ export class Stage {
     const { child, ready } = await startChild<{ kind: 'ready'; port: number }>(entry, { env, execArgv });
     this.onEnd(() => child.end());
     return { child, port: ready.port, logFile };
+  }
+}
+
+/** Does the work while another client has locked the product's stock row and says nothing more. */
+export async function besideStoppedClient<T>(shop: Shop, productId: string, work: () => Promise<T>): Promise<T> {
+  const client = await connect(shop.url);
+  try {
+    await lockStockRow(client, productId);
+    return await work();
+  } finally {
+    await client.end();
   }
 }
 

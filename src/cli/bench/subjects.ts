@@ -2,17 +2,19 @@
 import { insertHoldsInBulk } from '../../database/benchmark';
 import type { Child } from './children';
 import type { LoadOrder } from './load';
+import type { PacedOrder, Stream } from './paced-load';
 import * as requests from './requests';
 import { measure, type Slice } from './slice';
-import type { Server, Shop, Stage } from './stage';
+import { besideStoppedClient, type Server, type Shop, type Stage } from './stage';
 import { PLENTY } from './supplies';
 import type { Left, Watching, WatchOrder } from './watchers';
 
 export interface Subject {
-  /** `name@connections`. */
+  /** `name@connections`, or the name alone. */
   readonly key: string;
   readonly name: string;
-  readonly connections: number;
+  /** null: as many as the schedule needs (open model). */
+  readonly connections: number | null;
   readonly title: string;
   /** Why this build cannot be measured so. */
   readonly skipped?: string;
@@ -37,6 +39,13 @@ const HOT_PRODUCTS = [10, 100] as const;
 /** Supplies for the first slice of a kind: more than any machine so far needed. The later ones go by what was measured. */
 const FIRST_GUESS_PER_SECOND = 4_000;
 const SPARE = 1.5;
+/** What a quiet product sells, a second. */
+const QUIET_PER_SECOND = 50;
+/** Of what a hot product sells at most: below the load at which everything waits for the processor. */
+const SHARE_OF_MOST = 0.6;
+/** After more than the 2 s that pass before anybody is told BUSY, answers are as many as requests. */
+const PACED_LEAD_IN_MS = 3_000;
+const MAXIMUM_MS = 1_000;
 const TABLE_SIZES = [1_000, 1_000_000] as const;
 
 const WATCHERS = 2_000;
@@ -55,6 +64,7 @@ export async function setScene(
     ...(await bench.others()),
     ...(await bench.trusted()),
     ...(await bench.manyProducts()),
+    ...(await bench.quiet()),
   ];
   const wanted = subjects.filter((subject) => options.wants(subject.key));
   if (options.isFull) {
@@ -186,6 +196,55 @@ class Bench {
       subjects.push(this.repeated(`holds-${count}`, MOST, title, bodies, requests.GRANTED, this.server, 'holds'));
     }
     return subjects;
+  }
+
+  /** One product's holds on a schedule, beside as much noise as a hot product can bear for long. */
+  async quiet(): Promise<Subject[]> {
+    const [quiet, hot] = [await this.shop.supplies.product(), await this.shop.supplies.product()];
+    const hold = requests.forHold(requests.HOLD_DOCUMENT, hot);
+    const noop = requests.forHold(requests.NOOP_DOCUMENT, hot);
+    const probe = {
+      request: requests.forHold(requests.HOLD_DOCUMENT, quiet),
+      perSecond: QUIET_PER_SECOND,
+      expected: requests.GRANTED,
+      writes: true,
+    };
+    const beside = (
+      name: string,
+      title: string,
+      noise: Omit<Stream, 'perSecond'>,
+      during = (work: () => Promise<Slice>) => work(),
+    ): Subject => ({
+      key: name,
+      name,
+      connections: null,
+      title: `granted holds, a quiet product beside ${title}`,
+      measure: async (measuredMs) => {
+        const perSecond = SHARE_OF_MOST * (await this.most(hold, name === 'quiet-noop'));
+        const { port } = this.server;
+        const times = { leadInMs: PACED_LEAD_IN_MS, measuredMs };
+        const order = { kind: 'paced', port, ...times, probe, noise: { ...noise, perSecond } } as const;
+        return during(() => this.load(name, this.server, this.shop, 'holds', order));
+      },
+    });
+    const locked = (work: () => Promise<Slice>) => besideStoppedClient(this.shop, hot, work);
+    return [
+      beside('quiet-noop', 'no-ops', { request: noop, expected: requests.GRANTED, writes: false }),
+      beside('quiet-hot', 'a hot one', { request: hold, expected: requests.GRANTED, writes: true }),
+      beside('quiet-locked', 'a locked one', { request: hold, expected: requests.BUSY, writes: false }, locked),
+    ];
+  }
+
+  /** Granted holds a second of one product: what `holds` did last, else what a second of them did. */
+  private async most(hold: Uint8Array, isAnew: boolean): Promise<number> {
+    const measured = this.perSecond.get(`holds@${MOST}`);
+    if (measured !== undefined) return measured;
+    if (isAnew || !this.perSecond.has('most')) {
+      const order = orderOf(this.server, MOST, MAXIMUM_MS);
+      const load = { ...order, requests: [hold], repeat: true, expected: requests.GRANTED };
+      await this.load('most', this.server, this.shop, 'holds', load);
+    }
+    return this.perSecond.get('most')!;
   }
 
   /** The same load on one server, with and without shoppers who watch the product live. */
@@ -334,14 +393,15 @@ class Bench {
     server: Server,
     shop: Shop,
     rows: 'holds' | 'orders' | 'events' | null,
-    order: LoadOrder,
+    order: LoadOrder | PacedOrder,
   ): Promise<Slice> {
+    const isPaced = order.kind === 'paced';
     const slice = await measure({
       generator: this.generator,
       order,
-      cpuOf: server.child.pid,
+      cpuOf: isPaced ? null : server.child.pid,
       logFile: server.logFile,
-      postmasterPid: this.stage.postmasterPid,
+      postmasterPid: isPaced ? null : this.stage.postmasterPid,
       shop,
       writes: rows && { shop, rows },
     });
