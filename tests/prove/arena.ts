@@ -2,7 +2,6 @@
 import { fork, type ChildProcess } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Client, Pool } from 'pg';
@@ -14,6 +13,7 @@ import { reconcile } from '../../src/database/reconcile';
 import { closeLogger, createLogger, type Logger } from '../../src/telemetry/logger';
 import type { Sql } from '../support/database';
 import { HttpClient } from './client';
+import { freePort } from '../support/ports';
 
 const HOME = projectPath('.data/prove');
 const TEMPLATE = 'prove_template';
@@ -324,12 +324,4 @@ export async function until(ms: number, ask: () => Promise<boolean>): Promise<bo
     if (await ask()) return true;
   }
   return false;
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const { port } = server.address() as { port: number };
-  await new Promise((resolve) => server.close(resolve));
-  return port;
 }

@@ -2,11 +2,11 @@
 import { spawn } from 'node:child_process';
 import { accessSync, constants } from 'node:fs';
 import { chmod, mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { createServer, type AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Client } from 'pg';
+import { freePort } from './ports';
 
 const READY_WITHIN_MS = 10_000;
 /** It refuses to run as root; this account has nothing but what all have. */
@@ -105,12 +105,4 @@ export async function startPgBouncer(program: string, serverUrl: string, poolSiz
     await stop();
     throw new Error(`PgBouncer does not answer: ${said}`);
   }
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const { port } = server.address() as AddressInfo;
-  await new Promise((resolve) => server.close(resolve));
-  return port;
 }

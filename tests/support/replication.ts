@@ -2,7 +2,6 @@
 import { execFile, type ChildProcess } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { mkdir, mkdtemp, realpath, rm, writeFile } from 'node:fs/promises';
-import { createServer, type AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -10,6 +9,7 @@ import { promisify } from 'node:util';
 import { Client } from 'pg';
 import { projectPath } from '../../src/config';
 import { findBinaries, findHome, handOver, run, start, type Home } from '../../src/database/embedded-postgres-home';
+import { freePort } from './ports';
 
 /** Another PostgreSQL than the embedded one: the folder of its binaries. */
 const BINARIES = process.env.TEST_POSTGRES_BINARIES;
@@ -149,14 +149,6 @@ async function homeIn(directory: string, name: string): Promise<Home> {
 /** Of a server that does not run. */
 async function copyAs(from: Home, to: Home): Promise<void> {
   await promisify(execFile)('cp', ['-a', `${from.data}/.`, to.data]);
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const { port } = server.address() as AddressInfo;
-  await new Promise((resolve) => server.close(resolve));
-  return port;
 }
 
 async function until(what: string, ask: () => Promise<boolean>): Promise<void> {

@@ -5,24 +5,26 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { createProduct } from '../../src/checkout/create-product';
 import { build, ROOT, type Build } from '../support/build';
 import { openShop, type Shop } from '../support/checkout';
+import { freePort } from '../support/ports';
 
-const PORT = 4631;
-const URL_OF_SERVER = `http://127.0.0.1:${PORT}`;
 const READY_WITHIN_MS = 30_000;
 
 let shop: Shop;
 let built: Build;
 let server: ChildProcess;
+let url: string;
 const said: string[] = [];
 
 beforeAll(async () => {
   shop = await openShop();
   built = await build();
+  const port = await freePort();
+  url = `http://127.0.0.1:${port}`;
   server = spawn(process.execPath, [built.path('src/main.js')], {
     cwd: ROOT,
     env: {
       ...process.env,
-      ...{ NODE_ENV: 'development', WORKERS: '2', PORT: String(PORT), DATABASE_URL: shop.url },
+      ...{ NODE_ENV: 'development', WORKERS: '2', PORT: String(port), DATABASE_URL: shop.url },
       ...{ LOG_FILE: 'off', LOG_LEVEL: 'warn', SWEEP_CRON: 'off', DATABASE_POOL_SIZE: '2' },
     },
     stdio: ['ignore', 'pipe', 'pipe'],
@@ -42,7 +44,7 @@ afterAll(async () => {
 
 async function untilReady(): Promise<void> {
   for (const patience = AbortSignal.timeout(READY_WITHIN_MS); ; await sleep(100)) {
-    const ready = await fetch(`${URL_OF_SERVER}/readyz`).catch(() => null);
+    const ready = await fetch(`${url}/readyz`).catch(() => null);
     if (ready?.ok) return;
     if (patience.aborted || server.exitCode !== null) throw new Error(`the server is not ready: ${said.join('')}`);
   }
@@ -52,7 +54,7 @@ async function untilReady(): Promise<void> {
 const ownConnection = { connection: 'close' };
 
 async function scrape(): Promise<Map<string, number>> {
-  const text = await (await fetch(`${URL_OF_SERVER}/metrics`, { headers: ownConnection })).text();
+  const text = await (await fetch(`${url}/metrics`, { headers: ownConnection })).text();
   const lines = text.split('\n').filter((line) => line.startsWith('flashsale_'));
   return new Map(lines.map((line) => line.split(' ') as [string, string]).map(([name, value]) => [name, +value]));
 }
@@ -60,7 +62,7 @@ async function scrape(): Promise<Map<string, number>> {
 async function hold(productId: string): Promise<void> {
   const query = `mutation { createHold(input: { productId: "${productId}" }) { hold { id } userErrors { code } } }`;
   const headers = { 'content-type': 'application/json', ...ownConnection };
-  const response = await fetch(`${URL_OF_SERVER}/graphql`, {
+  const response = await fetch(`${url}/graphql`, {
     method: 'POST',
     headers,
     body: JSON.stringify({ query }),
