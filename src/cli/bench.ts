@@ -49,7 +49,7 @@ const command = new Command('bench')
     'after',
     `
 Works in databases of its own, on DATABASE_URL's server or else on an embedded PostgreSQL in .data/bench, and drops them.
-Takes some 7 s a slice: about 15 minutes with 5 runs. Only the ratios can be compared between machines and days.
+Takes some 7 s a slice: about 20 minutes with 5 runs. Only the ratios can be compared between machines and days.
 
 Exit code: 0 when all was measured, whether the targets are reached or not;
            1 when an answer was wrong, rows and answers differ, reconcile finds a broken promise, or the load
