@@ -18,6 +18,7 @@ interface Options {
   runs: number;
   seconds: number;
   only?: string[];
+  products?: number;
   quick: boolean;
   full: boolean;
   soak: number;
@@ -26,6 +27,7 @@ interface Options {
   write: boolean;
 }
 
+const HOT_PRODUCTS = [10, 100];
 /** Slices that are not counted: code gets compiled, pages get read, supplies get estimated. */
 const WARM_UP_MS = 2_000;
 
@@ -36,6 +38,7 @@ const command = new Command('bench')
   .option('--runs <n>', 'how often each subject has its slice', wholeNumberOption(1, 100), 5)
   .option('--seconds <n>', 'measured seconds of a slice', wholeNumberOption(1, 600), 4)
   .option('--only <subjects>', 'names, separated by commas, such as holds,noop or holds@64', (text) => text.split(','))
+  .option('--products <n>', 'only: granted holds of one product, and of so many', wholeNumberOption(2, 1_000))
   .option('--quick', 'one run of one second each: whether it works, not how fast', false)
   .option('--full', 'also 2,000 who watch, 1 million holds in the table, and WORKERS=2', false)
   .option('--soak <seconds>', 'at the end so long a load of granted holds alone', wholeNumberOption(0, 86_400), 0)
@@ -69,8 +72,10 @@ async function bench(options: Options): Promise<void> {
   try {
     const work = async () => {
       const execArgv = options.cpuProf ? ['--cpu-prof', `--cpu-prof-dir=${options.cpuProf}`] : [];
-      const wants = wantsOf(options.only);
-      const scene = await setScene(stage, { isFull: options.full, wants, execArgv });
+      const { products } = options;
+      const wants = wantsOf(products === undefined ? options.only : ['holds@256', `holds-${products}`]);
+      const hotProducts = products === undefined ? HOT_PRODUCTS : [products];
+      const scene = await setScene(stage, { isFull: options.full, wants, hotProducts, execArgv });
       const slices = await measureAll(scene.subjects, runs, seconds, options);
       return finish(stage, scene, slices, runs, seconds, options);
     };

@@ -35,7 +35,6 @@ const MOST = 256;
 const HOT_ROW_CLIENTS = [32, 256] as const;
 /** Connections that PostgreSQL keeps for the servers and the bench. */
 const OTHER_CONNECTIONS = 60;
-const HOT_PRODUCTS = [10, 100] as const;
 /** Supplies for the first slice of a kind: more than any machine so far needed. The later ones go by what was measured. */
 const FIRST_GUESS_PER_SECOND = 4_000;
 const SPARE = 1.5;
@@ -56,7 +55,12 @@ const WATCHERS = 2_000;
 /** Starts the servers and puts the products on sale. `wants` tells which subjects anybody asked for. */
 export async function setScene(
   stage: Stage,
-  options: { isFull: boolean; wants: (key: string) => boolean; execArgv: readonly string[] },
+  options: {
+    isFull: boolean;
+    wants: (key: string) => boolean;
+    hotProducts: readonly number[];
+    execArgv: readonly string[];
+  },
 ): Promise<Scene> {
   const shop = await stage.openShop();
   const server = await stage.serveCheckout(shop, options.execArgv);
@@ -66,7 +70,7 @@ export async function setScene(
     ...(await bench.reference()),
     ...(await bench.others()),
     ...(await bench.trusted()),
-    ...(await bench.manyProducts()),
+    ...(await bench.manyProducts(options.hotProducts)),
     ...(await bench.quiet()),
   ];
   const wanted = subjects.filter((subject) => options.wants(subject.key));
@@ -188,9 +192,9 @@ class Bench {
     ];
   }
 
-  async manyProducts(): Promise<Subject[]> {
+  async manyProducts(counts: readonly number[]): Promise<Subject[]> {
     const subjects: Subject[] = [];
-    for (const count of HOT_PRODUCTS) {
+    for (const count of counts) {
       const bodies: Uint8Array[] = [];
       for (let n = 0; n < count; n += 1) {
         bodies.push(requests.forHold(requests.HOLD_DOCUMENT, await this.shop.supplies.product()));
