@@ -18,6 +18,8 @@ export interface Fault {
   readonly name: string;
   /** Ends a server and starts it again: no two of these at once, or they would start it twice. */
   readonly restarts?: boolean;
+  /** Arms a failpoint of a server, which has room for one: no two of these at once, or one would wait for what the other disarmed. */
+  readonly arms?: boolean;
   run(scene: Scene): Promise<void>;
   /** What clients must have seen, or the fault has not been one. */
   readonly mustSee?: readonly string[];
@@ -49,6 +51,7 @@ export const FAULTS: readonly Fault[] = [
   {
     name: 'kill -9 of a server right after a COMMIT, before anybody was told',
     restarts: true,
+    arms: true,
     run: async (scene) => {
       const server = any(scene, scene.servers);
       server.expectEnd();
@@ -60,6 +63,7 @@ export const FAULTS: readonly Fault[] = [
   {
     name: 'kill -9 of a server right before a COMMIT',
     restarts: true,
+    arms: true,
     run: async (scene) => {
       const server = any(scene, scene.servers);
       server.expectEnd();
@@ -181,6 +185,7 @@ export const FAULTS: readonly Fault[] = [
   },
   {
     name: 'serialization failures and deadlocks at COMMIT',
+    arms: true,
     run: async (scene) => {
       const codes = ['40001', '40P01'];
       scene.servers.forEach((server, n) => {

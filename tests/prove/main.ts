@@ -114,10 +114,9 @@ function chooseFaults(chance: Chance): Fault[] {
   const darkening = FAULTS.filter(({ name }) => /kill -9 of a server|COMMIT/.test(name));
   const faults = [chance.of(darkening)];
   while (faults.length < 3 && chance.is(0.5)) {
-    const isEndingOne = faults.some((fault) => fault.restarts);
-    const fitting = FAULTS.filter(
-      (fault) => !faults.includes(fault) && !fault.mustSee && !(isEndingOne && fault.restarts),
-    );
+    const clashes = (fault: Fault) =>
+      faults.some((other) => (other.restarts && fault.restarts) || (other.arms && fault.arms));
+    const fitting = FAULTS.filter((fault) => !faults.includes(fault) && !fault.mustSee && !clashes(fault));
     faults.push(chance.of(fitting));
   }
   return faults;
