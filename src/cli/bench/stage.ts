@@ -20,7 +20,7 @@ import {
 } from '../../database/benchmark';
 import { startEmbeddedPostgres } from '../../database/embedded-postgres';
 import { WritableServer } from '../../database/writable-server';
-import { startChild, startMain, type Child } from './children';
+import { NODE_FLAGS, startChild, startMain, type Child } from './children';
 import { countChildren, parentOf } from './cpu';
 import { newWebhookSecret } from './requests';
 import { HOLD_TTL_SECONDS, openSupplies, type Supplies } from './supplies';
@@ -118,7 +118,7 @@ export class Stage {
   /** Serves the shop's database as production would: JSON log on, secrets of its own, sweep on. */
   async serveCheckout(shop: Shop, execArgv: readonly string[] = []): Promise<Server> {
     const logFile = join(this.folder, `${randomBytes(4).toString('hex')}.log`);
-    return this.serve('checkout-server', logFile, execArgv, this.settingsOf(shop, logFile));
+    return this.serve('checkout-server', logFile, [...NODE_FLAGS, ...execArgv], this.settingsOf(shop, logFile));
   }
 
   /** The server as it is started for real, with several processes. `isOffered`: it really has them. */
