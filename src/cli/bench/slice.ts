@@ -36,6 +36,9 @@ export interface Site {
   readonly shop: Shop;
 }
 
+/** Of a server's log: some 500,000 lines. */
+const MAX_LOG_BYTES = 128 * 1024 * 1024;
+
 /** A slice that ran out of its supplies sooner says too little. */
 const LEAST_SHARE_OF_TIME = 0.5;
 
@@ -124,12 +127,14 @@ async function complaintSince(logFile: string | null, from: number): Promise<str
   return line ? `; the server's log: ${line.slice(0, 1_000)}` : '';
 }
 
+/** The last of it, if a long slice wrote more than fits into a string. */
 async function logSince(logFile: string | null, from: number): Promise<string> {
   if (!logFile) return '';
   const file = await open(logFile);
   try {
     const { size } = await file.stat();
-    return (await file.read(Buffer.alloc(size - from), 0, size - from, from)).buffer.toString('latin1');
+    const length = Math.min(size - from, MAX_LOG_BYTES);
+    return (await file.read(Buffer.alloc(length), 0, length, size - length)).buffer.toString('latin1');
   } finally {
     await file.close();
   }

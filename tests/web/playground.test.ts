@@ -1,0 +1,43 @@
+/** The playground in a real browser: ready operations at the press of a button, and nothing from anywhere else. */
+import { inBrowser, openBrowser, type Visitors } from '../support/browser';
+import { openShop, type Shop } from '../support/checkout';
+import { expectClean } from '../support/invariants';
+import { serve } from '../support/server';
+
+inBrowser('the playground', () => {
+  let shop: Shop;
+  let server: Awaited<ReturnType<typeof serve>>;
+  let browser: Visitors;
+
+  beforeAll(async () => {
+    shop = await openShop();
+    await shop.product(5);
+    server = await serve(shop);
+    browser = await openBrowser();
+  });
+
+  afterEach(async () => {
+    expect(await browser.leave()).toEqual([]);
+  });
+
+  afterAll(async () => {
+    await browser?.close();
+    await expectClean(shop);
+    await server?.close();
+    await shop?.close();
+  });
+
+  /** The answer is drawn in pieces: what stands in the region is read as one text. */
+  const answered = (text: string) =>
+    `document.querySelector('.graphiql-response')?.textContent.replaceAll('\\u00a0', ' ').includes(${JSON.stringify(text)})`;
+
+  it('holds a unit, and shows what is refused', async () => {
+    const page = await browser.open();
+    await page.goto(`${server.url}/graphql`);
+    await page.getByRole('tab', { name: 'HoldUnit' }).click();
+    await page.getByRole('button', { name: /^Execute query/ }).click();
+    await page.waitForFunction(answered('"status": "ACTIVE"'));
+    const [held] = await shop.sql<{ count: number }>('SELECT count(*)::int AS count FROM holds');
+    expect(held!.count).toBe(1);
+  });
+});
