@@ -28,7 +28,7 @@ afterAll(async () => {
 const scripts = JSON.parse(readFileSync(projectPath('package.json'), 'utf8')).scripts as Record<string, string>;
 /** The compiled file and the arguments that `npm run <name>` starts. */
 function commandOf(name: string): [string, string[]] {
-  const [, file, args] = /node(?: --enable-source-maps)? dist\/src\/(\S+\.js) ?([^;&|)]*)$/.exec(scripts[name]!)!;
+  const [, file, args] = /node(?: --[\w=-]+)* dist\/src\/(\S+\.js) ?([^;&|)]*)$/.exec(scripts[name]!)!;
   return [file!, args!.split(' ').filter(Boolean)];
 }
 const npmRun = (name: string, ...args: string[]): Promise<Ended> => {
