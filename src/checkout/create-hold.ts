@@ -11,7 +11,7 @@ import { checkIdempotencyKey, checkWhole } from '../domain/input';
 import type { Hold, Product } from '../domain/records';
 import { granted, refusal, refused, replayed, type Answer } from '../domain/refusals';
 import { inRequest, type Checkout } from './checkout';
-import { GroupCommit } from './group-commit';
+import { GroupCommit, MAX_BATCH } from './group-commit';
 import { labelOfAnswer, measured } from './measure';
 import {
   countOverdueOf,
@@ -44,7 +44,8 @@ export type CreateHold = (input: CreateHoldInput) => Promise<HoldAnswer>;
  * SALE_ENDED, LIMIT_PER_CUSTOMER, OUT_OF_STOCK. Throws `CallerError`, `Busy` (nothing happened), `Unavailable`.
  * Locks: the product's stock row, then overdue holds of it when units are missing or their customers' units are counted
  * (`maxPerCustomer`). A batch makes 5 round trips, 3 of them under the lock; once a product is sold out, refusals take one
- * and no lock.
+ * and no lock. When all connections for batches are taken, those of several products share one transaction: only the stock
+ * rows that are free, in ascending id, and no holds.
  */
 export function createHoldOf(checkout: Checkout): CreateHold {
   const batches = new HoldBatches(checkout);
@@ -100,8 +101,12 @@ interface ProductBatch {
   readonly requests: readonly HoldRequest[];
 }
 
-/** The products of one transaction. More would make each of them wait longer than a transaction of its own takes. */
-const MAX_PRODUCTS = 32;
+/** Not decided together with others. */
+interface Alone {
+  readonly alone: true;
+  /** An earlier attempt may have been committed without our knowing: a row with a request's own id is its success. */
+  readonly isRerun: boolean;
+}
 
 /**
  * Batches of one product follow one another. Each has a transaction of its own, until so many products are hot that they
@@ -111,14 +116,15 @@ class HoldBatches {
   /** Products that were out of stock when last seen. Only a hint where to look first: every refusal has its own snapshot. */
   private readonly soldOut = new Set<string>();
 
-  private readonly products: GroupCommit<ProductBatch, LockedDecision | null>;
+  private readonly products: GroupCommit<ProductBatch, LockedDecision | Alone>;
 
   constructor(private readonly checkout: Checkout) {
     const { isDistributed, batchConnections } = checkout.database;
     this.products = new GroupCommit((_, batches) => this.decide(batches), {
       lanes: batchConnections,
       // Where products are on different workers, a transaction of several would commit in two phases.
-      maxBatch: isDistributed ? 1 : MAX_PRODUCTS,
+      maxBatch: isDistributed ? 1 : MAX_BATCH,
+      sizeOf: ({ requests }) => requests.length,
     });
   }
 
@@ -129,7 +135,8 @@ class HoldBatches {
     const rest = requests.filter((request) => !verdicts.has(request));
     if (rest.length > 0) {
       const batch = { productId, requests: rest };
-      const decision = (await this.products.submit('', batch)) ?? (await this.decideUnderLock(batch));
+      const shared = await this.products.submit('', batch);
+      const decision = 'alone' in shared ? await this.decideUnderLock(batch, shared.isRerun) : shared;
       rest.forEach((request, index) => verdicts.set(request, decision.verdicts[index]!));
       product = decision.product;
       this.note(productId, rest.length, decision);
@@ -151,18 +158,19 @@ class HoldBatches {
     }
   }
 
-  private async decide(batches: readonly ProductBatch[]): Promise<readonly (LockedDecision | null)[]> {
-    if (batches.length === 1) return [await this.decideUnderLock(batches[0]!)];
+  private async decide(batches: readonly ProductBatch[]): Promise<readonly (LockedDecision | Alone)[]> {
+    if (batches.length === 1) return [await this.decideUnderLock(batches[0]!, false)];
     // Not known before, of a database that was away when it was opened.
-    if (this.checkout.database.isDistributed) return batches.map(() => null);
+    if (this.checkout.database.isDistributed) return batches.map(() => ({ alone: true, isRerun: false }));
     return this.decideTogether(batches);
   }
 
   /**
-   * Waits for no lock and closes no overdue hold, so that one product holds up no other. null: this one needs one or the
-   * other, or does not exist, and needs a transaction of its own.
+   * Waits for no lock and closes no overdue hold, so that one product holds up no other. One that needs either, or does not
+   * exist, goes alone. Lost at its COMMIT, this may still have its locks when it runs again: it then skips them, and whoever
+   * goes alone waits for them, and looks for its own rows.
    */
-  private decideTogether(batches: readonly ProductBatch[]): Promise<readonly (LockedDecision | null)[]> {
+  private decideTogether(batches: readonly ProductBatch[]): Promise<readonly (LockedDecision | Alone)[]> {
     const { database, holdTtlSeconds } = this.checkout;
     return database.inBatch('createHolds', async ({ em, attempt, rollBack }) => {
       const productIds = await lockFreeStocks(
@@ -173,25 +181,26 @@ class HoldBatches {
       const levels = await readLevels(em, [...productIds], requests, attempt > 1);
       const decisions = batches.map(({ productId, requests }) => {
         const level = levels.get(productId);
-        if (!level || level.overdueOf.length > 0) return null;
+        const alone: Alone = { alone: true, isRerun: attempt > 1 };
+        if (!level || level.overdueOf.length > 0) return alone;
         const decision = grantHolds(level, requests, holdTtlSeconds);
-        if (decision.missing > 0 && level.hasOverdue) return null;
+        if (decision.missing > 0 && level.hasOverdue) return alone;
         return { ...decision, product: level.product, closedUnits: 0, lockWaitMs: 0 };
       });
-      const holds = decisions.flatMap((decision) => (decision ? newHoldsOf(decision) : []));
+      const holds = decisions.flatMap((decision) => ('alone' in decision ? [] : newHoldsOf(decision)));
       if (holds.length > 0) await takeForHolds(em, holds);
       else rollBack();
       return decisions;
     });
   }
 
-  private decideUnderLock({ productId, requests }: ProductBatch): Promise<LockedDecision> {
+  private decideUnderLock({ productId, requests }: ProductBatch, isRerun: boolean): Promise<LockedDecision> {
     const { database, holdTtlSeconds } = this.checkout;
     return database.inBatch('createHold', async ({ em, attempt, rollBack }) => {
       const askedAt = performance.now();
       const stock = await lockStock(em, productId);
       const lockWaitMs = performance.now() - askedAt;
-      const read = stock && (await readLevel(em, productId, requests, attempt > 1));
+      const read = stock && (await readLevel(em, productId, requests, isRerun || attempt > 1));
       if (!read) {
         rollBack();
         return { verdicts: requests.map(() => NOT_FOUND), taken: 0, missing: 0, closedUnits: 0, lockWaitMs };

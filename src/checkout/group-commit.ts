@@ -4,7 +4,7 @@ import { performance } from 'node:perf_hooks';
 import { Busy, Unavailable } from '../domain/errors';
 
 /** Larger batches gain nothing more, and a batch this size still commits within some 10 ms. */
-const MAX_BATCH = 256;
+export const MAX_BATCH = 256;
 const ONE_AT_A_TIME: Lanes = { lanes: 1, maxBatch: MAX_BATCH };
 /** Requests that may wait for one key; the next one is BUSY at once. */
 const MAX_WAITING = 10_000;
@@ -19,10 +19,12 @@ interface Waiting<Request, Result> {
   readonly reject: (error: unknown) => void;
 }
 
-/** How many batches of one key may be in flight, and how large each may be. */
-export interface Lanes {
+/** How many batches of one key may be in flight, and how large each may be: one request is taken in any case. */
+export interface Lanes<Request = unknown> {
   readonly lanes: number;
   readonly maxBatch: number;
+  /** What a request counts for. Left out: 1. */
+  readonly sizeOf?: (request: Request) => number;
 }
 
 /** One result for each request, in the same order. Throws when none of them took effect, or nobody knows. */
@@ -40,7 +42,7 @@ export class GroupCommit<Request, Result> {
 
   constructor(
     private readonly commit: Commit<Request, Result>,
-    private readonly lanes: Lanes = ONE_AT_A_TIME,
+    private readonly lanes: Lanes<Request> = ONE_AT_A_TIME,
   ) {}
 
   /** Throws `Busy` when the request's turn did not come in time: nothing happened. */
@@ -64,7 +66,7 @@ class Queue<Request, Result> {
   constructor(
     private readonly key: string,
     private readonly commit: Commit<Request, Result>,
-    private readonly lanes: Lanes,
+    private readonly lanes: Lanes<Request>,
     private readonly onEmpty: () => void,
   ) {}
 
@@ -85,7 +87,7 @@ class Queue<Request, Result> {
   }
 
   private async commitNext(): Promise<void> {
-    const batch = this.waiting.splice(0, this.lanes.maxBatch);
+    const batch = this.waiting.splice(0, this.countNext());
     try {
       const results = await this.commit(
         this.key,
@@ -98,6 +100,13 @@ class Queue<Request, Result> {
       if (isForAll) batch.forEach((entry) => entry.reject(error));
       else await this.commitOneByOne(batch);
     }
+  }
+
+  private countNext(): number {
+    const { maxBatch, sizeOf = () => 1 } = this.lanes;
+    let size = 0;
+    const tooMuch = this.waiting.findIndex(({ request }, index) => (size += sizeOf(request)) > maxBatch && index > 0);
+    return tooMuch < 0 ? this.waiting.length : tooMuch;
   }
 
   private async commitOneByOne(batch: readonly Waiting<Request, Result>[]): Promise<void> {

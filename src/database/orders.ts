@@ -4,12 +4,12 @@ import type { Hold, Order, OrderLine } from '../domain/records';
 import { HoldRow, OrderLineRow, OrderRow } from './entities';
 import { run, sql, time, timeOrNull } from './statement';
 
-/** A row of `orders` as PostgreSQL gives it. */
-interface StoredOrder {
+/** A row of `orders` as PostgreSQL gives it, as such or in JSON. */
+export interface StoredOrder {
   id: string;
   customer_id: string;
   status: Order['status'];
-  total_minor: string;
+  total_minor: number | string;
   currency: string;
   idempotency_key: string | null;
   placed_by: Order['placedBy'];
@@ -23,7 +23,7 @@ interface StoredOrder {
   payment_id: string | null;
 }
 
-function orderFrom(row: StoredOrder): Order {
+export function orderFrom(row: StoredOrder): Order {
   return {
     id: row.id,
     customerId: row.customer_id,

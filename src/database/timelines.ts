@@ -1,32 +1,15 @@
 /** One hold's or order's rows, to be told as a timeline: whatever its id names, in one statement. */
 import type { EntityManager } from '@mikro-orm/postgresql';
-import type { Order } from '../domain/records';
 import type { Story, TimelineEvent } from '../domain/timeline';
 import { holdFrom, type StoredHold } from './holds';
 import { isId } from './ids';
+import { orderFrom, type StoredOrder } from './orders';
 import { run, sql, time, timeOrNull } from './statement';
 
 /** The latest are read; a provider sends a handful for one order. */
 const MAX_EVENTS = 200;
 
-/** Rows as PostgreSQL puts them into JSON. */
-interface StoredOrder {
-  id: string;
-  customer_id: string;
-  status: Order['status'];
-  total_minor: number;
-  currency: string;
-  idempotency_key: string | null;
-  placed_by: Order['placedBy'];
-  payment_due_at: string;
-  created_at: string;
-  paid_at: string | null;
-  cancelled_at: string | null;
-  cancelled_by: Order['cancelledBy'];
-  payment_provider: string | null;
-  payment_event_id: string | null;
-  payment_id: string | null;
-}
+/** A row of `payment_events` as PostgreSQL puts it into JSON. */
 interface StoredEvent {
   provider: string;
   event_id: string;
@@ -88,26 +71,6 @@ export async function readStory(em: EntityManager, reference: string): Promise<S
     order: story && orderFrom(story),
     holds: holds.map(holdFrom),
     events: events.map(eventFrom),
-  };
-}
-
-function orderFrom(row: StoredOrder): Order {
-  return {
-    id: row.id,
-    customerId: row.customer_id,
-    status: row.status,
-    totalMinor: row.total_minor,
-    currency: row.currency,
-    idempotencyKey: row.idempotency_key,
-    placedBy: row.placed_by,
-    paymentDueAt: time(row.payment_due_at),
-    createdAt: time(row.created_at),
-    paidAt: timeOrNull(row.paid_at),
-    cancelledAt: timeOrNull(row.cancelled_at),
-    cancelledBy: row.cancelled_by,
-    paymentProvider: row.payment_provider,
-    paymentEventId: row.payment_event_id,
-    paymentId: row.payment_id,
   };
 }
 

@@ -136,6 +136,22 @@ test('none waits longer than two seconds for its batch to begin', async () => {
   }
 });
 
+test('several lanes take batches at the same time, each as large as its requests are together', async () => {
+  const batches: { requests: readonly number[]; end: () => void }[] = [];
+  const group = new GroupCommit<number, number>(
+    (_, requests) => new Promise((resolve) => batches.push({ requests, end: () => resolve(requests) })),
+    { lanes: 2, maxBatch: 10, sizeOf: (request) => request },
+  );
+  const answers = [1, 2, 12, 4, 5, 3].map((request) => group.submit('a', request));
+  for (let ended = 0; ended < 5; ended += 1) {
+    batches[ended]!.end();
+    await turn();
+  }
+  expect(await Promise.all(answers)).toEqual([1, 2, 12, 4, 5, 3]);
+  // Two begin at once; one that is too large goes alone.
+  expect(batches.map(({ requests }) => requests)).toEqual([[1], [2], [12], [4, 5], [3]]);
+});
+
 test('no caller’s asynchronous context is seen by a batch', async () => {
   const context = new AsyncLocalStorage<number>();
   const seen: (number | undefined)[] = [];
