@@ -6,20 +6,26 @@ import {
   ApolloServerPluginUsageReportingDisabled,
 } from '@apollo/server/plugin/disabled';
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
-import { GraphQLError, OperationTypeNode, type FormattedExecutionResult, type GraphQLFormattedError } from 'graphql';
+import {
+  GraphQLError,
+  OperationTypeNode,
+  type ExecutionResult,
+  type FormattedExecutionResult,
+  type GraphQLFormattedError,
+} from 'graphql';
 import { clientsOf, type Client } from '../admission/clients';
 import type { Caller } from '../checkout/checkout';
 import type { Config } from '../config';
 import { readFirstProductId } from '../database/views';
 import type { Logger } from '../telemetry/logger';
+import { CompiledOperations, execute } from './compiled-operations';
 import { Context, type Room } from './context';
-import { expectedError, maskErrors, STATUS_OF_CODE } from './errors';
+import { expectedError, maskErrors, STATUS_OF_CODE, type Mask } from './errors';
 import { notTrusted } from './document-guard';
 import { DOCUMENT_LIMITS, MAX_TOKENS } from './limits';
 import { asksForPlayground, registerPlaygroundAssets, servePlayground } from './playground';
 import { schemaFor } from './schema';
 import { anonymous, createTokenVerifier } from './tokens';
-import { execute } from './trusted-documents';
 
 /** A document of 1,000 tokens with its variables has a few kB; an import is another command. */
 const MAX_BODY_BYTES = 256 * 1024;
@@ -37,11 +43,12 @@ declare module 'fastify' {
 export async function graphqlServer(room: Room, config: Config): Promise<ApolloServer<Context>> {
   const { log } = room.checkout;
   const isProduction = config.environment === 'production';
+  const schema = schemaFor(config);
   const mask = maskErrors(log);
   // Apollo does not tell `formatError` which request the error belongs to.
   const requestIds = new WeakMap<object, string>();
   const apollo = new ApolloServer<Context>({
-    schema: schemaFor(config),
+    schema,
     nodeEnv: config.environment,
     introspection: !isProduction,
     hideSchemaDetailsFromClientErrors: isProduction,
@@ -60,7 +67,7 @@ export async function graphqlServer(room: Room, config: Config): Promise<ApolloS
       ApolloServerPluginCacheControlDisabled(),
       ApolloServerPluginLandingPageDisabled(),
       ApolloServerPluginUsageReportingDisabled(),
-      pipelinePlugin(room, config, requestIds),
+      pipelinePlugin(room, config, { compiled: new CompiledOperations(schema), mask, requestIds }),
     ],
   });
   await apollo.start();
@@ -73,14 +80,24 @@ export async function graphqlServer(room: Room, config: Config): Promise<ApolloS
  * Before an operation is executed, whichever way it came, it is admitted. Afterwards its answer gets what belongs to it: the
  * HTTP status of a code that refused it as a whole, the error of an exceeded budget, the request's id.
  */
-function pipelinePlugin(room: Room, config: Config, requestIds: WeakMap<object, string>): ApolloServerPlugin<Context> {
-  const { admission, trusted } = room;
+function pipelinePlugin(
+  { admission, trusted }: Room,
+  config: Config,
+  { compiled, mask, requestIds }: { compiled: CompiledOperations; mask: Mask; requestIds: WeakMap<object, string> },
+): ApolloServerPlugin<Context> {
   const listener: GraphQLRequestListener<Context> = {
     didResolveOperation: async ({ contextValue, document, operation, source }) => {
       if (operation?.operation === OperationTypeNode.SUBSCRIPTION) throw subscribeElsewhere();
       if (config.persistedOnly && !trusted.has(source)) throw notTrusted();
       // Without one Apollo answers that there is no such operation.
       if (operation && !contextValue.isAdmitted) await admission.admit(contextValue, document, operation);
+    },
+    responseForOperation: async ({ contextValue, document, operation, request }) => {
+      const query = operation && compiled.find(document, operation);
+      const result = query && (await execute(query, request.variables ?? {}, contextValue));
+      if (!result) return null;
+      const singleResult = formattedResult(result, mask, contextValue.requestId);
+      return { http: { headers: new HeaderMap() }, body: { kind: 'single', singleResult } };
     },
     didEncounterErrors: async ({ errors, contextValue: { requestId } }) =>
       errors.forEach((error) => requestIds.set(error, requestId)),
@@ -152,17 +169,16 @@ export function graphqlRoutes(apollo: ApolloServer<Context>, room: Room, config:
     await admission.admitWork(request, trusted.document.work);
     request.isAdmitted = true;
     const context = contextOf(request);
-    const executed = acceptsJson(request) ? await execute(trusted, context) : null;
+    const { compiled, text, operationName } = trusted.document;
+    const executed = acceptsJson(request) ? await execute(compiled, trusted.variables, context) : null;
     const { budget } = context.loaders;
     const result = budget.isExceeded ? { errors: [budget.error], data: null } : executed;
     if (!result) {
-      const { text, operationName } = trusted.document;
       request.body = { query: text, operationName, variables: trusted.variables };
       return null;
     }
-    const errors = result.errors?.map((error) => mask(formattedError(error), error, request.id));
-    const formatted = { ...(errors && { errors }), data: result.data ?? null };
-    const { status, retryAfter } = errors ? httpOf(formatted) : {};
+    const formatted = formattedResult(result, mask, request.id);
+    const { status, retryAfter } = httpOf(formatted);
     if (retryAfter) reply.header('retry-after', retryAfter);
     void reply
       .code(status ?? 200)
@@ -221,6 +237,16 @@ const READ_BY_APOLLO = ['accept', 'content-type', 'apollo-require-preflight', 'x
 /** Any other wish has its media type negotiated by Apollo. */
 function acceptsJson({ headers: { accept } }: FastifyRequest): boolean {
   return accept === undefined || accept === '*/*' || accept === 'application/json';
+}
+
+/** Of what was executed without Apollo, in the order in which Apollo writes it. */
+function formattedResult(
+  { errors, data = null }: ExecutionResult,
+  mask: Mask,
+  requestId: string,
+): FormattedExecutionResult {
+  if (!errors) return { data };
+  return { errors: errors.map((error) => mask(formattedError(error), error, requestId)), data };
 }
 
 /** As Apollo hands errors to its `formatError`. */

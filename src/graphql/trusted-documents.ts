@@ -5,18 +5,11 @@
 import { createHash } from 'node:crypto';
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import {
-  getOperationAST,
-  OperationTypeNode,
-  parse,
-  specifiedRules,
-  validate,
-  type ExecutionResult,
-  type GraphQLSchema,
-} from 'graphql';
-import { compileQuery, isCompiledQuery, type CompiledQuery } from 'graphql-jit';
+import { getOperationAST, OperationTypeNode, parse, specifiedRules, validate, type GraphQLSchema } from 'graphql';
+import type { CompiledQuery } from 'graphql-jit';
 import { workOf, type Work } from '../admission/operation';
 import { projectPath } from '../config';
+import { compile } from './compiled-operations';
 import { DOCUMENT_LIMITS, MAX_TOKENS } from './limits';
 
 export interface TrustedDocument {
@@ -41,7 +34,7 @@ export class TrustedDocuments {
   constructor(schema: GraphQLSchema, texts: readonly string[]) {
     for (const text of texts) {
       const hash = createHash('sha256').update(text).digest('hex');
-      const document = compile(schema, text);
+      const document = trust(schema, text);
       if (document) {
         this.byText.set(text, document);
         this.byHash.set(hash, document);
@@ -96,20 +89,8 @@ export function codegenDocuments(): string[] {
   });
 }
 
-/**
- * Runs a trusted document. null: its variables do not fit, nothing was executed, and Apollo shall say so in its own words.
- * Errors are as the resolvers threw them, not masked.
- */
-export async function execute(
-  { document, variables }: TrustedRequest,
-  context: unknown,
-): Promise<ExecutionResult | null> {
-  const result = await document.compiled.query(undefined, context, variables);
-  return result.data === undefined ? null : result;
-}
-
 /** null: a subscription, which is served over WebSocket. */
-function compile(schema: GraphQLSchema, text: string): TrustedDocument | null {
+function trust(schema: GraphQLSchema, text: string): TrustedDocument | null {
   const ast = parse(text, { maxTokens: MAX_TOKENS });
   const problems = validate(schema, ast, [...specifiedRules, ...DOCUMENT_LIMITS]);
   const operation = getOperationAST(ast);
@@ -119,9 +100,8 @@ function compile(schema: GraphQLSchema, text: string): TrustedDocument | null {
     );
   }
   if (operation.operation === OperationTypeNode.SUBSCRIPTION) return null;
-  const compiled = compileQuery(schema, ast, operation.name?.value ?? '');
-  if (!isCompiledQuery(compiled))
-    throw new Error(`A trusted document cannot be compiled: ${compiled.errors?.join('; ')}`);
+  const compiled = compile(schema, ast, operation);
+  if (!compiled) throw new Error(`A trusted document cannot be compiled:\n${text}`);
   return { text, operationName: operation.name?.value ?? null, compiled, work: workOf(ast, operation) };
 }
 
