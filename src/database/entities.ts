@@ -96,9 +96,11 @@ export class StockRow {
     " WHEN 'CONSUMED' THEN closed_at IS NOT NULL AND order_id IS NOT NULL" +
     ' ELSE closed_at IS NOT NULL AND (given_back_at IS NOT NULL OR order_id IS NOT NULL) END',
 })
-@Unique({
+@Index({
   name: 'holds_idempotency_key_unique',
-  properties: ['productId', 'customerId', 'idempotencyKey'],
+  expression:
+    'CREATE UNIQUE INDEX holds_idempotency_key_unique ON holds (customer_id, idempotency_key, product_id)' +
+    ' WHERE idempotency_key IS NOT NULL',
 })
 @Index({
   name: 'holds_active_by_expiry',

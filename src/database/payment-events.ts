@@ -8,6 +8,9 @@ import { run, sql, time } from './statement';
 /** A key of one event: providers number their events each for themselves. */
 export type EventKey = Pick<PaymentEvent, 'provider' | 'eventId'>;
 
+/** As one text. A provider's name has no space. */
+export const keyOf = ({ provider, eventId }: EventKey) => `${provider} ${eventId}`;
+
 /**
  * Remembers new events; their time of arrival is the database's, and what is APPLIED or IGNORED is settled at once. A
  * concurrent copy waits here until the first has ended. Answers those that were new; the others are known already.
@@ -36,8 +39,9 @@ export async function insertEvents(
       ON CONFLICT (provider, event_id) DO NOTHING
       RETURNING provider, event_id, received_at`,
   );
+  const byKey = new Map(events.map((event) => [keyOf(event), event]));
   return rows.map((row) => {
-    const event = events.find((own) => own.eventId === row.event_id && own.provider === row.provider)!;
+    const event = byKey.get(keyOf({ provider: row.provider, eventId: row.event_id }))!;
     const receivedAt = time(row.received_at);
     return { ...event, receivedAt, settledAt: isSettledAs(event.outcome) ? receivedAt : null };
   });

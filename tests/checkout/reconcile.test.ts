@@ -36,6 +36,7 @@ async function withoutGuards(): Promise<void> {
     [TABLES],
   );
   for (const { name, table } of rows) await sql(`ALTER TABLE ${table} DROP CONSTRAINT ${name}`);
+  await sql('DROP INDEX holds_idempotency_key_unique');
 }
 
 async function tell(): Promise<Story> {
