@@ -38,9 +38,8 @@ export async function adjustStock(checkout: Checkout, input: AdjustStockInput): 
       rollBack();
       return answer;
     };
-    const stock = await lockStock(em, productId);
-    const level = stock && (await readLevel(em, productId, []));
-    if (!level) return refuse(notFound);
+    const [stock, level] = await Promise.all([lockStock(em, productId), readLevel(em, productId, [])]);
+    if (!stock || !level) return refuse(notFound);
     const earlier = await findAdjustment(em, productId, id, idempotencyKey);
     if (earlier) {
       return refuse(

@@ -102,11 +102,13 @@ async function commitTogether(
   isRerun: boolean,
   rollBack: () => void,
 ): Promise<BatchVerdict[]> {
-  const facts = await readFacts(em, requests, isRerun);
-  const parked = await findParkedReferences(
-    em,
-    requests.flatMap((request) => [request.orderId, ...request.peeked.map((hold) => hold.id)]),
-  );
+  const [facts, parked] = await Promise.all([
+    readFacts(em, requests, isRerun),
+    findParkedReferences(
+      em,
+      requests.flatMap((request) => [request.orderId, ...request.peeked.map((hold) => hold.id)]),
+    ),
+  ]);
   const verdicts: BatchVerdict[] = [];
   const placed: (OrderVerdict & { kind: 'place' })[] = [];
   for (const request of requests) {
@@ -152,17 +154,16 @@ async function readFacts(
   isRerun: boolean,
 ): Promise<OrderFacts & { holds: Map<string, Hold>; orders: Map<string, Order>; holdIdsOf: Map<string, string[]> }> {
   const peeked = new Map(requests.flatMap((request) => request.peeked).map((hold) => [hold.id, hold]));
-  const holds: Hold[] = [];
-  for (const [productId, own] of groupBy(peeked.values(), (hold) => hold.productId)) {
-    holds.push(
-      ...(await lockHolds(
-        em,
-        productId,
-        own.map((hold) => hold.id),
-      )),
-    );
-  }
-  const at = await readClock(em);
+  const byProduct = [...groupBy(peeked.values(), (hold) => hold.productId)];
+  const locking = byProduct.map(([productId, own]) =>
+    lockHolds(
+      em,
+      productId,
+      own.map((hold) => hold.id),
+    ),
+  );
+  const [locked, at] = await Promise.all([Promise.all(locking), readClock(em)]);
+  const holds = locked.flat();
   // An id without a key is new, unless an earlier attempt of ours was committed without our knowing.
   const askedIds = requests.filter((request) => isRerun || request.idempotencyKey !== null).map((r) => r.orderId);
   const knownIds = holds.flatMap((hold) => hold.orderId ?? []);
@@ -203,12 +204,13 @@ async function write(
   at: Date,
 ): Promise<void> {
   const used = placed.flatMap(({ order, holds }) => holds.map((hold) => ({ ...hold, orderId: order.id })));
-  await insertOrders(
+  const inserting = insertOrders(
     em,
     placed.map(({ order }) => order),
     placed.flatMap(({ order, holds }) => linesOf(order, holds)),
   );
-  for (const [productId, own] of groupBy(used, (hold) => hold.productId)) await consumeHolds(em, productId, own, at);
+  const byProduct = [...groupBy(used, (hold) => hold.productId)];
+  await Promise.all([inserting, ...byProduct.map(([productId, own]) => consumeHolds(em, productId, own, at))]);
 }
 
 function answerTo(

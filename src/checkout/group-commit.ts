@@ -10,11 +10,12 @@ const ONE_AT_A_TIME: Lanes = { lanes: 1, maxBatch: MAX_BATCH };
 const MAX_WAITING = 10_000;
 /** None waits longer for its batch to begin. */
 const MAX_WAIT_MS = 2_000;
-const RETRY_AFTER_MS = 1_000;
+/** One for all of them: behind a stuck lock they are thousands a second, and what an error costs is its stack. */
+const TURNED_AWAY = new Busy(1_000);
 
 interface Waiting<Request, Result> {
   readonly request: Request;
-  readonly until: number;
+  readonly since: number;
   readonly resolve: (result: Result) => void;
   readonly reject: (error: unknown) => void;
 }
@@ -71,7 +72,7 @@ class Queue<Request, Result> {
   ) {}
 
   add(entry: Waiting<Request, Result>): void {
-    if (this.waiting.length >= MAX_WAITING) return entry.reject(new Busy(RETRY_AFTER_MS));
+    if (this.waiting.length >= MAX_WAITING) return entry.reject(TURNED_AWAY);
     this.waiting.push(entry);
     if (this.inFlight >= this.lanes.lanes) this.watch();
     else void this.commitAll();
@@ -124,16 +125,19 @@ class Queue<Request, Result> {
   private watch(): void {
     const first = this.waiting[0];
     if (this.timer || !first) return;
-    this.timer = setTimeout(() => {
-      this.timer = null;
-      this.turnAwayLate();
-      this.watch();
-    }, first.until - performance.now());
+    this.timer = setTimeout(
+      () => {
+        this.timer = null;
+        this.turnAwayLate();
+        this.watch();
+      },
+      first.since + MAX_WAIT_MS - performance.now(),
+    );
   }
 
   private turnAwayLate(): void {
-    const now = performance.now();
-    while (this.waiting[0] && this.waiting[0].until <= now) this.waiting.shift()!.reject(new Busy(RETRY_AFTER_MS));
+    const longAgo = performance.now() - MAX_WAIT_MS;
+    while (this.waiting[0] && this.waiting[0].since <= longAgo) this.waiting.shift()!.reject(TURNED_AWAY);
   }
 }
 
@@ -144,6 +148,6 @@ function ticket<Request, Result>(request: Request) {
     resolve = onResult;
     reject = onError;
   });
-  const waiting: Waiting<Request, Result> = { request, until: performance.now() + MAX_WAIT_MS, resolve, reject };
+  const waiting: Waiting<Request, Result> = { request, since: performance.now(), resolve, reject };
   return { promise, waiting };
 }

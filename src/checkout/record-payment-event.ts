@@ -2,14 +2,21 @@
 import { failpoint } from '../database/failpoints';
 import { isId, newId } from '../database/ids';
 import { findOrders, lockFreeOrders, markPaid } from '../database/orders';
-import { findEvent, findEvents, findReferencesOfParked, insertEvent, insertEvents } from '../database/payment-events';
+import {
+  findEvent,
+  findEvents,
+  findReferencesOfParked,
+  insertEvent,
+  insertEvents,
+  keyOf,
+} from '../database/payment-events';
 import { readClock } from '../database/statement';
 import { Busy } from '../domain/errors';
 import { isPaymentType, judgePayment } from '../domain/judge-payment';
 import { repeats, type PaymentMessage } from '../domain/payment-message';
 import type { Order, PaymentEvent } from '../domain/records';
 import { inRequest, type Checkout } from './checkout';
-import { GroupCommit } from './group-commit';
+import { GroupCommit, MAX_BATCH, type Lanes } from './group-commit';
 import { measured } from './measure';
 import { logSettled } from './payment-log';
 import { NO_ORDER, settleEvent, type Settled, type Settling } from './settle-payment';
@@ -30,6 +37,9 @@ interface Peeked {
   readonly order: Order | null;
 }
 
+/** They wait for no common lock: while one batch is being committed, the next one can be written. */
+const TWO_AT_A_TIME: Lanes = { lanes: 2, maxBatch: MAX_BATCH };
+
 interface Plain {
   readonly event: Received;
   readonly order: Order;
@@ -45,8 +55,11 @@ interface Plain {
  * Locks: the event's own new row → order → stock (if units move) → holds → parked events.
  */
 export function recordPaymentEventOf(checkout: Checkout): RecordPaymentEvent {
-  const peeks = new GroupCommit<Received, Peeked>((_, events) => peek(checkout, events));
-  const commits = new GroupCommit<Plain, PaymentEvent | null>((_, plains) => recordTogether(checkout, plains));
+  const peeks = new GroupCommit<Received, Peeked>((_, events) => peek(checkout, events), TWO_AT_A_TIME);
+  const commits = new GroupCommit<Plain, PaymentEvent | null>(
+    (_, plains) => recordTogether(checkout, plains),
+    TWO_AT_A_TIME,
+  );
   const recordPaymentEvent: RecordPaymentEvent = async (provider, message, requestId) => {
     const own = inRequest(checkout, requestId);
     const { eventId, type, amountMinor, currency, paymentId, payload } = message;
@@ -75,13 +88,15 @@ function labelOfRecorded(recorded: Recorded): string {
 /** A row once there never goes away, and what its event says never changes; an order is looked at again under its lock. */
 async function peek({ database }: Checkout, events: readonly Received[]): Promise<readonly Peeked[]> {
   const references = events.map((event) => event.reference).filter(isId);
-  const [earlier, orders] = await database.read(async (em) => [
-    await findEvents(em, events),
-    await findOrders(em, [...new Set(references)]),
+  const [earlier, orders] = await Promise.all([
+    database.read((em) => findEvents(em, events)),
+    database.read((em) => findOrders(em, [...new Set(references)])),
   ]);
+  const earlierOf = new Map(earlier.map((event) => [keyOf(event), event]));
+  const orderOf = new Map(orders.map((order) => [order.id, order]));
   return events.map((event) => ({
-    earlier: earlier.find((other) => isSame(event, other)) ?? null,
-    order: orders.find((order) => order.id === event.reference) ?? null,
+    earlier: earlierOf.get(keyOf(event)) ?? null,
+    order: orderOf.get(event.reference) ?? null,
   }));
 }
 
@@ -103,7 +118,7 @@ async function recordTogether(checkout: Checkout, plains: readonly Plain[]): Pro
   // A second event for the same order must see what the first one did, and a copy of an event is a duplicate of it.
   const taken = new Set<string>();
   let together = plains.filter(({ event, order }) => {
-    const names = [`order ${order.id}`, `event ${event.provider} ${event.eventId}`];
+    const names = [`order ${order.id}`, `event ${keyOf(event)}`];
     if (names.some((name) => taken.has(name))) return false;
     names.forEach((name) => taken.add(name));
     return true;
@@ -123,18 +138,23 @@ async function recordTogether(checkout: Checkout, plains: readonly Plain[]): Pro
 
 async function commitPlain(checkout: Checkout, plains: readonly Plain[]): Promise<Map<Plain, PaymentEvent>> {
   return checkout.database.inTransaction('recordPaymentEvents', async ({ em, rollBack }) => {
-    const inserted = await insertEvents(
-      em,
-      plains.map(({ event, order }) => ({ ...event, outcome: 'APPLIED' as const, orderId: order.id })),
-    );
-    const fresh = plains.filter(({ event }) => inserted.some((row) => isSame(event, row)));
+    const ids = plains.map(({ order }) => order.id);
+    const [inserted, orders, parked, at] = await Promise.all([
+      insertEvents(
+        em,
+        plains.map(({ event, order }) => ({ ...event, outcome: 'APPLIED' as const, orderId: order.id })),
+      ),
+      lockFreeOrders(em, ids),
+      findReferencesOfParked(em, ids),
+      readClock(em),
+    ]);
+    const insertedOf = new Map(inserted.map((event) => [keyOf(event), event]));
+    const fresh = plains.filter(({ event }) => insertedOf.has(keyOf(event)));
     if (fresh.length === 0) {
       rollBack();
       return new Map<Plain, PaymentEvent>();
     }
-    const ids = fresh.map(({ order }) => order.id);
-    const locked = new Map((await lockFreeOrders(em, ids)).map((order) => [order.id, order]));
-    const parked = await findReferencesOfParked(em, ids);
+    const locked = new Map(orders.map((order) => [order.id, order]));
     const others = fresh.filter(({ event, order }) => {
       const now = locked.get(order.id);
       return !now || parked.has(order.id) || !isPlain(event, now);
@@ -143,9 +163,9 @@ async function commitPlain(checkout: Checkout, plains: readonly Plain[]): Promis
     await markPaid(
       em,
       fresh.map(({ event, order }) => ({ orderId: order.id, ...event })),
-      await readClock(em),
+      at,
     );
-    return new Map(fresh.map((plain) => [plain, inserted.find((row) => isSame(plain.event, row))!]));
+    return new Map(fresh.map((plain) => [plain, insertedOf.get(keyOf(plain.event))!]));
   });
 }
 
@@ -176,11 +196,7 @@ function compare({ log }: Checkout, event: Received, earlier: PaymentEvent): Rec
 
 /** The event as its transaction left it. */
 function judgedOf(event: PaymentEvent, settled: Settled | null): PaymentEvent {
-  return settled?.events.find((other) => isSame(event, other)) ?? event;
-}
-
-function isSame(a: Pick<PaymentEvent, 'provider' | 'eventId'>, b: Pick<PaymentEvent, 'provider' | 'eventId'>): boolean {
-  return a.provider === b.provider && a.eventId === b.eventId;
+  return settled?.events.find((other) => keyOf(other) === keyOf(event)) ?? event;
 }
 
 /** UUIDs are compared as text where parked events are looked up. */

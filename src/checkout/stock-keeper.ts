@@ -12,7 +12,7 @@ import { LockMode, type EntityManager } from '@mikro-orm/postgresql';
 import { StockRow } from '../database/entities';
 import { failpoint } from '../database/failpoints';
 import { holdFrom, lockHolds, type StoredHold } from '../database/holds';
-import { run, sql, time, timeOrNull, type Statement } from '../database/statement';
+import { run, runQuery, sql, time, timeOrNull, type Statement } from '../database/statement';
 import { exceedsLimit, type HoldRequest, type OwnHold, type ProductLevel } from '../domain/grant-holds';
 import { groupBy } from '../domain/group-by';
 import type { Hold } from '../domain/records';
@@ -20,15 +20,22 @@ import type { Hold } from '../domain/records';
 /** Closing 1,000 overdue holds takes some 20 ms under the lock; 200,000 in one UPDATE took 4.2 s. */
 export const MAX_CLOSED_AT_ONCE = 1_000;
 
-/** Locks the product's stock row until the transaction ends. null: there is no such product. One round trip. */
-export async function lockStock(em: EntityManager, productId: string): Promise<StockRow | null> {
-  const stock = await em.findOne(
-    StockRow,
-    { productId },
-    { lockMode: LockMode.PESSIMISTIC_WRITE, disableIdentityMap: true },
-  );
+interface LockedStock {
+  readonly product_id: string;
+  readonly total: number;
+  readonly available: number;
+}
+
+/** Locks the product's stock row until the transaction ends. null: there is no such product. One statement. */
+export async function lockStock(em: EntityManager, productId: string): Promise<LockedStock | null> {
+  const query = em
+    .createQueryBuilder(StockRow)
+    .select('*')
+    .where({ productId })
+    .setLockMode(LockMode.PESSIMISTIC_WRITE);
+  const [stock] = await runQuery<LockedStock>(em, query);
   await failpoint('after-lock', productId);
-  return stock;
+  return stock ?? null;
 }
 
 /** Locks several stock rows, in the one order that everybody uses: ascending product id, one statement a row. */
@@ -38,15 +45,18 @@ export async function lockStocks(em: EntityManager, productIds: Iterable<string>
 
 /**
  * Locks those stock rows that nobody else has locked, and waits for none. Answers whose they are; an unknown product is not
- * among them. One round trip.
+ * among them. One statement.
  */
 export async function lockFreeStocks(em: EntityManager, productIds: readonly string[]): Promise<ReadonlySet<string>> {
-  const locked = await em.find(
-    StockRow,
-    { productId: { $in: [...productIds] } },
-    { lockMode: LockMode.PESSIMISTIC_PARTIAL_WRITE, orderBy: { productId: 'asc' }, disableIdentityMap: true },
-  );
-  return new Set(locked.map((stock) => stock.productId));
+  const query = em
+    .createQueryBuilder(StockRow)
+    .select('*')
+    .where({ productId: { $in: [...productIds] } })
+    .orderBy({ productId: 'asc' })
+    .setLockMode(LockMode.PESSIMISTIC_PARTIAL_WRITE);
+  const locked = new Set((await runQuery<LockedStock>(em, query)).map((stock) => stock.product_id));
+  for (const productId of locked) await failpoint('after-lock', productId);
+  return locked;
 }
 
 interface LevelRow {
@@ -83,7 +93,7 @@ export async function readLevel(
 
 /**
  * All that decisions about products need, from one snapshot: the time, the product, its stock, earlier grants to the same
- * keys (and, for a re-run, the same ids), and the units that each customer has. One round trip. A product that does not
+ * keys (and, for a re-run, the same ids), and the units that each customer has. One statement. A product that does not
  * exist has no level.
  */
 export async function readLevels(
@@ -96,8 +106,12 @@ export async function readLevels(
   const keys = keyed.map((request) => request.idempotencyKey);
   const keyOwners = keyed.map((request) => request.customerId);
   const keyProducts = keyed.map((request) => request.productId);
-  const ids = isRerun ? requests.map((request) => request.id) : [];
+  const ids = requests.map((request) => request.id);
   const customers = [...new Set(requests.map((request) => request.customerId).filter((id) => id !== ''))];
+  // OFFSET keeps it apart: PostgreSQL shall look for each key and customer, and not read all that the product has.
+  const ofCustomers = sql`unnest(${customers}::text[]) AS k (customer_id) CROSS JOIN LATERAL (
+    SELECT * FROM holds h
+      WHERE h.product_id = s.product_id AND h.customer_id = k.customer_id AND h.given_back_at IS NULL OFFSET 0) h`;
   const rows = await run<LevelRow>(
     em,
     sql`/* level */
@@ -110,21 +124,18 @@ export async function readLevels(
         (SELECT json_agg(h) FROM (
           SELECT h.* FROM unnest(${keyProducts}::uuid[], ${keyOwners}::text[], ${keys}::text[])
               AS k (product_id, customer_id, idempotency_key)
-            JOIN holds h ON h.product_id = s.product_id AND h.customer_id = k.customer_id
-              AND h.idempotency_key = k.idempotency_key
+            CROSS JOIN LATERAL (SELECT * FROM holds h WHERE h.product_id = s.product_id AND h.customer_id = k.customer_id
+              AND h.idempotency_key = k.idempotency_key OFFSET 0) h
             WHERE k.product_id = s.product_id
-          UNION ALL
-          SELECT h.* FROM holds h WHERE h.product_id = s.product_id AND h.id = ANY (${ids}::uuid[])) h) AS earlier,
+          ${isRerun ? sql`UNION ALL SELECT h.* FROM holds h WHERE h.product_id = s.product_id AND h.id = ANY (${ids}::uuid[])` : sql``}) h) AS earlier,
         CASE WHEN p.max_per_customer IS NOT NULL THEN (
           SELECT json_object_agg(u.customer_id, u.units) FROM (
-            SELECT h.customer_id, sum(h.quantity) AS units FROM holds h
-              WHERE h.product_id = s.product_id AND h.customer_id = ANY (${customers}::text[])
-                AND h.given_back_at IS NULL AND NOT (h.status = 'ACTIVE' AND h.expires_at <= c.at)
-              GROUP BY h.customer_id) u) END AS units_of,
+            SELECT k.customer_id, sum(h.quantity) AS units FROM ${ofCustomers}
+              WHERE NOT (h.status = 'ACTIVE' AND h.expires_at <= c.at)
+              GROUP BY k.customer_id) u) END AS units_of,
         CASE WHEN p.max_per_customer IS NOT NULL THEN (
           SELECT json_agg(json_build_object('id', h.id, 'customerId', h.customer_id, 'quantity', h.quantity))
-            FROM holds h WHERE h.product_id = s.product_id AND h.customer_id = ANY (${customers}::text[])
-              AND h.status = 'ACTIVE' AND h.expires_at <= c.at) END AS overdue_of
+            FROM ${ofCustomers} WHERE h.closed_at IS NULL AND h.expires_at <= c.at) END AS overdue_of
       FROM (SELECT date_trunc('milliseconds', statement_timestamp()) AS at) c, stock s
         JOIN products p ON p.id = s.product_id
       WHERE s.product_id ${oneOf(productIds)}`,
@@ -219,7 +230,7 @@ export async function closeOverdue(
     sql`/* closeOverdue */
       WITH closed AS (
         UPDATE holds SET status = 'EXPIRED', closed_at = ${at}, given_back_at = ${at}
-        WHERE product_id = ${productId} AND id = ANY (${ids}::uuid[]) AND status = 'ACTIVE' AND expires_at <= ${at}
+        WHERE product_id = ${productId} AND id = ANY (${ids}::uuid[]) AND closed_at IS NULL AND expires_at <= ${at}
         RETURNING id, quantity),
       given_back AS (
         UPDATE stock SET available = available + (SELECT coalesce(sum(quantity), 0) FROM closed)
@@ -290,7 +301,7 @@ export async function releaseUnits(em: EntityManager, hold: Hold, at: Date): Pro
     sql`/* releaseHold */
       WITH released AS (
         UPDATE holds SET status = 'RELEASED', closed_at = ${at}, given_back_at = ${at}
-        WHERE product_id = ${hold.productId} AND id = ${hold.id} AND status = 'ACTIVE' RETURNING quantity)
+        WHERE product_id = ${hold.productId} AND id = ${hold.id} AND closed_at IS NULL RETURNING quantity)
       UPDATE stock SET available = available + (SELECT coalesce(sum(quantity), 0) FROM released)
       WHERE product_id = ${hold.productId}`,
   );
@@ -303,14 +314,17 @@ export type Claim = Pick<Hold, 'id' | 'productId' | 'quantity' | 'customerId'>;
 /** The units of a cancelled order's holds go back. The caller has locked the stock rows; the holds are locked here. */
 export async function giveBack(em: EntityManager, holds: readonly Claim[], at: Date): Promise<void> {
   for (const [productId, own] of groupBy(holds, (hold) => hold.productId)) {
-    const ids = own.map((hold) => hold.id);
-    await lockHolds(em, productId, ids);
+    const locked = await lockHolds(
+      em,
+      productId,
+      own.map((hold) => hold.id),
+    );
+    const ids = locked.filter((hold) => hold.givenBackAt === null).map((hold) => hold.id);
     await run(
       em,
       sql`/* giveBack */
         WITH given_back AS (
-          UPDATE holds SET given_back_at = ${at}
-          WHERE product_id = ${productId} AND id = ANY (${ids}::uuid[]) AND given_back_at IS NULL
+          UPDATE holds SET given_back_at = ${at} WHERE product_id = ${productId} AND id = ANY (${ids}::uuid[])
           RETURNING quantity)
         UPDATE stock SET available = available + (SELECT coalesce(sum(quantity), 0) FROM given_back)
         WHERE product_id = ${productId}`,

@@ -2,7 +2,7 @@
 import { LockMode, type EntityManager } from '@mikro-orm/postgresql';
 import type { Hold, Order, OrderLine } from '../domain/records';
 import { HoldRow, OrderLineRow, OrderRow } from './entities';
-import { run, sql, time, timeOrNull } from './statement';
+import { run, runQuery, sql, time, timeOrNull } from './statement';
 
 /** A row of `orders` as PostgreSQL gives it, as such or in JSON. */
 export interface StoredOrder {
@@ -50,13 +50,13 @@ export async function lockOrder(em: EntityManager, id: string): Promise<Order | 
 
 /** Locks those of the orders that nobody else has locked, in ascending id. Waits for none. */
 export async function lockFreeOrders(em: EntityManager, ids: readonly string[]): Promise<Order[]> {
-  const rows = await em
+  const query = em
     .createQueryBuilder(OrderRow)
     .select('*')
-    .where({ id: { $in: [...ids] } })
+    .where('id = ANY (?::uuid[])', [[...ids]])
     .orderBy({ id: 'asc' })
-    .setLockMode(LockMode.PESSIMISTIC_PARTIAL_WRITE)
-    .execute<StoredOrder[]>('all', false);
+    .setLockMode(LockMode.PESSIMISTIC_PARTIAL_WRITE);
+  const rows = await runQuery<StoredOrder>(em, query);
   return rows.map(orderFrom);
 }
 
@@ -66,15 +66,17 @@ export async function markPaid(
   payments: readonly { orderId: string; provider: string; eventId: string; paymentId: string | null }[],
   at: Date,
 ): Promise<void> {
+  const ids = payments.map((payment) => payment.orderId);
+  const own = sql`array_position(${ids}::uuid[], id)`;
+  // By ids alone, as in `holds`: of unpaid orders, too, there are more than PostgreSQL expects.
   await run(
     em,
     sql`/* markPaid */
-      UPDATE orders SET status = 'PAID', paid_at = ${at}, payment_provider = p.provider,
-        payment_event_id = p.event_id, payment_id = p.payment_id
-      FROM unnest(${payments.map((p) => p.orderId)}::uuid[], ${payments.map((p) => p.provider)}::text[],
-        ${payments.map((p) => p.eventId)}::text[], ${payments.map((p) => p.paymentId)}::text[])
-        AS p (order_id, provider, event_id, payment_id)
-      WHERE orders.id = p.order_id AND orders.status = 'PENDING_PAYMENT'`,
+      UPDATE orders SET status = 'PAID', paid_at = ${at},
+        payment_provider = (${payments.map((payment) => payment.provider)}::text[])[${own}],
+        payment_event_id = (${payments.map((payment) => payment.eventId)}::text[])[${own}],
+        payment_id = (${payments.map((payment) => payment.paymentId)}::text[])[${own}]
+      WHERE id = ANY (${ids}::uuid[]) AND paid_at IS NULL AND cancelled_at IS NULL`,
   );
 }
 
@@ -105,14 +107,47 @@ export async function findHoldsOf(em: EntityManager, orderId: string): Promise<H
   );
 }
 
-/** In ascending id: two batches that write the same ids (one key, used for two carts) wait for each other in one order. */
+/** New orders with their lines, in two statements. */
 export async function insertOrders(
   em: EntityManager,
   orders: readonly Order[],
   lines: readonly OrderLine[],
 ): Promise<void> {
-  await em.insertMany(OrderRow, orders.toSorted((a, b) => (a.id < b.id ? -1 : 1)) as OrderRow[]);
-  await em.insertMany(OrderLineRow, lines as OrderLineRow[]);
+  if (orders.length === 1) {
+    // By its values a statement names its shard.
+    await Promise.all([
+      em.insertMany(OrderRow, orders as OrderRow[]),
+      em.insertMany(OrderLineRow, lines as OrderLineRow[]),
+    ]);
+    return;
+  }
+  const column = <T>(valueOf: (order: Order) => T) => orders.map(valueOf);
+  const ofLine = <T>(valueOf: (line: OrderLine) => T) => lines.map(valueOf);
+  // In ascending id: two batches that write the same ids (one key, used for two carts) wait for each other in one order.
+  const insertion = run(
+    em,
+    sql`/* insertOrders */
+      INSERT INTO orders (id, customer_id, status, total_minor, currency, idempotency_key, placed_by, payment_due_at,
+        created_at, paid_at, cancelled_at, cancelled_by, payment_provider, payment_event_id, payment_id)
+      SELECT * FROM unnest(${column((o) => o.id)}::uuid[], ${column((o) => o.customerId)}::text[],
+        ${column((o) => o.status)}::text[], ${column((o) => o.totalMinor)}::bigint[],
+        ${column((o) => o.currency)}::text[], ${column((o) => o.idempotencyKey)}::text[],
+        ${column((o) => o.placedBy)}::text[], ${column((o) => o.paymentDueAt)}::timestamptz[],
+        ${column((o) => o.createdAt)}::timestamptz[], ${column((o) => o.paidAt)}::timestamptz[],
+        ${column((o) => o.cancelledAt)}::timestamptz[], ${column((o) => o.cancelledBy)}::text[],
+        ${column((o) => o.paymentProvider)}::text[], ${column((o) => o.paymentEventId)}::text[],
+        ${column((o) => o.paymentId)}::text[]) AS o (id)
+      ORDER BY o.id`,
+  );
+  const insertionOfLines = run(
+    em,
+    sql`/* insertLines */
+      INSERT INTO order_lines (order_id, hold_id, product_id, quantity, unit_price_minor)
+      SELECT * FROM unnest(${ofLine((l) => l.orderId)}::uuid[], ${ofLine((l) => l.holdId)}::uuid[],
+        ${ofLine((l) => l.productId)}::uuid[], ${ofLine((l) => l.quantity)}::int[],
+        ${ofLine((l) => l.unitPriceMinor)}::bigint[])`,
+  );
+  await Promise.all([insertion, insertionOfLines]);
 }
 
 /** Writes what a move changed. The caller has locked the order. */

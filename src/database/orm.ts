@@ -26,8 +26,6 @@ export interface Database {
   readonly orm: MikroORM;
   /** Use cases, one transaction each. */
   readonly inTransaction: InTransaction;
-  /** How many group commits may be in flight. */
-  readonly batchConnections: number;
   /** Group commits: a pool of their own, so that neither slow reads nor another product's stopped lock can starve them. */
   readonly inBatch: InTransaction;
   /** A read outside of any transaction. Throws `Busy` when the pool is full, `Unavailable` when the database does not answer. */
@@ -72,7 +70,7 @@ abstract class BoundedDialect extends PostgreSqlKnexDialect {
   async _acquireOnlyConnection(): Promise<Connection> {
     const settings = (this as unknown as Knex).connectionSettings;
     const connection = await this.server.connect(async (url) => {
-      const client = new Client({ ...settings, connectionString: url }) as Client & Connection;
+      const client = new Client({ ...settings, connectionString: url, pipeline: true }) as Client & Connection;
       client.on('error', (error) => (client.__knex__disposed = error));
       client.on('end', () => (client.__knex__disposed ??= 'the connection has ended'));
       await client.connect();
@@ -90,15 +88,15 @@ abstract class BoundedDialect extends PostgreSqlKnexDialect {
   transaction(...args: unknown[]): unknown {
     const transaction = knex.transaction.apply(this, args);
     const beginning = this.begin();
+    // Sent, and not waited for: the first statements go right behind it, and their answers count once it has succeeded.
     transaction.begin = async (connection) => {
-      try {
-        // Not `transaction.query`, which knex begins with: that swallows the error, hands out the transaction all the same,
-        // and lets its first statement fail with "Transaction query already complete", of which nobody can tell the reason.
-        return await transaction.trxClient.query(connection, beginning);
-      } catch (error) {
-        connection.__knex__disposed = error; // it may be in a transaction that is aborted
-        throw error;
-      }
+      // Not `transaction.query`, which knex begins with: that swallows the error.
+      const begun = transaction.trxClient.query(connection, beginning);
+      connection.begun = begun;
+      begun.then(
+        () => (connection.begun = null),
+        (error: unknown) => (connection.__knex__disposed = error), // it may be in a transaction that is aborted
+      );
     };
     return transaction;
   }
@@ -110,8 +108,9 @@ abstract class BoundedDialect extends PostgreSqlKnexDialect {
       const error = new Error(`PostgreSQL has not answered for ${patience} ms`);
       connection.connection.stream.destroy(Object.assign(error, { code: 'ETIMEDOUT' }));
     }, patience);
-    return knex._query
-      .call(this, connection, query)
+    const { begun } = connection;
+    const answered = knex._query.call(this, connection, query);
+    return (begun ? Promise.all([answered, begun]).then(([answer]) => answer) : answered)
       .catch((error: unknown) => {
         if (error instanceof Error && 'code' in error && error.code === READ_ONLY) {
           connection.__knex__disposed = error;
@@ -157,6 +156,8 @@ interface Connection {
   __knex__disposed?: unknown;
   /** When it was opened, as its server counts. */
   era?: number;
+  /** The transaction's BEGIN, until it is answered. */
+  begun?: Promise<unknown> | null;
   readonly connection: { readonly stream: Socket };
 }
 const knex = PostgreSqlKnexDialect.prototype as unknown as Knex;
@@ -216,7 +217,6 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
     },
     orm,
     inTransaction: transactionsWith(orm),
-    batchConnections: options.poolSize,
     inBatch: transactionsWith(batchOrm),
     read,
     readShown: (work, isComplete) => (shown ? shown.read(work, isComplete) : read(work)),

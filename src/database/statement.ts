@@ -1,5 +1,12 @@
-/** SQL text with its values beside it, and the one way to send it: on the EntityManager's own transaction, if it is in one. */
-import type { EntityManager } from '@mikro-orm/postgresql';
+/**
+ * SQL text with its values beside it, and the one way to send it: on the EntityManager's own transaction, if it is in one.
+ *
+ * Statements of a transaction that are sent in the same tick, by `run` and `runQuery`, go to PostgreSQL in that order and do
+ * not wait for each other's answers: they share a round trip, and with it one turn of an event loop that thousands of
+ * requests keep busy. When one fails, those behind it fail too ("current transaction is aborted"), so send them with
+ * `Promise.all`: the first error is the one that it rejects with.
+ */
+import type { EntityManager, Knex } from '@mikro-orm/postgresql';
 
 export interface Statement {
   readonly text: string;
@@ -28,7 +35,7 @@ class Piece implements Statement {
   ) {}
 }
 
-/** One round trip. Rows are as `pg` gives them: bigint and timestamptz as text, see `time` and `count` below. */
+/** One statement. Rows are as `pg` gives them: bigint and timestamptz as text, see `time` and `count` below. */
 export async function run<Row>(em: EntityManager, statement: Statement): Promise<Row[]> {
   const logger = em.config.getLogger();
   if (logger.isEnabled('query')) {
@@ -38,6 +45,20 @@ export async function run<Row>(em: EntityManager, statement: Statement): Promise
   const query = em.getKnex().raw(statement.text, statement.values as never);
   const result: { rows: Row[] } = await (transaction ? query.transacting(transaction) : query);
   return result.rows;
+}
+
+/** MikroORM's query builder, of whichever entity. */
+interface BuiltQuery {
+  getFormattedQuery(): string;
+  getKnexQuery(): Knex.QueryBuilder;
+}
+
+/** One statement that MikroORM has built, in a transaction; rows as in `run`. */
+export async function runQuery<Row>(em: EntityManager, query: BuiltQuery): Promise<Row[]> {
+  const logger = em.config.getLogger();
+  if (logger.isEnabled('query')) logger.log('query', query.getFormattedQuery());
+  const result: Row[] = await query.getKnexQuery().transacting(em.getTransactionContext()!);
+  return result;
 }
 
 /** A timestamptz as the driver gives it. Stored times have milliseconds and no more, so nothing is lost. */

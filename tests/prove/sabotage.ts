@@ -22,17 +22,14 @@ interface Sabotage {
 }
 
 const KEEPER = 'src/checkout/stock-keeper.ts';
+const WITHOUT_LOCK = ['WRITE', 'PARTIAL_WRITE'].map((mode) => {
+  return { file: KEEPER, find: `\n    .setLockMode(LockMode.PESSIMISTIC_${mode});`, replace: ';' };
+});
 
 export const SABOTAGES: readonly Sabotage[] = [
   {
     name: 'no lock',
-    edits: [
-      {
-        file: KEEPER,
-        find: '{ productId },\n    { lockMode: LockMode.PESSIMISTIC_WRITE, disableIdentityMap: true },',
-        replace: '{ productId }, { disableIdentityMap: true },',
-      },
-    ],
+    edits: [...WITHOUT_LOCK],
   },
   {
     name: 'REPEATABLE READ',
@@ -70,14 +67,13 @@ export const SABOTAGES: readonly Sabotage[] = [
     edits: [
       {
         file: 'src/checkout/create-order.ts',
-        find: '  const holds: Hold[] = [];\n  for (const [productId, own] of groupBy(peeked.values()',
-        replace:
-          '  const at = await readClock(em);\n  const holds: Hold[] = [];\n  for (const [productId, own] of groupBy(peeked.values()',
+        find: '  const locking = byProduct.map(',
+        replace: '  const at = await readClock(em);\n  const locking = byProduct.map(',
       },
       {
         file: 'src/checkout/create-order.ts',
-        find: '  const at = await readClock(em);\n  // An id without a key',
-        replace: '  // An id without a key',
+        find: 'const [locked, at] = await Promise.all([Promise.all(locking), readClock(em)]);',
+        replace: 'const locked = await Promise.all(locking);',
       },
     ],
   },
@@ -108,7 +104,7 @@ export const SABOTAGES: readonly Sabotage[] = [
     edits: [
       {
         file: KEEPER,
-        find: "AND id = ANY (${ids}::uuid[]) AND status = 'ACTIVE' AND expires_at <= ${at}",
+        find: 'AND id = ANY (${ids}::uuid[]) AND closed_at IS NULL AND expires_at <= ${at}',
         replace: 'AND id = ANY (${ids}::uuid[])',
       },
     ],
@@ -138,14 +134,27 @@ function recordUnguarded(checkout: Checkout): RecordPaymentEvent {`,
     edits: [
       {
         file: 'src/checkout/create-hold.ts',
-        find: 'const stock = await lockStock(em, productId);',
+        find: 'const [locked, levels] = await Promise.all([',
         replace:
-          'const early = await readLevel(em, productId, requests); const stock = await lockStock(em, productId);',
+          'const early = await readLevels(em, productIds, requests); const [locked, levels] = await Promise.all([',
       },
       {
         file: 'src/checkout/create-hold.ts',
-        find: 'const level = await countOverdueOf(em, read);',
-        replace: 'const level = { ...(await countOverdueOf(em, read)), unitsOf: early!.unitsOf };',
+        find: 'decisions.push(await this.decideLocked(em, level, requests));',
+        replace: `const unitsOf = early.get(productId)?.unitsOf;
+          decisions.push(await this.decideLocked(em, level && unitsOf && { ...level, unitsOf }, requests));`,
+      },
+      {
+        file: 'src/checkout/create-hold.ts',
+        find: 'const [lockWaitMs, level] = await Promise.all([',
+        replace:
+          'const early = await readLevel(em, productId, requests); const [lockWaitMs, level] = await Promise.all([',
+      },
+      {
+        file: 'src/checkout/create-hold.ts',
+        find: '...(await this.decideLocked(em, level, requests)), lockWaitMs',
+        replace:
+          '...(await this.decideLocked(em, level && { ...level, unitsOf: early!.unitsOf }, requests)), lockWaitMs',
       },
     ],
   },
@@ -165,11 +174,7 @@ function recordUnguarded(checkout: Checkout): RecordPaymentEvent {`,
   {
     name: 'limits and keys read in the locking statement',
     edits: [
-      {
-        file: KEEPER,
-        find: '{ productId },\n    { lockMode: LockMode.PESSIMISTIC_WRITE, disableIdentityMap: true },',
-        replace: '{ productId }, { disableIdentityMap: true },',
-      },
+      ...WITHOUT_LOCK,
       {
         file: KEEPER,
         find: 'WHERE s.product_id ${oneOf(productIds)}`',

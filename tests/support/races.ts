@@ -175,7 +175,7 @@ const WAITING_ANYWHERE = `
   SELECT count(*)::int AS n FROM waiting`;
 
 /** Until `count` backends wait for a lock of `pid`, or for one that waits for it. */
-async function untilWaiting(sql: Sql, pid: number, count: number): Promise<void> {
+export async function untilWaiting(sql: Sql, pid: number, count: number): Promise<void> {
   let seen = 0;
   for (const patience = AbortSignal.timeout(PATIENCE_MS); !patience.aborted; await sleep(5)) {
     const [row] = await sql<{ n: number }>(CITUS_URL ? WAITING_ANYWHERE : WAITING, [pid]);
