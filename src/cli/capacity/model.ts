@@ -71,7 +71,7 @@ export const ASSUMED = {
    * refusals under way the median was 37 ms, which is the rest of one reading and the whole of the next.)
    */
   readMs: 25,
-  /** Of what a transaction costs beside its holds: one statement and no flush, instead of five round trips and one. */
+  /** Of what a transaction costs beside its holds: one statement and no flush, instead of three round trips and one. */
   readShare: 0.25,
   /** Of each process: DATABASE_POOL_SIZE. */
   poolSize: 8,
