@@ -64,7 +64,10 @@ async function readBy(work: (server: Server) => Promise<unknown>): Promise<numbe
 
 const many = <T>(work: (n: number) => Promise<T>) => Promise.all(Array.from({ length: BATCH }, (_, n) => work(n)));
 
-describe.each([
+// PostgreSQL counts what a backend has read when it ends, and PgBouncer's do not.
+const describeDirect = process.env.TEST_PGBOUNCER === 'on' ? describe.skip : describe;
+
+describeDirect.each([
   ['counted', () => product],
   ['newer than the statistics', () => unknown],
 ])('of a product whose holds are %s', (_, ofProduct) => {
