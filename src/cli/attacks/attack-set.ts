@@ -20,36 +20,40 @@ const times = (count: number, part: (index: number) => string) =>
   Array.from({ length: count }, (_, index) => part(index)).join(' ');
 
 export const ATTACKS: readonly Attack[] = [
-  documents('20,000 aliases', () => `{ ${times(20_000, (i) => `a${i}:__typename`)} }`),
+  documents('20,000 aliases', always(`{ ${times(20_000, (i) => `a${i}:__typename`)} }`)),
   documents(
     '5,000 aliased mutations',
-    () => `mutation { ${times(5_000, (i) => `a${i}:createHold(input:{productId:"x"}){hold{id}}`)} }`,
+    always(`mutation { ${times(5_000, (i) => `a${i}:createHold(input:{productId:"x"}){hold{id}}`)} }`),
   ),
-  documents('depth 20,000', () => `${'{a'.repeat(20_000)}${'}'.repeat(20_000)}`),
-  documents(
-    'the most expensive document that is read',
-    () => `{ ${times(110, () => 'hold(id:"a"){id}')} # ${randomUUID()}\n}`,
+  documents('depth 20,000', always(`${'{a'.repeat(20_000)}${'}'.repeat(20_000)}`)),
+  documents('the most expensive document that is read', () =>
+    bodyOf(`{ ${times(110, () => 'hold(id:"a"){id}')} # ${randomUUID()}\n}`),
   ),
-  documents(
-    'a flood of different documents',
-    () => `query Q${randomUUID().replaceAll('-', '')} { products(first: 1) { edges { node { id name } } } }`,
+  documents('a flood of different documents', () =>
+    bodyOf(`query Q${randomUUID().replaceAll('-', '')} { products(first: 1) { edges { node { id name } } } }`),
   ),
-  documents(
-    'tokens that do not verify',
-    () => '{ __typename }',
-    () => ({ authorization: `Bearer a.${randomUUID()}.b` }),
-  ),
+  documents('tokens that do not verify', always('{ __typename }'), () => ({
+    authorization: `Bearer a.${randomUUID()}.b`,
+  })),
   { name: `${SLOW_BODIES} slow bodies`, run: slowBodies },
   { name: `${IDLE_SOCKETS} idle sockets`, run: idleSockets },
 ];
 
-function documents(name: string, query: () => string, headers: () => Record<string, string> = () => ({})): Attack {
+const bodyOf = (query: string) => Buffer.from(JSON.stringify({ query }));
+
+/** Made once: an attacker has a machine of its own to make it on, and here its time would be the sale's. */
+function always(query: string): () => Buffer {
+  let body: Buffer | undefined;
+  return () => (body ??= bodyOf(query));
+}
+
+function documents(name: string, body: () => Buffer, headers: () => Record<string, string> = () => ({})): Attack {
   return {
     name,
     run: async (url, signal) => {
       const agent = new Agent({ keepAlive: true, maxSockets: 16 });
       while (!signal.aborted) {
-        post(url, agent, JSON.stringify({ query: query() }), headers());
+        post(url, agent, body(), headers());
         await pause(1_000 / PACE, signal);
       }
       agent.destroy();
@@ -58,11 +62,11 @@ function documents(name: string, query: () => string, headers: () => Record<stri
 }
 
 /** Whatever is answered, and whether: an attacker does not look. */
-function post(url: URL, agent: Agent, body: string, headers: Record<string, string>): void {
+function post(url: URL, agent: Agent, body: Buffer, headers: Record<string, string>): void {
   request(new URL('/graphql', url), {
     method: 'POST',
     agent,
-    headers: { 'content-type': 'application/json', 'content-length': Buffer.byteLength(body), ...headers },
+    headers: { 'content-type': 'application/json', 'content-length': body.length, ...headers },
   })
     .on('response', (response) => response.on('error', () => undefined).resume())
     .on('error', () => undefined)
