@@ -2,7 +2,7 @@
 import type { EntityManager } from '@mikro-orm/postgresql';
 import { consumeHolds, findHolds, lockHolds } from '../database/holds';
 import { isId, newId, orderIdOf } from '../database/ids';
-import { findLines, findOrders, insertOrders } from '../database/orders';
+import { findLines, findOrders, insertOrders, lockOrderIds } from '../database/orders';
 import { findParkedReferences } from '../database/payment-events';
 import { readClock } from '../database/statement';
 import { Restart } from '../database/transaction';
@@ -43,7 +43,7 @@ type BatchVerdict = OrderVerdict | { readonly kind: 'alone' };
  *
  * Refusals: IDEMPOTENCY_KEY_REUSED; else one for each bad hold: HOLD_NOT_FOUND, HOLD_EXPIRED, HOLD_RELEASED,
  * HOLD_ALREADY_USED, CURRENCY_MISMATCH. Throws `CallerError`, `Busy`, `Unavailable`.
- * Locks: the holds in ascending (product, id); before them the stock rows when parked events may move units.
+ * Locks: the ids that keys make, the holds in ascending (product, id); between them the stock rows when parked events may move units.
  * Orders of the same products share a transaction, as they move no units.
  */
 export function createOrderOf(checkout: Checkout): CreateOrder {
@@ -102,7 +102,8 @@ async function commitTogether(
   isRerun: boolean,
   rollBack: () => void,
 ): Promise<BatchVerdict[]> {
-  const [facts, parked] = await Promise.all([
+  const [, facts, parked] = await Promise.all([
+    lockKeyedIds(em, requests),
     readFacts(em, requests, isRerun),
     findParkedReferences(
       em,
@@ -127,12 +128,19 @@ async function commitTogether(
   return verdicts;
 }
 
+const lockKeyedIds = (em: EntityManager, requests: readonly PeekedRequest[]) =>
+  lockOrderIds(
+    em,
+    requests.filter(({ idempotencyKey }) => idempotencyKey !== null).map(({ orderId }) => orderId),
+  );
+
 /** Parked events move units when they cancel the order at once: its stock rows are locked before its holds. */
 async function placeAlone(checkout: Checkout, request: PeekedRequest): Promise<Answer<Order>> {
   const settling: Settling = { movesUnits: true, newOrderId: newId() };
   const { verdict, settled } = await checkout.database.inTransaction(
     'createOrder',
     async ({ em, attempt, rollBack }) => {
+      await lockKeyedIds(em, [request]);
       await lockStocks(em, productIdsOf([request]));
       const facts = await readFacts(em, [request], attempt > 1);
       const verdict = judgeOrder(request, facts, checkout.orderPaymentWindowSeconds);

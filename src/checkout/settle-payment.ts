@@ -2,7 +2,7 @@
 import type { EntityManager } from '@mikro-orm/postgresql';
 import { consumeHolds, findHolds, linkToOrder, lockHolds } from '../database/holds';
 import { isId } from '../database/ids';
-import { findHoldsOf, findLines, insertOrders, lockOrder, updateOrder } from '../database/orders';
+import { findHoldsOf, findLines, insertOrders, lockOrder, lockOrderIds, updateOrder } from '../database/orders';
 import { byArrival, findParked, findPaymentsOf, lockEvent, lockParked, updateEvent } from '../database/payment-events';
 import { readClock } from '../database/statement';
 import { Restart } from '../database/transaction';
@@ -49,6 +49,10 @@ export async function settleEvent(
   const { reference } = event;
   if (!isId(reference)) return settleUnknown(em, event, isNew);
   let order = await lockOrder(em, reference);
+  if (!order) {
+    await lockOrderIds(em, [reference]);
+    order = await lockOrder(em, reference);
+  }
   const hold = order ? undefined : (await findHolds(em, [reference]))[0];
   if (hold?.orderId) order = await lockOrder(em, hold.orderId);
   if (order) {

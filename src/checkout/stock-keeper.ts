@@ -9,6 +9,7 @@
  * older than the wait. Unlike `clock_timestamp()` it is stable, so an index can be searched with it.
  */
 import { LockMode, type EntityManager } from '@mikro-orm/postgresql';
+import { isDistributed } from '../database/citus';
 import { StockRow } from '../database/entities';
 import { failpoint } from '../database/failpoints';
 import { holdFrom, lockHolds, type StoredHold } from '../database/holds';
@@ -108,10 +109,11 @@ export async function readLevels(
   const keyProducts = keyed.map((request) => request.productId);
   const ids = requests.map((request) => request.id);
   const customers = [...new Set(requests.map((request) => request.customerId).filter((id) => id !== ''))];
-  // OFFSET keeps it apart: PostgreSQL shall look for each key and customer, and not read all that the product has.
+  // OFFSET keeps it apart: PostgreSQL shall look for each key and customer, and not read all that the product has. Citus takes none.
+  const apart = isDistributed(em) ? sql`` : sql`OFFSET 0`;
   const ofCustomers = sql`unnest(${customers}::text[]) AS k (customer_id) CROSS JOIN LATERAL (
     SELECT * FROM holds h
-      WHERE h.product_id = s.product_id AND h.customer_id = k.customer_id AND h.given_back_at IS NULL OFFSET 0) h`;
+      WHERE h.product_id = s.product_id AND h.customer_id = k.customer_id AND h.given_back_at IS NULL ${apart}) h`;
   const rows = await run<LevelRow>(
     em,
     sql`/* level */
@@ -125,7 +127,7 @@ export async function readLevels(
           SELECT h.* FROM unnest(${keyProducts}::uuid[], ${keyOwners}::text[], ${keys}::text[])
               AS k (product_id, customer_id, idempotency_key)
             CROSS JOIN LATERAL (SELECT * FROM holds h WHERE h.product_id = s.product_id AND h.customer_id = k.customer_id
-              AND h.idempotency_key = k.idempotency_key OFFSET 0) h
+              AND h.idempotency_key = k.idempotency_key ${apart}) h
             WHERE k.product_id = s.product_id
           ${isRerun ? sql`UNION ALL SELECT h.* FROM holds h WHERE h.product_id = s.product_id AND h.id = ANY (${ids}::uuid[])` : sql``}) h) AS earlier,
         CASE WHEN p.max_per_customer IS NOT NULL THEN (

@@ -48,6 +48,19 @@ export async function lockOrder(em: EntityManager, id: string): Promise<Order | 
   return em.findOne(OrderRow, { id }, { lockMode: LockMode.PESSIMISTIC_WRITE, disableIdentityMap: true });
 }
 
+/**
+ * Locks ids of orders that may not exist yet, until the transaction ends: whoever places one, and whoever looks for it in vain,
+ * come one after the other. Else a payment could be parked for an order that is placed at this moment, and neither would see the
+ * other. Before the stock rows. Only an id made of a key can be known before its order is.
+ */
+export async function lockOrderIds(em: EntityManager, ids: readonly string[]): Promise<void> {
+  if (ids.length === 0) return;
+  await run(
+    em,
+    sql`/* order ids */ SELECT pg_advisory_xact_lock(hashtextextended(id, 0)) FROM unnest(${[...ids].sort()}::text[]) AS o (id)`,
+  );
+}
+
 /** Locks those of the orders that nobody else has locked, in ascending id. Waits for none. */
 export async function lockFreeOrders(em: EntityManager, ids: readonly string[]): Promise<Order[]> {
   const query = em

@@ -1,11 +1,14 @@
 /** P5 and P6, with parallel connections: an event has one effect, whatever comes at the same moment. */
+import { orderIdOf } from '../../src/database/ids';
 import type { PaymentMessage } from '../../src/domain/payment-message';
 import type { Hold, Order } from '../../src/domain/records';
 import {
+  ALICE,
   codesOf,
   eventOf,
   holdIds,
   message,
+  newKey,
   openShop,
   untilTaken,
   valueOf,
@@ -151,6 +154,29 @@ describe('a webhook before its order is applied', () => {
     );
     expect(eventOf(others[0]!)).toMatchObject({ outcome: 'APPLIED', orderId: valueOf(first).id });
     expect(await statusOf(valueOf(first))).toBe('CANCELLED');
+  });
+
+  test('a payment of an order that is being placed, by the id that its key makes, waits for it', async () => {
+    const hold = await heldOfTwo();
+    const idempotencyKey = newKey();
+    const order = { ...hold, id: orderIdOf(ALICE, idempotencyKey) };
+    const place = (server: Server) =>
+      server.createOrder({ holdIds: holdIds([hold]), customerId: ALICE, idempotencyKey });
+    const pay = receive(message('succeeded', order));
+    const placedFirst = await fairly(shop, () => collide(shop, place, [pay]));
+    expect(valueOf(placedFirst.first).id).toBe(order.id);
+    expect(eventOf(placedFirst.others[0]!).outcome).toBe('APPLIED');
+  });
+
+  test('an order whose payment is being parked, by the id that its key makes, waits for it', async () => {
+    const hold = await heldOfTwo();
+    const idempotencyKey = newKey();
+    const order = { ...hold, id: orderIdOf(ALICE, idempotencyKey) };
+    const place = (server: Server) =>
+      server.createOrder({ holdIds: holdIds([hold]), customerId: ALICE, idempotencyKey });
+    const paidFirst = await fairly(shop, () => collide(shop, receive(message('succeeded', order)), [place]));
+    expect(eventOf(paidFirst.first).outcome).toBe('PARKED');
+    expect(valueOf(paidFirst.others[0]!).status).toBe('PAID');
   });
 
   test('control: an order that looks for parked events before its lock misses one for ever', async () => {
