@@ -66,6 +66,27 @@ const RACES: Readonly<Record<string, (shop: Shop) => Promise<void>>> = {
     ensure(codesOf(answer!).join() === 'HOLD_EXPIRED', 'an overdue hold is not ordered as if it were live', { answer });
   },
 
+  'a deadlock ends a transaction in its last statement': async (shop) => {
+    const hold = await shop.hold(await shop.product(1));
+    await shop.sql('CREATE SEQUENCE deadlock_once');
+    await shop.sql(`CREATE FUNCTION deadlock_once() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+      IF nextval('deadlock_once') = 1 THEN RAISE EXCEPTION 'deadlock detected' USING ERRCODE = '40P01'; END IF;
+      RETURN NEW; END $$`);
+    await shop.sql(
+      'CREATE TRIGGER deadlock_once BEFORE INSERT ON order_lines FOR EACH ROW EXECUTE FUNCTION deadlock_once()',
+    );
+    try {
+      const answer = await shop
+        .createOrder({ holdIds: [hold.id], customerId: '' })
+        .catch((error: unknown) => ({ granted: false, error: String(error) }));
+      ensure(answer.granted, 'the whole transaction runs again', { answer });
+    } finally {
+      await shop.sql('DROP TRIGGER deadlock_once ON order_lines');
+      await shop.sql('DROP FUNCTION deadlock_once');
+      await shop.sql('DROP SEQUENCE deadlock_once');
+    }
+  },
+
   'the webhook fails after its row was written, and the event comes again': async (shop) => {
     const order = await shop.orderOf(await shop.product(1));
     const failed = message('failed', order);
