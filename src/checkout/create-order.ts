@@ -43,7 +43,8 @@ type BatchVerdict = OrderVerdict | { readonly kind: 'alone' };
  *
  * Refusals: IDEMPOTENCY_KEY_REUSED; else one for each bad hold: HOLD_NOT_FOUND, HOLD_EXPIRED, HOLD_RELEASED,
  * HOLD_ALREADY_USED, CURRENCY_MISMATCH. Throws `CallerError`, `Busy`, `Unavailable`.
- * Locks: the ids that keys make, the holds in ascending (product, id); between them the stock rows when parked events may move units.
+ * Locks: the order's id, if a key makes it → stock rows, if parked events may move units → holds in ascending (product, id).
+ * A batch makes 3 round trips, and a fourth when a key or a hold has an order already; the look before it is one more.
  * Orders of the same products share a transaction, as they move no units.
  */
 export function createOrderOf(checkout: Checkout): CreateOrder {

@@ -52,7 +52,7 @@ interface Plain {
  *
  * Most events are plain: a success for an unpaid order, with the right amount and nothing parked for it. They move no units,
  * and share transactions. Every other has one of its own.
- * Locks: the event's own new row → order → stock (if units move) → holds → parked events.
+ * Locks: the event's own new row → order (its id, when there is none yet) → stock (if units move) → holds → parked events.
  */
 export function recordPaymentEventOf(checkout: Checkout): RecordPaymentEvent {
   const peeks = new GroupCommit<Received, Peeked>((_, events) => peek(checkout, events), TWO_AT_A_TIME);

@@ -156,27 +156,28 @@ describe('a webhook before its order is applied', () => {
     expect(await statusOf(valueOf(first))).toBe('CANCELLED');
   });
 
-  test('a payment of an order that is being placed, by the id that its key makes, waits for it', async () => {
+  /** An order whose id is known before it is placed, and its payment. */
+  async function keyedOrder() {
     const hold = await heldOfTwo();
     const idempotencyKey = newKey();
-    const order = { ...hold, id: orderIdOf(ALICE, idempotencyKey) };
+    const id = orderIdOf(ALICE, idempotencyKey);
     const place = (server: Server) =>
       server.createOrder({ holdIds: holdIds([hold]), customerId: ALICE, idempotencyKey });
-    const pay = receive(message('succeeded', order));
-    const placedFirst = await fairly(shop, () => collide(shop, place, [pay]));
-    expect(valueOf(placedFirst.first).id).toBe(order.id);
-    expect(eventOf(placedFirst.others[0]!).outcome).toBe('APPLIED');
+    return { id, place, pay: receive(message('succeeded', { ...hold, id })) };
+  }
+
+  test('a payment of an order that is being placed, by the id that its key makes, waits for it', async () => {
+    const { id, place, pay } = await keyedOrder();
+    const { first, others } = await fairly(shop, () => collide(shop, place, [pay]));
+    expect(valueOf(first).id).toBe(id);
+    expect(eventOf(others[0]!).outcome).toBe('APPLIED');
   });
 
   test('an order whose payment is being parked, by the id that its key makes, waits for it', async () => {
-    const hold = await heldOfTwo();
-    const idempotencyKey = newKey();
-    const order = { ...hold, id: orderIdOf(ALICE, idempotencyKey) };
-    const place = (server: Server) =>
-      server.createOrder({ holdIds: holdIds([hold]), customerId: ALICE, idempotencyKey });
-    const paidFirst = await fairly(shop, () => collide(shop, receive(message('succeeded', order)), [place]));
-    expect(eventOf(paidFirst.first).outcome).toBe('PARKED');
-    expect(valueOf(paidFirst.others[0]!).status).toBe('PAID');
+    const { place, pay } = await keyedOrder();
+    const { first, others } = await fairly(shop, () => collide(shop, pay, [place]));
+    expect(eventOf(first).outcome).toBe('PARKED');
+    expect(valueOf(others[0]!).status).toBe('PAID');
   });
 
   test('control: an order that looks for parked events before its lock misses one for ever', async () => {
