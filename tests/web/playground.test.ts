@@ -31,8 +31,9 @@ inBrowser('the playground', () => {
     const page = await browser.open();
     await page.goto(`${server.url}/graphql`);
     await page.getByRole('tab', { name: 'HoldUnit' }).click();
-    // Until then GraphiQL would send it by the name of the last tab's operation.
     await page.locator('.graphiql-query-editor', { hasText: 'mutation HoldUnit' }).waitFor();
+    // GraphiQL reads the operations of a tab a moment after it shows it; sooner, it sends the old tab's operation name.
+    await page.waitForTimeout(1_000);
     await page.getByRole('button', { name: /^Execute query/ }).click();
     await page.locator('.graphiql-response', { hasText: /"status":\s*"ACTIVE"/ }).waitFor();
     const [held] = await shop.sql<{ count: number }>('SELECT count(*)::int AS count FROM holds');
