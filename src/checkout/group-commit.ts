@@ -10,8 +10,16 @@ const ONE_AT_A_TIME: Lanes = { lanes: 1, maxBatch: MAX_BATCH };
 const MAX_WAITING = 10_000;
 /** None waits longer for its batch to begin. */
 const MAX_WAIT_MS = 2_000;
+/**
+ * Nothing was committed for so long: somebody else holds the lock. Then only the next batch waits, which is enough to lose no
+ * time: thousands that wait in vain would cost their neighbours memory and, turned away together, the processor (P11).
+ */
+const STUCK_AFTER_MS = 500;
+const MAX_WAITING_WHILE_STUCK = MAX_BATCH;
 /** One for all of them: behind a stuck lock they are thousands a second, and what an error costs is its stack. */
 const TURNED_AWAY = new Busy(1_000);
+/** A turn of the event loop: what it takes to answer them all is spread. */
+const TURNED_AWAY_AT_ONCE = 16;
 
 interface Waiting<Request, Result> {
   readonly request: Request;
@@ -62,6 +70,9 @@ export class GroupCommit<Request, Result> {
 class Queue<Request, Result> {
   private waiting: Waiting<Request, Result>[] = [];
   private inFlight = 0;
+  private committedAt = performance.now();
+  /** Turned away, and not told yet. */
+  private readonly leaving: (() => void)[] = [];
   private timer: NodeJS.Timeout | null = null;
 
   constructor(
@@ -72,7 +83,8 @@ class Queue<Request, Result> {
   ) {}
 
   add(entry: Waiting<Request, Result>): void {
-    if (this.waiting.length >= MAX_WAITING) return entry.reject(TURNED_AWAY);
+    const isStuck = entry.since - this.committedAt > STUCK_AFTER_MS;
+    if (this.waiting.length >= (isStuck ? MAX_WAITING_WHILE_STUCK : MAX_WAITING)) return entry.reject(TURNED_AWAY);
     this.waiting.push(entry);
     if (this.inFlight >= this.lanes.lanes) this.watch();
     else void this.commitAll();
@@ -94,11 +106,12 @@ class Queue<Request, Result> {
         this.key,
         batch.map((entry) => entry.request),
       );
+      this.committedAt = performance.now();
       // The next batch goes to the database first: answering this one takes the processor for longer than its statements do.
       setImmediate(() => batch.forEach((entry, index) => entry.resolve(results[index]!)));
     } catch (error) {
       const isForAll = batch.length === 1 || error instanceof Busy || error instanceof Unavailable;
-      if (isForAll) batch.forEach((entry) => entry.reject(error));
+      if (isForAll) this.turnAway(batch, error);
       else await this.commitOneByOne(batch);
     }
   }
@@ -137,7 +150,20 @@ class Queue<Request, Result> {
 
   private turnAwayLate(): void {
     const longAgo = performance.now() - MAX_WAIT_MS;
-    while (this.waiting[0] && this.waiting[0].since <= longAgo) this.waiting.shift()!.reject(TURNED_AWAY);
+    const inTime = this.waiting.findIndex(({ since }) => since > longAgo);
+    const late = this.waiting.splice(0, inTime < 0 ? this.waiting.length : inTime);
+    this.turnAway(late, TURNED_AWAY);
+  }
+
+  private turnAway(entries: readonly Waiting<Request, Result>[], error: unknown): void {
+    const isFirst = this.leaving.length === 0;
+    for (const { reject } of entries) this.leaving.push(() => reject(error));
+    if (isFirst) this.letSomeLeave();
+  }
+
+  private letSomeLeave(): void {
+    for (const leave of this.leaving.splice(0, TURNED_AWAY_AT_ONCE)) leave();
+    if (this.leaving.length > 0) setImmediate(() => this.letSomeLeave());
   }
 }
 

@@ -1,7 +1,7 @@
 /** Group commit: who shares a transaction with whom, and what one request's fate does to its neighbours. */
 import { AsyncLocalStorage } from 'node:async_hooks';
 import { performance } from 'node:perf_hooks';
-import { GroupCommit, type Commit } from '../../src/checkout/group-commit';
+import { GroupCommit, MAX_BATCH, type Commit } from '../../src/checkout/group-commit';
 import { Busy, Unavailable } from '../../src/domain/errors';
 
 /** Commits that end when they are told to. */
@@ -109,15 +109,24 @@ test('at most 10,000 wait for a key; the next one is busy at once', async () => 
   expect(await all).toHaveLength(10_001);
 });
 
-test('none waits longer than two seconds for its batch to begin', async () => {
+/** Time passes only when the test says so. */
+async function inOwnTime(test: (pass: (ms: number) => void) => Promise<void>): Promise<void> {
   let now = 0;
   jest.useFakeTimers({ doNotFake: ['setImmediate', 'queueMicrotask', 'nextTick', 'performance'] });
   const clock = jest.spyOn(performance, 'now').mockImplementation(() => now);
-  const pass = (ms: number) => {
-    now += ms;
-    jest.advanceTimersByTime(ms);
-  };
   try {
+    await test((ms) => {
+      now += ms;
+      jest.advanceTimersByTime(ms);
+    });
+  } finally {
+    clock.mockRestore();
+    jest.useRealTimers();
+  }
+}
+
+test('none waits longer than two seconds for its batch to begin', () =>
+  inOwnTime(async (pass) => {
     const { batches, group } = stopped();
     const [first, second] = [group.submit('a', 1), group.submit('a', 2)];
     const late = expect(second).rejects.toThrow(Busy);
@@ -130,11 +139,50 @@ test('none waits longer than two seconds for its batch to begin', async () => {
     await turn();
     batches[1]!.end();
     expect(await third).toBe(30);
-  } finally {
-    clock.mockRestore();
-    jest.useRealTimers();
-  }
-});
+  }));
+
+test('when nothing was committed for half a second only the next batch waits, until one commits', () =>
+  inOwnTime(async (pass) => {
+    const { batches, group } = stopped();
+    const submit = (count: number) =>
+      Promise.allSettled(Array.from({ length: count }, (_, request) => group.submit('a', request)));
+    const first = submit(1);
+    const inTime = submit(MAX_BATCH - 1);
+    pass(501);
+    const [last, tooMany] = [submit(1), submit(1)];
+    expect(await tooMany).toMatchObject([{ status: 'rejected', reason: expect.any(Busy) }]);
+    batches[0]!.end(new Busy(1));
+    expect(await first).toMatchObject([{ status: 'rejected' }]);
+    await turn();
+    const [next, stillTooMany] = [submit(MAX_BATCH), submit(1)];
+    expect(await stillTooMany).toMatchObject([{ status: 'rejected', reason: expect.any(Busy) }]);
+    batches[1]!.end();
+    const served = [...(await inTime), ...(await last)];
+    expect(served.filter((answer) => answer.status === 'fulfilled')).toHaveLength(MAX_BATCH);
+    const many = submit(2 * MAX_BATCH);
+    for (let ended = 2; ended < batches.length; ended += 1) {
+      batches[ended]!.end();
+      await turn();
+    }
+    const all = [...(await next), ...(await many)];
+    expect(all.filter((answer) => answer.status === 'fulfilled')).toHaveLength(3 * MAX_BATCH);
+  }));
+
+test('thousands are turned away a few at a time, and whatever else the process does goes on between them', () =>
+  inOwnTime(async (pass) => {
+    const { batches, group } = stopped();
+    let turnedAway = 0;
+    const count = () => (turnedAway += 1);
+    const first = group.submit('a', 0);
+    for (let request = 1; request <= 5_000; request += 1) group.submit('a', request).catch(count);
+    pass(2_001);
+    await turn();
+    expect(turnedAway).toBeGreaterThan(0);
+    expect(turnedAway).toBeLessThan(100);
+    while (turnedAway < 5_000) await turn();
+    batches[0]!.end();
+    expect(await first).toBe(0);
+  }));
 
 test('several lanes take batches at the same time, each as large as its requests are together', async () => {
   const batches: { requests: readonly number[]; end: () => void }[] = [];
