@@ -20,20 +20,11 @@ export async function readBackendPid(client: Client): Promise<number> {
   return rows[0]!.pid;
 }
 
-export async function createDatabase(client: Client, name: string): Promise<void> {
-  await client.query(`CREATE DATABASE ${client.escapeIdentifier(name)}`);
-}
-
-/** Whoever is still connected is cut off. */
-export async function dropDatabase(client: Client, name: string): Promise<void> {
-  await client.query(`DROP DATABASE IF EXISTS ${client.escapeIdentifier(name)} WITH (FORCE)`);
-}
-
 /** Databases of that prefix to which nobody is connected: a killed run left them. */
 export async function readAbandonedDatabases(client: Client, prefix: string): Promise<string[]> {
   const { rows } = await client.query<{ datname: string }>(
     `SELECT datname FROM pg_database d WHERE starts_with(datname, $1)
-      AND NOT EXISTS (SELECT FROM pg_stat_activity a WHERE a.datname = d.datname)`,
+      AND NOT EXISTS (SELECT FROM pg_stat_activity a WHERE a.datname = d.datname AND a.backend_type = 'client backend')`,
     [prefix],
   );
   return rows.map((row) => row.datname);

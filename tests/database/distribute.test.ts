@@ -3,11 +3,12 @@ import { randomBytes } from 'node:crypto';
 import { Client } from 'pg';
 import { distribute } from '../../src/database/distribute';
 import { openDatabase } from '../../src/database/orm';
+import { createDatabase, migrateAt, urlAtWorker } from '../../src/database/scratch-database';
 import { seed } from '../../src/database/seed';
 import { setLockTimeout } from '../../src/database/statement';
 import { lockStock } from '../../src/checkout/stock-keeper';
 import { Busy } from '../../src/domain/errors';
-import { CITUS_URL, createOnNodes, migrateAt, onOneServer, urlAtWorker } from '../support/citus';
+import { CITUS_URL, onOneServer, SHARDS } from '../support/citus';
 import { codesOf, openShop, type Shop } from '../support/checkout';
 import { connectAdmin, drop, nameOf } from '../support/cluster';
 import { untilSomebodyWaits } from '../support/database';
@@ -47,13 +48,14 @@ describeOnCitus('db:distribute, on Citus (CITUS_URL)', () => {
   beforeEach(async () => {
     admin = await connectAdmin('flashsale tests');
     name = nameOf(randomBytes(4).toString('hex'));
-    url = await createOnNodes(admin, name);
+    url = await createDatabase(server(), name, { shards: SHARDS });
   });
   afterEach(async () => {
     await drop(admin, name);
     await admin.end();
   });
 
+  const server = () => ({ admin, url: CITUS_URL! });
   const query = async <Row>(text: string): Promise<Row[]> => {
     const client = new Client({ connectionString: url });
     await client.connect();
@@ -70,7 +72,7 @@ describeOnCitus('db:distribute, on Citus (CITUS_URL)', () => {
 
   test('refuses a database without tables, a worker, and a coordinator without workers', async () => {
     await expect(distribute(url, { dryRun: false })).rejects.toThrow('The tables are missing: run db:migrate first.');
-    await expect(distribute(await urlAtWorker(admin, name), { dryRun: false })).rejects.toThrow(
+    await expect(distribute(await urlAtWorker(server(), name), { dryRun: false })).rejects.toThrow(
       /^This is no Citus coordinator with workers/,
     );
     await query('SELECT citus_remove_node(nodename, nodeport) FROM pg_dist_node WHERE groupid <> 0');

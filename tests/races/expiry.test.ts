@@ -45,9 +45,10 @@ describe('hold expiry gives stock back', () => {
     const product = await shop.product(5);
     await overdueHolds(product, 5);
     const answers = await fairly(shop, () =>
-      stampede(shop, 3, (servers) => {
-        const shoppers = Array.from({ length: 40 }, (_, n) => untilTaken(() => createHold(product)(servers[n % 3]!)));
-        return Promise.all(servers.map((server) => untilTaken(() => server.sweep()))).then(() => Promise.all(shoppers));
+      stampede(shop, (serverOf) => {
+        const shoppers = Array.from({ length: 40 }, (_, n) => untilTaken(() => createHold(product)(serverOf(n))));
+        const sweeps = Array.from({ length: 4 }, (_, n) => untilTaken(() => serverOf(n).sweep()));
+        return Promise.all(sweeps).then(() => Promise.all(shoppers));
       }),
     );
     expect(answers.filter((answer) => answer.granted)).toHaveLength(5);
@@ -152,12 +153,12 @@ describe('expiry against payment', () => {
     const holds = await Promise.all(Array.from({ length: 20 }, () => shop.hold(product)));
     await Promise.all(holds.map(({ id }, n) => expireIn(shop.sql, id, 2 * n)));
     const outcomes = await fairly(shop, () =>
-      stampede(shop, 2, async ([one, other]) => {
-        const pay = (event: PaymentMessage) => untilTaken(() => one!.receive(event));
+      stampede(shop, async (serverOf) => {
+        const pay = (event: PaymentMessage, n: number) => untilTaken(() => serverOf(n).receive(event));
         const [recorded] = await Promise.all([
-          Promise.all(holds.map((hold) => pay(message('succeeded', hold)))),
-          ...[one!, other!].map((server) => untilTaken(() => server.sweep())),
-          ...holds.map(() => untilTaken(() => createHold(product)(other!))),
+          Promise.all(holds.map((hold, n) => pay(message('succeeded', hold), n))),
+          ...[0, 1].map((n) => untilTaken(() => serverOf(n).sweep())),
+          ...holds.map((_, n) => untilTaken(() => createHold(product)(serverOf(n + 1)))),
         ]);
         return recorded.map((answer) => eventOf(answer).outcome);
       }),

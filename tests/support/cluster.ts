@@ -6,7 +6,7 @@
  */
 import { randomBytes } from 'node:crypto';
 import { Client } from 'pg';
-import { CITUS_URL, dropDistributed } from './citus';
+import { dropDatabase } from '../../src/database/scratch-database';
 
 /** Every database of every run begins so. */
 const PREFIX = 'flashsale_test';
@@ -89,8 +89,7 @@ async function databasesLike(admin: Client, prefix: string): Promise<string[]> {
 }
 
 export async function drop(admin: Client, name: string): Promise<void> {
-  if (CITUS_URL) await dropDistributed(admin, name);
-  else await admin.query(`DROP DATABASE IF EXISTS ${name} WITH (FORCE)`);
+  await dropDatabase({ admin, url: fromSetup(URL_KEY) }, name);
 }
 
 function fromSetup(key: string): string {

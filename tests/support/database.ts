@@ -4,7 +4,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { Pool, type Client } from 'pg';
 import { openDatabase, type Database } from '../../src/database/orm';
 import { closeLogger, type Logger } from '../../src/telemetry/logger';
-import { CITUS_URL, createDistributed } from './citus';
+import { createDatabase, createTables } from '../../src/database/scratch-database';
+import { CITUS_URL, SHARDS } from './citus';
 import { connectAdmin, databaseUrl, drop, nameOf, servedUrl, TEMPLATE } from './cluster';
 import { testLogger } from './log';
 
@@ -40,7 +41,7 @@ export async function freshDatabase({
   const isPooled = url !== databaseUrl(name);
   const admin = await connectAdmin('flashsale tests');
   const log = testLogger();
-  if (CITUS_URL) await createDistributed(admin, name, log);
+  if (CITUS_URL) await createTables(await createDatabase({ admin, url: CITUS_URL }, name, { shards: SHARDS }), log);
   else await admin.query(`CREATE DATABASE ${name} TEMPLATE ${nameOf(TEMPLATE)}`);
 
   const open = () => openDatabase({ url, poolSize, log });

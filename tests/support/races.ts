@@ -87,11 +87,14 @@ export async function collideWithLock<T>(
   });
 }
 
-/** Servers that are all let go at the same moment, each with pools of its own. */
-export async function stampede<T>(shop: Shop, servers: number, work: (servers: Server[]) => Promise<T>): Promise<T> {
+const SERVERS = 4;
+
+/** Four servers that are all let go at the same moment, each with pools of its own; whoever is the n-th asks `serverOf(n)`. */
+export async function stampede<T>(shop: Shop, work: (serverOf: (n: number) => Server) => Promise<T>): Promise<T> {
   return withServers(shop, async (open) => {
-    const databases = await Promise.all(Array.from({ length: servers }, open));
-    return work(databases.map((database) => serverOn(database, shop.log)));
+    const databases = await Promise.all(Array.from({ length: SERVERS }, open));
+    const servers = databases.map((database) => serverOn(database, shop.log));
+    return work((n) => servers[n % SERVERS]!);
   });
 }
 

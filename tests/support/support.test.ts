@@ -25,7 +25,7 @@ test('a connection that a test leaves open fails the test', async () => {
 onOneServer('a deadlock that a retry hides is counted', async () => {
   const [a, b] = [await shop.product(1), await shop.product(1)];
   const before = await deadlocks(shop.sql);
-  await stampede(shop, 2, async (servers) => {
+  await stampede(shop, async (serverOf) => {
     let arrived = 0;
     let bothHaveOne!: () => void;
     const both = new Promise<void>((resolve) => (bothHaveOne = resolve));
@@ -35,7 +35,7 @@ onOneServer('a deadlock that a retry hides is counted', async () => {
         [a, b],
         [b, a],
       ].map(([one, other], index) =>
-        servers[index]!.checkout.database.inTransaction('control', async ({ em }) => {
+        serverOf(index).checkout.database.inTransaction('control', async ({ em }) => {
           await run(em, lock(one!));
           if (++arrived === 2) bothHaveOne();
           await both;

@@ -10,8 +10,6 @@ import { promisify } from 'node:util';
 import { Client } from 'pg';
 import { bareEnvironment } from '../../config';
 import {
-  createDatabase,
-  dropDatabase,
   lockStockRow,
   readAbandonedDatabases,
   readBackendPid,
@@ -19,6 +17,7 @@ import {
   type ServerSettings,
 } from '../../database/benchmark';
 import { startEmbeddedPostgres } from '../../database/embedded-postgres';
+import { createDatabase, dropDatabase } from '../../database/scratch-database';
 import { WritableServer } from '../../database/writable-server';
 import { NODE_FLAGS, startChild, startMain, type Child } from './children';
 import { countChildren, parentOf } from './cpu';
@@ -74,7 +73,7 @@ export class Stage {
           });
     const url = embedded?.url ?? (await new WritableServer(databaseUrls).find());
     const admin = await connect(url);
-    for (const name of await readAbandonedDatabases(admin, DATABASE_PREFIX)) await dropDatabase(admin, name);
+    for (const name of await readAbandonedDatabases(admin, DATABASE_PREFIX)) await dropDatabase({ admin, url }, name);
     const folder = await mkdtemp(join(tmpdir(), 'flash-sale-bench-'));
     const settings = await readServerSettings(admin);
     const stage = new Stage(admin, url, folder, settings, await findPostmaster(admin, url));
@@ -92,20 +91,19 @@ export class Stage {
     for (const end of this.endings.reverse().splice(0)) await end().catch(() => undefined);
   }
 
-  /** A new database, migrated. */
+  /** A new database with the tables, spread over the workers of a Citus coordinator. */
   async openShop(): Promise<Shop> {
     const name = `${DATABASE_PREFIX}${randomBytes(4).toString('hex')}`;
-    await createDatabase(this.admin, name);
-    this.onEnd(() => dropDatabase(this.admin, name));
-    const url = new URL(this.serverUrl);
-    url.pathname = `/${name}`;
-    const supplies = await openSupplies(url.href);
-    const client = await connect(url.href);
+    const server = { admin: this.admin, url: this.serverUrl };
+    this.onEnd(() => dropDatabase(server, name));
+    const url = await createDatabase(server, name);
+    const supplies = await openSupplies(url);
+    const client = await connect(url);
     this.onEnd(async () => {
       await client.end();
       await supplies.close();
     });
-    return { url: url.href, client, supplies };
+    return { url, client, supplies };
   }
 
   /** One of this folder's processes, ended with the stage. */

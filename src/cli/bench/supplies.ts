@@ -4,8 +4,8 @@ import type { Checkout } from '../../checkout/checkout';
 import { createHoldOf } from '../../checkout/create-hold';
 import { createOrderOf } from '../../checkout/create-order';
 import { createProduct } from '../../checkout/create-product';
-import { migrate } from '../../database/migrate';
 import { openDatabase } from '../../database/orm';
+import { createTables } from '../../database/scratch-database';
 import type { Hold, Order } from '../../domain/records';
 import type { Answer } from '../../domain/refusals';
 import { Metrics } from '../../telemetry/metrics';
@@ -25,11 +25,11 @@ export interface Supplies {
   close(): Promise<void>;
 }
 
-/** Migrates the database first. */
+/** Makes the tables first. */
 export async function openSupplies(url: string): Promise<Supplies> {
   const log = createLogger({ level: 'silent', file: null, environment: 'test' });
+  await createTables(url, log);
   const database = await openDatabase({ url, poolSize: 8, log });
-  await migrate(database, url);
   const checkout: Checkout = {
     database,
     log,
