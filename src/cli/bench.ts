@@ -11,7 +11,7 @@ import { judge, scoreOf } from './bench/scores';
 import type { Slice } from './bench/slice';
 import { soak } from './bench/soak';
 import { Stage } from './bench/stage';
-import { setScene, type Scene, type Subject } from './bench/subjects';
+import { MOST_CONNECTIONS, setScene, type Scene, type Subject } from './bench/subjects';
 import { runCommand, wholeNumberOption } from './options';
 
 interface Options {
@@ -19,6 +19,7 @@ interface Options {
   seconds: number;
   only?: string[];
   products?: number;
+  connections: number;
   quick: boolean;
   full: boolean;
   soak: number;
@@ -39,6 +40,12 @@ const command = new Command('bench')
   .option('--seconds <n>', 'measured seconds of a slice', wholeNumberOption(1, 600), 4)
   .option('--only <subjects>', 'names, separated by commas, such as holds,noop or holds@64', (text) => text.split(','))
   .option('--products <n>', 'only: granted holds of one product, and of so many', wholeNumberOption(2, 1_000))
+  .option(
+    '--connections <n>',
+    'of the load on many products, and on the one beside them',
+    wholeNumberOption(1, 1_000),
+    MOST_CONNECTIONS,
+  )
   .option('--quick', 'one run of one second each: whether it works, not how fast', false)
   .option('--full', 'also 2,000 who watch, 1 million holds in the table, and WORKERS=2', false)
   .option('--soak <seconds>', 'at the end so long a load of granted holds alone', wholeNumberOption(0, 86_400), 0)
@@ -72,10 +79,10 @@ async function bench(options: Options): Promise<void> {
   try {
     const work = async () => {
       const execArgv = options.cpuProf ? ['--cpu-prof', `--cpu-prof-dir=${options.cpuProf}`] : [];
-      const { products } = options;
-      const wants = wantsOf(products === undefined ? options.only : ['holds@256', `holds-${products}`]);
+      const { products, connections } = options;
+      const wants = wantsOf(products === undefined ? options.only : [`holds@${connections}`, `holds-${products}`]);
       const hotProducts = products === undefined ? HOT_PRODUCTS : [products];
-      const scene = await setScene(stage, { isFull: options.full, wants, hotProducts, execArgv });
+      const scene = await setScene(stage, { isFull: options.full, wants, hotProducts, connections, execArgv });
       const slices = await measureAll(scene.subjects, runs, seconds, options);
       return finish(stage, scene, slices, runs, seconds, options);
     };

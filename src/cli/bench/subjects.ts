@@ -31,7 +31,7 @@ export interface Scene {
 /** Connections open, queues and batches fill: not counted. */
 const LEAD_IN_MS = 700;
 const CONNECTIONS = [1, 64, 256] as const;
-const MOST = 256;
+export const MOST_CONNECTIONS = 256;
 const HOT_ROW_CLIENTS = [32, 256] as const;
 /** Connections that PostgreSQL keeps for the servers and the bench. */
 const OTHER_CONNECTIONS = 60;
@@ -59,6 +59,8 @@ export async function setScene(
     isFull: boolean;
     wants: (key: string) => boolean;
     hotProducts: readonly number[];
+    /** Of the load on them, and on one product beside them. */
+    connections: number;
     execArgv: readonly string[];
   },
 ): Promise<Scene> {
@@ -66,11 +68,11 @@ export async function setScene(
   const server = await stage.serveCheckout(shop, options.execArgv);
   const bench = new Bench(stage, await stage.start('load'), shop, server);
   const subjects = [
-    ...(await bench.compared()),
+    ...(await bench.compared([...new Set([...CONNECTIONS, options.connections])])),
     ...(await bench.reference()),
     ...(await bench.others()),
     ...(await bench.trusted()),
-    ...(await bench.manyProducts(options.hotProducts)),
+    ...(await bench.manyProducts(options.hotProducts, options.connections)),
     ...(await bench.quiet()),
   ];
   const wanted = subjects.filter((subject) => options.wants(subject.key));
@@ -92,11 +94,11 @@ class Bench {
   ) {}
 
   /** Granted holds beside the same mutation without any work, on one server. */
-  async compared(): Promise<Subject[]> {
+  async compared(counts: readonly number[]): Promise<Subject[]> {
     const productId = await this.shop.supplies.product();
     const hold = [requests.forHold(requests.HOLD_DOCUMENT, productId)];
     const noop = [requests.forHold(requests.NOOP_DOCUMENT, productId)];
-    return CONNECTIONS.flatMap((connections) => [
+    return counts.flatMap((connections) => [
       this.repeated('holds', connections, 'granted holds, one product', hold, requests.GRANTED, this.server, 'holds'),
       this.repeated('noop', connections, 'no-op mutation, same input and payload', noop, requests.GRANTED, this.server),
     ]);
@@ -126,7 +128,7 @@ class Bench {
       ...HOT_ROW_CLIENTS.map((clients) => this.hotRow(shop, clients)),
       this.repeated(
         'default-noop',
-        MOST,
+        MOST_CONNECTIONS,
         'no-op mutation, default Apollo + Fastify + type-graphql',
         noop,
         requests.GRANTED,
@@ -144,16 +146,16 @@ class Bench {
     return [
       this.repeated(
         'bare-noop',
-        MOST,
+        MOST_CONNECTIONS,
         'no-op mutation, no input',
         [requests.forBareNoop()],
         requests.DONE,
         this.server,
       ),
-      this.repeated('refusals', MOST, 'refusals, sold out', refused, requests.REFUSED, this.server),
+      this.repeated('refusals', MOST_CONNECTIONS, 'refusals, sold out', refused, requests.REFUSED, this.server),
       this.repeated(
         'storefront-holds',
-        MOST,
+        MOST_CONNECTIONS,
         'granted holds, asked with their product',
         storefront,
         requests.GRANTED_WITH_PRODUCT,
@@ -181,18 +183,25 @@ class Bench {
     return [
       this.repeated(
         'trusted-holds',
-        MOST,
+        MOST_CONNECTIONS,
         'granted holds, trusted document',
         hold,
         requests.GRANTED,
         this.server,
         'holds',
       ),
-      this.repeated('trusted-noop', MOST, 'no-op mutation, trusted document', noop, requests.GRANTED, this.server),
+      this.repeated(
+        'trusted-noop',
+        MOST_CONNECTIONS,
+        'no-op mutation, trusted document',
+        noop,
+        requests.GRANTED,
+        this.server,
+      ),
     ];
   }
 
-  async manyProducts(counts: readonly number[]): Promise<Subject[]> {
+  async manyProducts(counts: readonly number[], connections: number): Promise<Subject[]> {
     const subjects: Subject[] = [];
     for (const count of counts) {
       const bodies: Uint8Array[] = [];
@@ -200,7 +209,9 @@ class Bench {
         bodies.push(requests.forHold(requests.HOLD_DOCUMENT, await this.shop.supplies.product()));
       }
       const title = `granted holds, ${count} hot products`;
-      subjects.push(this.repeated(`holds-${count}`, MOST, title, bodies, requests.GRANTED, this.server, 'holds'));
+      subjects.push(
+        this.repeated(`holds-${count}`, connections, title, bodies, requests.GRANTED, this.server, 'holds'),
+      );
     }
     return subjects;
   }
@@ -244,10 +255,10 @@ class Bench {
 
   /** Granted holds a second of one product: what `holds` did last, else what a second of them did. */
   private async most(hold: Uint8Array, isAnew: boolean): Promise<number> {
-    const measured = this.perSecond.get(`holds@${MOST}`);
+    const measured = this.perSecond.get(`holds@${MOST_CONNECTIONS}`);
     if (measured !== undefined) return measured;
     if (isAnew || !this.perSecond.has('most')) {
-      const order = orderOf(this.server, MOST, MAXIMUM_MS);
+      const order = orderOf(this.server, MOST_CONNECTIONS, MAXIMUM_MS);
       const load = { ...order, requests: [hold], repeat: true, expected: requests.GRANTED };
       await this.load('most', this.server, this.shop, 'holds', load);
     }
@@ -257,14 +268,14 @@ class Bench {
   /** The same load on one server, with and without shoppers who watch the product live. */
   async watched(wants: (key: string) => boolean): Promise<Subject[]> {
     const [alone, watched] = ['holds-unwatched', 'holds-watched'];
-    if (![alone, watched].some((name) => wants(`${name}@${MOST}`))) return [];
+    if (![alone, watched].some((name) => wants(`${name}@${MOST_CONNECTIONS}`))) return [];
     const shop = await this.stage.openShop();
     const productId = await shop.supplies.product();
     const server = await this.stage.serveCheckout(shop);
     const watchers = await this.stage.start('watchers');
     const hold = [requests.forHold(requests.HOLD_DOCUMENT, productId)];
     const subjectOf = (name: string, title: string) =>
-      this.repeated(name, MOST, title, hold, requests.GRANTED, server, 'holds', shop);
+      this.repeated(name, MOST_CONNECTIONS, title, hold, requests.GRANTED, server, 'holds', shop);
     const subject = subjectOf(watched, `granted holds, ${WATCHERS.toLocaleString('en')} watch the product live`);
     return [
       subjectOf(alone, 'granted holds, nobody watches'),
@@ -289,26 +300,26 @@ class Bench {
     const subjects: Subject[] = [];
     for (const size of TABLE_SIZES) {
       const name = `holds-among-${size}`;
-      if (!wants(`${name}@${MOST}`)) continue;
+      if (!wants(`${name}@${MOST_CONNECTIONS}`)) continue;
       const shop = await this.stage.openShop();
       const productId = await shop.supplies.product(PLENTY);
       await insertHoldsInBulk(shop.client, productId, size);
       const server = await this.stage.serveCheckout(shop);
       const hold = [requests.forHold(requests.HOLD_DOCUMENT, productId)];
       const title = `granted holds, ${size.toLocaleString('en')} in the table`;
-      subjects.push(this.repeated(name, MOST, title, hold, requests.GRANTED, server, 'holds', shop));
+      subjects.push(this.repeated(name, MOST_CONNECTIONS, title, hold, requests.GRANTED, server, 'holds', shop));
     }
     return subjects;
   }
 
   async workers(wants: (key: string) => boolean): Promise<Subject[]> {
-    if (!wants(`holds-workers-2@${MOST}`)) return [];
+    if (!wants(`holds-workers-2@${MOST_CONNECTIONS}`)) return [];
     const shop = await this.stage.openShop();
     const hold = [requests.forHold(requests.HOLD_DOCUMENT, await shop.supplies.product())];
     const server = await this.stage.serveWorkers(shop, 2);
     const subject = this.repeated(
       'holds-workers-2',
-      MOST,
+      MOST_CONNECTIONS,
       'granted holds, WORKERS=2',
       hold,
       requests.GRANTED,
@@ -353,16 +364,23 @@ class Bench {
     rows: 'holds' | 'orders' | 'events',
     make: (count: number) => Promise<Uint8Array[]>,
   ): Subject {
-    const key = `${name}@${MOST}`;
+    const key = `${name}@${MOST_CONNECTIONS}`;
     return {
       key,
       name,
-      connections: MOST,
+      connections: MOST_CONNECTIONS,
       title,
       measure: async (measuredMs) => {
         const perSecond = this.perSecond.get(key) ?? FIRST_GUESS_PER_SECOND;
-        const bodies = await make(Math.ceil(((perSecond * (LEAD_IN_MS + measuredMs)) / 1_000) * SPARE) + MOST);
-        const order = { ...orderOf(this.server, MOST, measuredMs), requests: bodies, repeat: false, expected };
+        const bodies = await make(
+          Math.ceil(((perSecond * (LEAD_IN_MS + measuredMs)) / 1_000) * SPARE) + MOST_CONNECTIONS,
+        );
+        const order = {
+          ...orderOf(this.server, MOST_CONNECTIONS, measuredMs),
+          requests: bodies,
+          repeat: false,
+          expected,
+        };
         return this.load(key, this.server, this.shop, rows, order);
       },
     };
