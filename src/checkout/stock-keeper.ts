@@ -111,25 +111,27 @@ export async function readLevels(
   const customers = [...new Set(requests.map((request) => request.customerId).filter((id) => id !== ''))];
   // OFFSET keeps it apart: PostgreSQL shall look for each key and customer, and not read all that the product has. Citus takes none.
   const apart = isDistributed(em) ? sql`` : sql`OFFSET 0`;
+  // Citus finds the shard of each table by what the statement says of that table: it does not follow `s.product_id` into a subquery.
+  const its = isDistributed(em) && productIds.length === 1 ? sql`${productIds[0]}::uuid` : sql`s.product_id`;
   const ofCustomers = sql`unnest(${customers}::text[]) AS k (customer_id) CROSS JOIN LATERAL (
     SELECT * FROM holds h
-      WHERE h.product_id = s.product_id AND h.customer_id = k.customer_id AND h.given_back_at IS NULL ${apart}) h`;
+      WHERE h.product_id = ${its} AND h.customer_id = k.customer_id AND h.given_back_at IS NULL ${apart}) h`;
   const rows = await run<LevelRow>(
     em,
     sql`/* level */
       SELECT s.product_id, c.at, s.available, p.sku, p.name, p.description, p.price_minor, p.currency, p.max_per_customer,
         p.sale_starts_at, p.sale_ends_at,
-        EXISTS (SELECT FROM holds h WHERE h.product_id = s.product_id AND h.status = 'ACTIVE' AND h.expires_at <= c.at)
+        EXISTS (SELECT FROM holds h WHERE h.product_id = ${its} AND h.status = 'ACTIVE' AND h.expires_at <= c.at)
           AS has_overdue,
         (SELECT min(h.expires_at) FROM holds h
-          WHERE h.product_id = s.product_id AND h.status = 'ACTIVE' AND h.expires_at > c.at) AS next_expiry_at,
+          WHERE h.product_id = ${its} AND h.status = 'ACTIVE' AND h.expires_at > c.at) AS next_expiry_at,
         (SELECT json_agg(h) FROM (
           SELECT h.* FROM unnest(${keyProducts}::uuid[], ${keyOwners}::text[], ${keys}::text[])
               AS k (product_id, customer_id, idempotency_key)
-            CROSS JOIN LATERAL (SELECT * FROM holds h WHERE h.product_id = s.product_id AND h.customer_id = k.customer_id
+            CROSS JOIN LATERAL (SELECT * FROM holds h WHERE h.product_id = ${its} AND h.customer_id = k.customer_id
               AND h.idempotency_key = k.idempotency_key ${apart}) h
             WHERE k.product_id = s.product_id
-          ${isRerun ? sql`UNION ALL SELECT h.* FROM holds h WHERE h.product_id = s.product_id AND h.id = ANY (${ids}::uuid[])` : sql``}) h) AS earlier,
+          ${isRerun ? sql`UNION ALL SELECT h.* FROM holds h WHERE h.product_id = ${its} AND h.id = ANY (${ids}::uuid[])` : sql``}) h) AS earlier,
         CASE WHEN p.max_per_customer IS NOT NULL THEN (
           SELECT json_object_agg(u.customer_id, u.units) FROM (
             SELECT k.customer_id, sum(h.quantity) AS units FROM ${ofCustomers}

@@ -5,11 +5,11 @@ import { distribute } from '../../src/database/distribute';
 import { openDatabase } from '../../src/database/orm';
 import { createDatabase, migrateAt, urlAtWorker } from '../../src/database/scratch-database';
 import { seed } from '../../src/database/seed';
-import { setLockTimeout } from '../../src/database/statement';
+import { run, setLockTimeout, sql } from '../../src/database/statement';
 import { lockStock } from '../../src/checkout/stock-keeper';
 import { Busy } from '../../src/domain/errors';
 import { CITUS_URL, onOneServer, SHARDS } from '../support/citus';
-import { codesOf, openShop, type Shop } from '../support/checkout';
+import { ALICE, BOB, codesOf, newKey, openShop, serverOn, valueOf, type Shop } from '../support/checkout';
 import { connectAdmin, drop, nameOf } from '../support/cluster';
 import { untilSomebodyWaits } from '../support/database';
 import { expectClean } from '../support/invariants';
@@ -119,6 +119,28 @@ describeOnCitus('db:distribute, on Citus (CITUS_URL)', () => {
 });
 
 describeOnCitus('on Citus (CITUS_URL)', () => {
+  test('all that a hold, its copy and its refusals ask is asked of one worker', async () => {
+    const product = await shop.product(3, { maxPerCustomer: 2 });
+    const setting = `ALTER DATABASE ${new URL(shop.url).pathname.slice(1)} SET citus.multi_task_query_log_level`;
+    await shop.sql(`${setting} = 'error'`);
+    const strict = await shop.openAnother();
+    try {
+      const server = serverOn(strict, shop.log);
+      const input = { productId: product.id, quantity: 2, customerId: ALICE, idempotencyKey: newKey() };
+      const hold = valueOf(await server.createHold(input));
+      expect(await server.createHold(input)).toMatchObject({ replay: true, value: { id: hold.id } });
+      expect(codesOf(await server.createHold({ ...input, idempotencyKey: null }))).toEqual(['LIMIT_PER_CUSTOMER']);
+      expect(codesOf(await server.createHold({ ...input, customerId: BOB, idempotencyKey: null }))).toEqual([
+        'OUT_OF_STOCK',
+      ]);
+      const all = strict.read((em) => run(em, sql`/* control */ SELECT count(*) FROM holds`));
+      await expect(all).rejects.toMatchObject({ cause: { message: expect.stringContaining('multi-task query') } });
+    } finally {
+      await shop.sql(`${setting} TO DEFAULT`);
+      await strict.close();
+    }
+  });
+
   test('a lock’s timeout is the worker’s too', async () => {
     const { id } = await shop.product(1);
     const lock = (timeoutMs: number) => (database: Shop['database']) =>
