@@ -2,7 +2,7 @@
 import { fork, type ChildProcess } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Client, Pool } from 'pg';
 import { projectPath } from '../../src/config';
@@ -51,18 +51,21 @@ export class Arena {
     readonly url: string,
     private readonly postgres: EmbeddedPostgres | null,
     readonly log: Logger,
+    /** A small file system with nothing but this PostgreSQL on it, which may be filled; undefined: there is none. */
+    readonly disk: string | undefined,
   ) {}
 
-  /** A directory for each run, so that killing its PostgreSQL hurts nobody else. `settings`: of PostgreSQL. */
-  static async open(settings: Record<string, string> = {}): Promise<Arena> {
+  /** A directory for each run, so that killing its PostgreSQL hurts nobody else. `settings`: of PostgreSQL, whose data is on `disk`. */
+  static async open(settings: Record<string, string> = {}, disk?: string): Promise<Arena> {
     mkdirSync(HOME, { recursive: true });
     removeDeadRuns();
     const directory = join(HOME, `${process.pid}-${randomBytes(3).toString('hex')}`);
     mkdirSync(directory);
     const log = createLogger({ level: 'info', file: join(directory, 'prove.log'), environment: 'test' });
     const tell = (message: string) => log.info({ event: 'postgres' }, message);
-    const postgres = SHARED_URL ? null : await startEmbeddedPostgres({ directory, log: tell, settings });
-    const arena = new Arena(directory, SHARED_URL ?? postgres!.url, postgres, log);
+    const home = disk === undefined ? directory : join(disk, basename(directory));
+    const postgres = SHARED_URL ? null : await startEmbeddedPostgres({ directory: home, log: tell, settings });
+    const arena = new Arena(directory, SHARED_URL ?? postgres!.url, postgres, log, disk);
     if (postgres) {
       writeFileSync(
         join(directory, POSTGRES_FILE),

@@ -1,4 +1,6 @@
 /** What is broken on purpose while a sale runs. Each fault begins, lasts, and is over; what it broke must mend by itself. */
+import { closeSync, openSync, rmSync, writeSync } from 'node:fs';
+import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Client } from 'pg';
 import type { Wire } from '../support/wire';
@@ -219,6 +221,38 @@ export const FAULTS: readonly Fault[] = [
     mustSee: ['UNAVAILABLE'],
   },
 ];
+
+/** Not among the others: it needs a small file system of its own. */
+export const DISK_IS_FULL: Fault = {
+  name: 'the disk of PostgreSQL is full',
+  run: async ({ room }) => {
+    const filler = join(room.arena.disk!, 'filler');
+    try {
+      // PostgreSQL makes room, too: it removes what it has written ahead of time.
+      for (const patience = AbortSignal.timeout(LASTS_MS); !patience.aborted; await sleep(50)) fill(filler);
+    } finally {
+      rmSync(filler);
+    }
+  },
+  mustSee: ['UNAVAILABLE'],
+};
+
+/** Until not even a few bytes more can be written. */
+function fill(file: string): void {
+  const descriptor = openSync(file, 'a');
+  try {
+    for (let bytes = 2 ** 20; bytes >= 512;) {
+      try {
+        writeSync(descriptor, Buffer.alloc(bytes));
+      } catch (error) {
+        if ((error as NodeJS.ErrnoException).code !== 'ENOSPC') throw error;
+        bytes /= 2;
+      }
+    }
+  } finally {
+    closeSync(descriptor);
+  }
+}
 
 export function faultNamed(name: string): Fault {
   return FAULTS.find((fault) => fault.name === name)!;

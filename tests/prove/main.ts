@@ -1,12 +1,12 @@
 /** `npm run prove`: breaks on purpose whatever can break, and looks whether every promise holds. */
-import { writeFileSync } from 'node:fs';
+import { statfsSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { MultiBar, type SingleBar } from 'cli-progress';
 import { Command } from 'commander';
 import { runCommand, wholeNumberOption } from '../../src/cli/options';
 import { Arena, FAILURE_FILE, Violation } from './arena';
 import { Chance, Tally } from './chance';
-import { FAULTS, type Fault } from './faults';
+import { DISK_IS_FULL, FAULTS, type Fault } from './faults';
 import { proveCertain } from './certain';
 import { MODEL_NEEDS, proveModel } from './model';
 import { proveMatrix } from './matrix';
@@ -25,6 +25,7 @@ interface Options {
   only?: string[];
   sabotage?: boolean;
   fault?: string;
+  disk?: string;
 }
 
 interface Part {
@@ -48,6 +49,9 @@ interface Run {
   say(line: string): void;
 }
 
+const TIMES_FULL = 5;
+/** What may be filled without harm. */
+const SMALL_BYTES = 1_000_000_000;
 /** A part goes on beyond its time until what it needs has happened, but not for ever. */
 const MAX_OVERTIME = 5;
 const isTimeLeft = (run: Run) => () =>
@@ -107,6 +111,18 @@ const PARTS: readonly Part[] = [
     needs: ['cells', 'floods'],
     run: async (run) => proveMatrix(run.arena, new Chance(run.seed), run.tally, run.say),
   },
+  {
+    name: 'disk',
+    about: 'the disk of PostgreSQL is full in the middle of a sale; only with --disk',
+    share: 0,
+    needs: SWARM_NEEDS,
+    run: async (run) => {
+      if (!run.arena.disk) throw new Error('this part needs --disk <folder>');
+      for (let n = 0; n < TIMES_FULL; n += 1) {
+        await strike(run, `disk, seed ${run.seed + n}`, new Chance(run.seed + n), [DISK_IS_FULL]);
+      }
+    },
+  },
 ];
 
 /** The first is one that leaves outcomes in the dark, so that even a short run has some. */
@@ -148,6 +164,7 @@ const command = new Command('prove')
   .option('--minutes <n>', 'how long', wholeNumberOption(1, 24 * 60), 3)
   .option('--only <parts>', `some of ${PARTS.map(({ name }) => name).join(', ')}`, (text) => text.split(','))
   .option('--fault <text>', 'of the part faults, only those with this in their name')
+  .option('--disk <folder>', 'of the part disk: a file system of under 1 GB with nothing else on it, which is filled')
   .option('--sabotage', 'breaks the program instead, in twelve ways, and looks whether the proof notices', false)
   .addHelpText(
     'after',
@@ -159,20 +176,29 @@ const command = new Command('prove')
     process.exitCode = given.sabotage ? await proveSabotages(seed, given.only) : await prove({ ...given, seed });
   });
 
-async function prove({ seed, minutes, only, fault = '' }: Options): Promise<number> {
+async function prove({ seed, minutes, only, fault = '', disk }: Options): Promise<number> {
+  if (disk !== undefined) ensureSmall(disk);
   const parts = only ? PARTS.filter(({ name }) => only.includes(name)) : PARTS.filter(({ share }) => share > 0);
   if (parts.length !== (only?.length ?? parts.length))
     throw new Error(`--only takes some of: ${PARTS.map(({ name }) => name).join()}`);
   process.stdout.write(`seed ${seed}, ${minutes} min\n`);
   const shares = parts.reduce((sum, { share }) => sum + share, 0) || 1;
   for (const part of parts) {
-    const arena = await Arena.open(POSTGRES_SETTINGS);
+    const arena = await Arena.open(POSTGRES_SETTINGS, disk);
     const ms = (part.share / shares) * minutes * 60_000;
     const code = await provePart(part, arena, seed, ms, fault);
     if (code !== 0) return code;
   }
   process.stdout.write('✔ Every promise held.\n');
   return 0;
+}
+
+function ensureSmall(folder: string): void {
+  const { bsize, blocks } = statfsSync(folder);
+  if (bsize * blocks <= SMALL_BYTES) return;
+  throw new Error(
+    `--disk ${folder}: this file system has more than 1 GB, and it would be filled; mount a small one there`,
+  );
 }
 
 /** A table "n of n caught"; first of all the same proof must find nothing in the program as it is. */
