@@ -41,9 +41,9 @@ export type Commit<Request, Result> = (key: string, requests: readonly Request[]
 
 /**
  * Promises: batches of one key begin in the order of arrival and, unless there are several lanes, follow one another; batches
- * of different keys never wait for each other. Alone, a request goes at once: there is no timer. Nobody is answered before its batch has ended. One bad
- * request never fails its neighbours: an unexpected error re-runs the batch one by one. No caller's asynchronous context
- * (request id) is seen by a batch.
+ * of different keys never wait for each other. Alone, a request goes at once: there is no timer. Nobody is answered before
+ * its batch has ended. One bad request never fails its neighbours: an unexpected error re-runs the batch one by one. No
+ * caller's asynchronous context (request id) is seen by a batch.
  */
 export class GroupCommit<Request, Result> {
   private readonly queues = new Map<string, Queue<Request, Result>>();
