@@ -41,7 +41,8 @@ export type Commit<Request, Result> = (key: string, requests: readonly Request[]
 
 /**
  * Promises: batches of one key begin in the order of arrival and, unless there are several lanes, follow one another; batches
- * of different keys never wait for each other. Alone, a request goes at once: there is no timer. Nobody is answered before
+ * of different keys never wait for each other. None waits for its turn longer than 2 s, and at most 10,000 a key do; when
+ * nothing was committed for half a second, 256. Alone, a request goes at once: there is no timer. Nobody is answered before
  * its batch has ended. One bad request never fails its neighbours: an unexpected error re-runs the batch one by one. No
  * caller's asynchronous context (request id) is seen by a batch.
  */
@@ -54,7 +55,7 @@ export class GroupCommit<Request, Result> {
     private readonly lanes: Lanes<Request> = ONE_AT_A_TIME,
   ) {}
 
-  /** Throws `Busy` when the request's turn did not come in time: nothing happened. */
+  /** Throws `Busy` when the request's turn did not come in time, or too many wait already: nothing happened. */
   submit(key: string, request: Request): Promise<Result> {
     let queue = this.queues.get(key);
     if (!queue) {
@@ -127,6 +128,7 @@ class Queue<Request, Result> {
     for (const entry of batch) {
       try {
         const [result] = await this.commit(this.key, [entry.request]);
+        this.committedAt = performance.now();
         entry.resolve(result!);
       } catch (error) {
         entry.reject(error);

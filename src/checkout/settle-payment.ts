@@ -38,7 +38,8 @@ export const NO_ORDER = { order: null, cameTo: [] } as const;
  * `isNew`: its row was inserted by this transaction. Otherwise the row is locked here, last of all, and is left alone when
  * somebody else has settled it.
  *
- * Locks: order (its id, when there is none yet) → stock (if units move) → holds → parked events. Throws `Restart` when an earlier lock turns out to be needed.
+ * Locks: order (its id, when there is none yet) → stock (if units move) → holds → parked events. Throws `Restart` when an
+ * earlier lock turns out to be needed.
  */
 export async function settleEvent(
   em: EntityManager,

@@ -109,9 +109,10 @@ export async function readLevels(
   const keyProducts = keyed.map((request) => request.productId);
   const ids = requests.map((request) => request.id);
   const customers = [...new Set(requests.map((request) => request.customerId).filter((id) => id !== ''))];
-  // OFFSET keeps it apart: PostgreSQL shall look for each key and customer, and not read all that the product has. Citus takes none.
+  // OFFSET keeps it apart: PostgreSQL shall look for each key and customer, and not read all that the product has. Citus
+  // takes none.
   const apart = isDistributed(em) ? sql`` : sql`OFFSET 0`;
-  // Citus finds the shard of each table by what the statement says of that table: it does not follow `s.product_id` into a subquery.
+  // Citus finds a table's shard by what is said of that table: it does not follow `s.product_id` into a subquery.
   const its = isDistributed(em) && productIds.length === 1 ? sql`${productIds[0]}::uuid` : sql`s.product_id`;
   const ofCustomers = sql`unnest(${customers}::text[]) AS k (customer_id) CROSS JOIN LATERAL (
     SELECT * FROM holds h

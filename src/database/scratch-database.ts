@@ -49,7 +49,7 @@ export async function createDatabase(
   return url;
 }
 
-/** This build's tables, spread over the workers where there are any. */
+/** This build's tables, spread over the workers where there are any: some 2 s there. Throws what migrating or spreading throws. */
 export async function createTables(url: string, log: Logger): Promise<void> {
   await migrateAt(url, log);
   const workers = await at(url, workersOf);
@@ -71,12 +71,6 @@ export async function dropDatabase(server: DatabaseServer, name: string): Promis
   for (const worker of await workersOf(server.admin)) {
     await at(urlOf(server, undefined, worker), (client) => drop(client, name));
   }
-}
-
-/** The same database as the first worker has it. */
-export async function urlAtWorker(server: DatabaseServer, name: string): Promise<string> {
-  const [worker] = await workersOf(server.admin);
-  return urlOf(server, name, worker);
 }
 
 const create = (client: Client, name: string) => client.query(`CREATE DATABASE ${client.escapeIdentifier(name)}`);

@@ -3,7 +3,7 @@ import { randomBytes } from 'node:crypto';
 import { Client } from 'pg';
 import { distribute } from '../../src/database/distribute';
 import { openDatabase } from '../../src/database/orm';
-import { createDatabase, migrateAt, urlAtWorker } from '../../src/database/scratch-database';
+import { createDatabase, migrateAt } from '../../src/database/scratch-database';
 import { seed } from '../../src/database/seed';
 import { run, setLockTimeout, sql } from '../../src/database/statement';
 import { lockStock } from '../../src/checkout/stock-keeper';
@@ -56,6 +56,13 @@ describeOnCitus('db:distribute, on Citus (CITUS_URL)', () => {
   });
 
   const server = () => ({ admin, url: CITUS_URL! });
+  /** The same database as the first worker has it. */
+  const urlAtWorker = async () => {
+    const [worker] = await query<{ host: string }>(
+      `SELECT nodename || ':' || nodeport AS host FROM pg_dist_node WHERE groupid <> 0 ORDER BY nodeid LIMIT 1`,
+    );
+    return Object.assign(new URL(url), { host: worker!.host }).href;
+  };
   const query = async <Row>(text: string): Promise<Row[]> => {
     const client = new Client({ connectionString: url });
     await client.connect();
@@ -72,7 +79,7 @@ describeOnCitus('db:distribute, on Citus (CITUS_URL)', () => {
 
   test('refuses a database without tables, a worker, and a coordinator without workers', async () => {
     await expect(distribute(url, { dryRun: false })).rejects.toThrow('The tables are missing: run db:migrate first.');
-    await expect(distribute(await urlAtWorker(server(), name), { dryRun: false })).rejects.toThrow(
+    await expect(distribute(await urlAtWorker(), { dryRun: false })).rejects.toThrow(
       /^This is no Citus coordinator with workers/,
     );
     await query('SELECT citus_remove_node(nodename, nodeport) FROM pg_dist_node WHERE groupid <> 0');

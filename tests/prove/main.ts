@@ -1,5 +1,5 @@
 /** `npm run prove`: breaks on purpose whatever can break, and looks whether every promise holds. */
-import { statfsSync, writeFileSync } from 'node:fs';
+import { existsSync, statfsSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { MultiBar, type SingleBar } from 'cli-progress';
 import { Command } from 'commander';
@@ -117,7 +117,6 @@ const PARTS: readonly Part[] = [
     share: 0,
     needs: SWARM_NEEDS,
     run: async (run) => {
-      if (!run.arena.disk) throw new Error('this part needs --disk <folder>');
       for (let n = 0; n < TIMES_FULL; n += 1) {
         await strike(run, `disk, seed ${run.seed + n}`, new Chance(run.seed + n), [DISK_IS_FULL]);
       }
@@ -177,10 +176,11 @@ const command = new Command('prove')
   });
 
 async function prove({ seed, minutes, only, fault = '', disk }: Options): Promise<number> {
-  if (disk !== undefined) ensureSmall(disk);
+  checkDisk(disk, only);
   const parts = only ? PARTS.filter(({ name }) => only.includes(name)) : PARTS.filter(({ share }) => share > 0);
-  if (parts.length !== (only?.length ?? parts.length))
-    throw new Error(`--only takes some of: ${PARTS.map(({ name }) => name).join()}`);
+  if (parts.length !== (only?.length ?? parts.length)) {
+    command.error(`error: --only takes some of: ${PARTS.map(({ name }) => name).join()}`);
+  }
   process.stdout.write(`seed ${seed}, ${minutes} min\n`);
   const shares = parts.reduce((sum, { share }) => sum + share, 0) || 1;
   for (const part of parts) {
@@ -193,12 +193,18 @@ async function prove({ seed, minutes, only, fault = '', disk }: Options): Promis
   return 0;
 }
 
-function ensureSmall(folder: string): void {
-  const { bsize, blocks } = statfsSync(folder);
-  if (bsize * blocks <= SMALL_BYTES) return;
-  throw new Error(
-    `--disk ${folder}: this file system has more than 1 GB, and it would be filled; mount a small one there`,
-  );
+/** Bad usage, before anything has begun. */
+function checkDisk(disk: string | undefined, only: readonly string[] = []): void {
+  if ((disk !== undefined) !== only.includes('disk'))
+    command.error('error: --disk <folder> and --only disk go together');
+  if (disk === undefined) return;
+  if (!existsSync(disk)) command.error(`error: --disk ${disk}: there is no such folder`);
+  const { bsize, blocks } = statfsSync(disk);
+  if (bsize * blocks > SMALL_BYTES) {
+    command.error(
+      `error: --disk ${disk}: this file system has more than 1 GB, and would be filled; mount a small one there`,
+    );
+  }
 }
 
 /** A table "n of n caught"; first of all the same proof must find nothing in the program as it is. */

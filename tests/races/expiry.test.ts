@@ -13,7 +13,7 @@ import {
   type Shop,
 } from '../support/checkout';
 import { expectClean, violations } from '../support/invariants';
-import { collide, collideWithLock, fairly, lockOfHold, stampede } from '../support/races';
+import { collide, collideWithLock, fairly, lockOfHold, SERVERS, stampede } from '../support/races';
 import { expire, expireIn, expireNow } from '../support/time';
 import { naiveSweep } from './controls/naive';
 
@@ -47,7 +47,7 @@ describe('hold expiry gives stock back', () => {
     const answers = await fairly(shop, () =>
       stampede(shop, (serverOf) => {
         const shoppers = Array.from({ length: 40 }, (_, n) => untilTaken(() => createHold(product)(serverOf(n))));
-        const sweeps = Array.from({ length: 4 }, (_, n) => untilTaken(() => serverOf(n).sweep()));
+        const sweeps = Array.from({ length: SERVERS }, (_, n) => untilTaken(() => serverOf(n).sweep()));
         return Promise.all(sweeps).then(() => Promise.all(shoppers));
       }),
     );

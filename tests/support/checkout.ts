@@ -53,8 +53,11 @@ export interface Server {
 export interface Shop extends FreshDatabase, Server {}
 
 /** Call it in `beforeAll`, and `close` in `afterAll`. */
-export async function openShop(settings: Settings = {}): Promise<Shop> {
-  const fresh = await freshDatabase();
+export async function openShop(
+  settings: Settings = {},
+  database: Parameters<typeof freshDatabase>[0] = {},
+): Promise<Shop> {
+  const fresh = await freshDatabase(database);
   return { ...fresh, ...serverOn(fresh.database, fresh.log, settings) };
 }
 

@@ -87,7 +87,7 @@ export async function collideWithLock<T>(
   });
 }
 
-const SERVERS = 4;
+export const SERVERS = 4;
 
 /** Four servers that are all let go at the same moment, each with pools of its own; whoever is the n-th asks `serverOf(n)`. */
 export async function stampede<T>(shop: Shop, work: (serverOf: (n: number) => Server) => Promise<T>): Promise<T> {
