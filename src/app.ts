@@ -94,7 +94,7 @@ export async function startApp(config: Config, options: AppOptions): Promise<App
   metrics.watch(gaugesOf(database), log);
   const { holdTtlSeconds, orderPaymentWindowSeconds } = config;
   const checkout: Checkout = { database, log, metrics, holdTtlSeconds, orderPaymentWindowSeconds };
-  const levels = new StockLevels(database);
+  const levels = new StockLevels(database.read);
   const http = httpServer();
   const isProduction = config.environment === 'production';
   const provider = isProduction ? null : simulatedProvider(config, log, () => urlOf(http, config));
@@ -104,7 +104,7 @@ export async function startApp(config: Config, options: AppOptions): Promise<App
     createOrder: createOrderOf(checkout),
     levels,
     reads: sharedReads(database),
-    watch: new StockWatch(levels, log),
+    watch: new StockWatch(new StockLevels(database.readWatched), log),
     admission,
     trusted,
     guard: documentGuard({ schema, admission, trusted, persistedOnly: config.persistedOnly }),
@@ -219,7 +219,7 @@ function healthRoutes(http: FastifyInstance, database: Database, state: { isDrai
     const notReady = (reason: string) => reply.code(503).send({ status: 'not ready', reason });
     if (state.isDraining) return notReady('the server is stopping');
     try {
-      await database.read((em) => em.execute('SELECT 1'));
+      await database.ping();
       // Migrations never go back while a server runs, so one look that finds them complete is enough.
       isMigrated ||= (await database.read(() => pendingMigrations(database))).length === 0;
     } catch {

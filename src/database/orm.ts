@@ -1,4 +1,7 @@
-/** The connection to PostgreSQL: two pools, one for group commits and one for everything else, on the server that takes writes. */
+/**
+ * The connection to PostgreSQL, on the server that takes writes: a pool for group commits, one for everything else, and a
+ * connection each for live stock and for readiness.
+ */
 import type { Socket } from 'node:net';
 import { MikroORM, PostgreSqlKnexDialect, type EntityManager } from '@mikro-orm/postgresql';
 import { Migrator } from '@mikro-orm/migrations';
@@ -37,6 +40,13 @@ export interface Database {
   readShown<T>(work: (em: EntityManager) => Promise<T>, isComplete: (answer: T) => boolean): Promise<T>;
   /** A read of a group commit, before it takes its lock. */
   readForBatch<T>(work: (em: EntityManager) => Promise<T>): Promise<T>;
+  /** A read of live stock, on a connection of its own: whoever watches is told of sales when the pools are full, too. */
+  readWatched<T>(work: (em: EntityManager) => Promise<T>): Promise<T>;
+  /**
+   * Asks the database for a sign of life, on a connection of its own: a full pool is no reason to send shoppers elsewhere,
+   * where it is as full. Many who ask at once share the answer. Throws `Unavailable` when there is none.
+   */
+  ping(): Promise<void>;
   /** How many wait for a connection of the pools at this moment. */
   waiting(): number;
   /** The most that each replica can be behind at this moment; one of which nothing is known yet is left out. */
@@ -182,10 +192,12 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
   const { log, onRetry, replicaUrls = [] } = options;
   const server = new WritableServer([options.url].flat());
   const layout: Layout = { isDistributed: null };
-  const [orm, batchOrm] = await Promise.all([openPool(server, options, layout), openPool(server, options, layout)]);
+  const alone = { ...options, poolSize: 1 };
+  const pools = await Promise.all([options, options, alone, alone].map((own) => openPool(server, own, layout)));
+  const [orm, batchOrm, watchOrm, pingOrm] = pools as [MikroORM, MikroORM, MikroORM, MikroORM];
   const learn = async () => {
     layout.isDistributed = await isDistributedAt(await server.find(), CONNECT_MS);
-    if (layout.isDistributed) for (const { em } of [orm, batchOrm]) markDistributed(em);
+    if (layout.isDistributed) for (const { em } of pools) markDistributed(em);
   };
   // Whoever comes meanwhile shares the look.
   let learning: Promise<void> | null = null;
@@ -210,6 +222,8 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
   const replicas = replicaOrms.map((own, n): Replica => {
     return { name: new URL(replicaUrls[n]!).host, read: (work) => readWith(own, work) };
   });
+  const ping = readsWith(pingOrm);
+  let pinging: Promise<void> | null = null;
   const shown = replicas.length > 0 ? new Replicas(replicas, read, log) : null;
   return {
     get isDistributed() {
@@ -221,11 +235,14 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
     read,
     readShown: (work, isComplete) => (shown ? shown.read(work, isComplete) : read(work)),
     readForBatch: readsWith(batchOrm),
+    readWatched: readsWith(watchOrm),
+    ping: () =>
+      (pinging ??= ping(async (em) => void (await em.execute('SELECT 1'))).finally(() => (pinging = null))),
     waiting: () => waitingOf(orm) + waitingOf(batchOrm),
     replicaLags: () => shown?.lags() ?? [],
     close: async () => {
       shown?.close();
-      await Promise.all([orm, batchOrm, ...replicaOrms].map((own) => own.close(true)));
+      await Promise.all([...pools, ...replicaOrms].map((own) => own.close(true)));
     },
   };
 }

@@ -24,7 +24,7 @@ export class StockLevels {
   private readonly askedAt = new Map<string, number>();
   private timer: NodeJS.Timeout | null = null;
 
-  constructor(private readonly database: Database) {}
+  constructor(private readonly readWith: Database['read']) {}
 
   /** null: there is no such product. Throws `Unavailable`. */
   load(productId: string): Promise<StockLevel | null> {
@@ -70,7 +70,7 @@ export class StockLevels {
 
   private async read(due: ReadonlyMap<string, Wanted>): Promise<void> {
     try {
-      const levels = await this.database.read((em) => readStockLevels(em, [...due.keys()]));
+      const levels = await this.readWith((em) => readStockLevels(em, [...due.keys()]));
       const byId = new Map(levels.map((level) => [level.product.id, level]));
       for (const [id, wanted] of due) wanted.resolve(byId.get(id) ?? null);
     } catch (error) {

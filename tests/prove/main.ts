@@ -9,7 +9,6 @@ import { Chance, Tally } from './chance';
 import { DISK_IS_FULL, FAULTS, type Fault } from './faults';
 import { proveCertain } from './certain';
 import { MODEL_NEEDS, proveModel } from './model';
-import { proveMatrix } from './matrix';
 import { proveRounds, ROUND_NEEDS } from './rounds';
 import { sabotage, SABOTAGES } from './sabotage';
 import { proveSwarm, SWARM_NEEDS, type Measured } from './swarm';
@@ -103,13 +102,6 @@ const PARTS: readonly Part[] = [
         await strike(run, `faults, seed ${run.seed + n}`, new Chance(run.seed + n), [fault]);
       }
     },
-  },
-  {
-    name: 'matrix',
-    about: 'what each door says while the database is away, slow, or has no connection left',
-    share: 0,
-    needs: ['cells', 'floods'],
-    run: async (run) => proveMatrix(run.arena, new Chance(run.seed), run.tally, run.say),
   },
   {
     name: 'disk',
