@@ -236,8 +236,7 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
     readShown: (work, isComplete) => (shown ? shown.read(work, isComplete) : read(work)),
     readForBatch: readsWith(batchOrm),
     readWatched: readsWith(watchOrm),
-    ping: () =>
-      (pinging ??= ping(async (em) => void (await em.execute('SELECT 1'))).finally(() => (pinging = null))),
+    ping: () => (pinging ??= ping(async (em) => void (await em.execute('SELECT 1'))).finally(() => (pinging = null))),
     waiting: () => waitingOf(orm) + waitingOf(batchOrm),
     replicaLags: () => shown?.lags() ?? [],
     close: async () => {

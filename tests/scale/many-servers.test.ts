@@ -22,7 +22,7 @@ const SETTINGS = {
   RATE_LIMIT: 'off',
   LOG_LEVEL: 'warn',
 };
-/** To PostgreSQL, for up to SERVERS × 2 × DATABASE_POOL_SIZE of ours. */
+/** To PostgreSQL, for up to SERVERS × (2 × DATABASE_POOL_SIZE + 2) of ours. */
 const POOL_SIZE = 8;
 const ANSWER_WITHIN_MS = 30_000;
 

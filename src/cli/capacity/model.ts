@@ -131,7 +131,7 @@ export function needOf({ shoppers, products, units, burstSeconds }: Sale, figure
     paidPerSecond,
     processes,
     postgresCores: coresFor('postgresMs', processes),
-    connections: processes * 2 * ASSUMED.poolSize,
+    connections: processes * (2 * ASSUMED.poolSize + 2),
     productCeiling,
     soldOutAfterSeconds,
   };
