@@ -60,14 +60,15 @@ export function transactionsOf(
       const run = await attemptOnce(forkEm(), name, attempt, work);
       if (run.ended) return run.value;
       outcomeUnknown ||= run.committing && run.failure.kind === 'lost';
+      const { kind, reason } = run.failure;
+      const story = { transaction: name, attempt, reason, outcomeUnknown };
       if (attempt > MAX_RERUNS || !mayRunAgain(run.failure, outcomeUnknown)) {
+        // The client is told no more than BUSY or SERVICE_UNAVAILABLE; a bug is logged by whoever answers the request.
+        if (kind !== 'bug') log.warn({ event: 'transaction.failed', ...story }, 'transaction.failed');
         throw finalError(run.error, run.failure, outcomeUnknown);
       }
-      log.warn(
-        { event: 'lock.retry', transaction: name, attempt, reason: run.failure.reason, outcomeUnknown },
-        'lock.retry',
-      );
-      onRetry?.(run.failure.reason);
+      log.warn({ event: 'lock.retry', ...story }, 'lock.retry');
+      onRetry?.(reason);
       await sleep(Math.random() * PAUSE_MS * 2 ** attempt);
     }
   };
