@@ -214,9 +214,6 @@ export class ServerProcess {
   readonly client: HttpClient;
   /** Ends that nobody asked for: none is allowed, whatever was broken. */
   readonly deaths: string[] = [];
-  /** How long its last start took, and its first, in ms: what a machine that does other things too is measured by. */
-  startedWithinMs = 0;
-  firstStartMs = 0;
   private child: ChildProcess | null = null;
   private isExpectedToEnd = false;
 
@@ -234,7 +231,6 @@ export class ServerProcess {
 
   async start(): Promise<void> {
     this.isExpectedToEnd = true; // until it serves
-    const startedAt = performance.now();
     const { port } = new URL(this.client.url);
     const child = fork(join(__dirname, 'server.js'), {
       env: {
@@ -266,8 +262,6 @@ export class ServerProcess {
     });
     if (!isReady) throw new Error(`the server was not ready within ${READY_WITHIN_MS} ms: ${said}`);
     this.isExpectedToEnd = false;
-    this.startedWithinMs = performance.now() - startedAt;
-    this.firstStartMs ||= this.startedWithinMs;
   }
 
   /** Arms a failpoint in the process, see `server.ts`. */
@@ -279,15 +273,15 @@ export class ServerProcess {
     this.child?.kill(signal);
   }
 
-  /** `kill -9`, or `signal`; answers when the process is gone. */
-  async kill(signal: NodeJS.Signals = 'SIGKILL'): Promise<void> {
+  /** `kill -9`, or `signal`; answers when the process is gone, with its exit code: null when the signal ended it. */
+  async kill(signal: NodeJS.Signals = 'SIGKILL'): Promise<number | null> {
     const { child } = this;
-    if (!child) return;
+    if (!child) return null;
     this.isExpectedToEnd = true;
-    const gone = new Promise<void>((resolve) => child.once('exit', () => resolve()));
+    const gone = new Promise<number | null>((resolve) => child.once('exit', resolve));
     child.kill('SIGCONT');
     child.kill(signal);
-    await gone;
+    return gone;
   }
 
   /** The next end is what an armed failpoint does. */
@@ -299,11 +293,15 @@ export class ServerProcess {
     return this.child !== null;
   }
 
+  /** Every line of the log, of all its starts. */
+  logLines(): string[] {
+    const text = existsSync(this.logFile) ? readFileSync(this.logFile, 'utf8') : '';
+    return text.split('\n').slice(0, -1);
+  }
+
   /** Events of the log, by name. */
   logged(event: string): Record<string, unknown>[] {
-    const text = existsSync(this.logFile) ? readFileSync(this.logFile, 'utf8') : '';
-    return text
-      .split('\n')
+    return this.logLines()
       .filter((line) => line.includes(`"event":"${event}"`))
       .map((line) => JSON.parse(line) as Record<string, unknown>);
   }
@@ -311,14 +309,13 @@ export class ServerProcess {
 
 export interface FailpointOrder {
   readonly point: string;
-  readonly where?: string;
   readonly action: 'kill' | 'throw';
   /** For `throw`: the SQLSTATE. */
   readonly code?: string;
-  /** How often: 1 is always. */
-  readonly chance: number;
-  /** At most so often. */
-  readonly times?: number;
+  /** Of doing it, at each pass. */
+  readonly probability: number;
+  /** Of what decides. */
+  readonly seed: number;
 }
 
 /** Asks every 25 ms; false when the time is over. */

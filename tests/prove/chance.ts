@@ -25,6 +25,16 @@ export class Chance {
     return items[Math.floor(this.next() * items.length)]!;
   }
 
+  /** For somebody who draws at times of their own: how often they do changes nothing for anybody else. */
+  fork(): Chance {
+    return new Chance(this.seed());
+  }
+
+  /** For a `Chance` in another process. */
+  seed(): number {
+    return this.int(0, 2 ** 31 - 1);
+  }
+
   id(): string {
     return this.int(0, 2 ** 32 - 1).toString(36) + this.int(0, 2 ** 32 - 1).toString(36);
   }

@@ -6,12 +6,12 @@ import { Command } from 'commander';
 import { runCommand, wholeNumberOption } from '../../src/cli/options';
 import { Arena, FAILURE_FILE, Violation } from './arena';
 import { Chance, Tally } from './chance';
-import { DISK_IS_FULL, FAULTS, type Fault } from './faults';
+import { DISK_IS_FULL, faultNamed, FAULTS, type Fault } from './faults';
 import { proveCertain } from './certain';
 import { MODEL_NEEDS, proveModel } from './model';
 import { proveRounds, ROUND_NEEDS } from './rounds';
 import { sabotage, SABOTAGES } from './sabotage';
-import { proveSwarm, SWARM_NEEDS, type Measured } from './swarm';
+import { proveSwarm, SALE_NEEDS, SWARM_NEEDS, type Measured } from './swarm';
 
 /** 1: a promise is broken, or a sabotage went unnoticed · 2: the proof could not be made. */
 const EXIT = { violated: 1, unproven: 2 } as const;
@@ -85,9 +85,9 @@ const PARTS: readonly Part[] = [
     needs: SWARM_NEEDS,
     run: async (run) => {
       for (let n = 0; n === 0 || isTimeLeft(run)(); n += 1) {
-        const chance = new Chance(run.seed + n);
-        const faults = chooseFaults(chance);
-        await strike(run, `swarm, seed ${run.seed + n}`, chance, faults);
+        const seed = run.seed + n;
+        const chance = new Chance(seed);
+        await strike(run, `swarm, seed ${seed}`, chance, chooseFaults(seed, chance));
       }
     },
   },
@@ -107,7 +107,7 @@ const PARTS: readonly Part[] = [
     name: 'disk',
     about: 'the disk of PostgreSQL is full in the middle of a sale; only with --disk',
     share: 0,
-    needs: SWARM_NEEDS,
+    needs: SALE_NEEDS,
     run: async (run) => {
       for (let n = 0; n < TIMES_FULL; n += 1) {
         await strike(run, `disk, seed ${run.seed + n}`, new Chance(run.seed + n), [DISK_IS_FULL]);
@@ -116,14 +116,17 @@ const PARTS: readonly Part[] = [
   },
 ];
 
-/** The first is one that leaves outcomes in the dark, so that even a short run has some. */
-function chooseFaults(chance: Chance): Fault[] {
-  const darkening = FAULTS.filter(({ name }) => /kill -9 of a server|COMMIT/.test(name));
-  const faults = [chance.of(darkening)];
+/** What brings about all that a sale needs, in turns, so that even a short run has it. */
+const CRASH = faultNamed('kill -9 of a server right after a COMMIT, before anybody was told');
+const LOSSES = [faultNamed('COMMIT is carried out, its answer lost'), faultNamed('COMMIT is lost')];
+
+/** By the seed of the sale, so that one can be had again without those before it. */
+function chooseFaults(seed: number, chance: Chance): Fault[] {
+  const faults = [seed % 2 === 0 ? CRASH : chance.of(LOSSES)];
   while (faults.length < 3 && chance.is(0.5)) {
     const clashes = (fault: Fault) =>
       faults.some((other) => (other.restarts && fault.restarts) || (other.arms && fault.arms));
-    const fitting = FAULTS.filter((fault) => !faults.includes(fault) && !fault.mustSee && !clashes(fault));
+    const fitting = FAULTS.filter((fault) => !faults.includes(fault) && !clashes(fault));
     faults.push(chance.of(fitting));
   }
   return faults;

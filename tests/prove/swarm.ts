@@ -2,6 +2,8 @@
  * The swarm: a sale over HTTP against two servers while something breaks. Every client writes down what it asked and what
  * it was told; afterwards the database must agree with every one of them.
  */
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { serverOn } from '../support/checkout';
 import { Wire } from '../support/wire';
@@ -19,7 +21,16 @@ const HOLD_TTL_SECONDS = 3;
 const PAYMENT_WINDOW_SECONDS = 4;
 const CUSTOMERS = ['', '', 'alice', 'bob', 'carol', 'dave'];
 
-export const SWARM_NEEDS = ['acknowledged', 'refusals', 'unknown outcomes', 'unknown, and it had happened'];
+/** Not of `restart`: that is work which found, once locked, that it needs an earlier lock. */
+const RERUN = /"event":"lock.retry".*"reason":"(?!restart")/;
+const RERUNS = 're-runs after a failure';
+const CRASHES = 'requests whose COMMIT was carried out while their server crashed';
+/** Of any sale in which something breaks. */
+export const SALE_NEEDS = ['acknowledged', 'refusals', 'unknown outcomes', 'unknown, and it had happened', RERUNS];
+export const SWARM_NEEDS = [...SALE_NEEDS, CRASHES];
+
+/** In the directory of a run that failed: every intent of every client, with all that it was told. */
+const HISTORY_FILE = 'history.jsonl';
 
 interface Attempt {
   readonly reply: Reply;
@@ -53,7 +64,10 @@ const isUnknown = ({ code }: Reply) => code === 'UNAVAILABLE' || code === 'LOST'
 /** Nothing happened: nobody listened, or nobody had time. */
 const isToRepeat = (reply: Reply) => isUnknown(reply) || reply.code === 'BUSY' || reply.code === 'UNREACHED';
 
-/** One sale with these faults, one after another or at once. Throws a violation with the history of whom it concerns. */
+/**
+ * One sale with these faults, one after another or at once. Throws a violation with the history of whom it concerns, and
+ * leaves everybody's history with the logs.
+ */
 export async function proveSwarm(
   arena: Arena,
   chance: Chance,
@@ -73,6 +87,7 @@ export async function proveSwarm(
     products.push((await own.product(stock, { maxPerCustomer })).id);
   }
   const wires = [await Wire.to(room.url), await Wire.to(room.url)];
+  const isAlone = faults.length === 1;
   const servers: ServerProcess[] = [];
   for (const wire of wires) {
     servers.push(
@@ -87,12 +102,13 @@ export async function proveSwarm(
       ),
     );
   }
-  const scene: Scene = { room, chance, servers, wires, products };
+  const scene: Scene = { room, chance, servers, wires, products, isAlone };
   const history: Intent[] = [];
   const load = { isOn: true };
   const shoppers = Array.from({ length: SHOPPERS }, (_, n) => shop(scene, n, history, load));
   try {
     await sleep(LOAD_BEFORE_MS);
+    const linesBefore = servers.map((server) => server.logLines().length);
     const struck = await Promise.allSettled(
       faults.map(async (fault, n) => {
         await sleep(n * chance.int(0, 1_500));
@@ -107,17 +123,17 @@ export async function proveSwarm(
     await Promise.all(shoppers);
     const measured = { ...(await audit(scene, history, tally)), recoveredMs };
     ensureLively(servers);
-    for (const code of faults.flatMap((fault) => fault.mustSee ?? [])) {
-      const isSeen = history.some(({ replies }) => replies.some(({ reply }) => reply.code === code));
-      if (!isSeen) throw new Error(`the fault was none: no client saw ${code}`);
-    }
-    if (faults.length === 1 && faults[0]!.answersWhatItBegan) {
-      const lost = history.filter(({ replies }) => replies.some(({ reply }) => reply.code === 'LOST'));
-      const begun = hadHappened(lost, history, await readStored(room));
-      ensure(begun.length === 0, 'a request was carried out, and cut off before it was answered', begun.slice(0, 5));
-    }
+    const lines = servers.flatMap((server, n) => server.logLines().slice(linesBefore[n]));
+    const begun = hadHappened(whoWasTold(history, 'LOST'), history, await readStored(room));
+    if (isAlone) ensureTold(faults[0]!, history, lines, begun);
+    tally.add(RERUNS, lines.filter((line) => RERUN.test(line)).length);
+    if (faults.some((fault) => fault.crashes)) tally.add(CRASHES, begun.length);
     for (const fault of faults) tally.add(fault.name);
     return measured;
+  } catch (error) {
+    const told = history.map((intent) => JSON.stringify(intent)).join('\n');
+    writeFileSync(join(arena.directory, HISTORY_FILE), `${told}\n`);
+    throw error;
   } finally {
     load.isOn = false;
     await room.close();
@@ -203,6 +219,27 @@ export async function untilRecovered({ servers, products, chance }: Sale): Promi
   return Math.round(performance.now() - startedAt);
 }
 
+/** What one fault alone says to clients and to the log, and what it must not have done. `begun`: carried out, and cut off. */
+function ensureTold(
+  fault: Fault,
+  history: readonly Intent[],
+  lines: readonly string[],
+  begun: readonly Intent[],
+): void {
+  for (const code of fault.mustSee ?? []) {
+    if (whoWasTold(history, code).length === 0) throw new Error(`the fault was none: no client saw ${code}`);
+  }
+  for (const pattern of fault.logs) {
+    const isThere = lines.some((line) => pattern.test(line));
+    ensure(isThere, `no server's log has a line about it: ${pattern.source}`);
+  }
+  if (!fault.answersWhatItBegan) return;
+  ensure(begun.length === 0, 'a request was carried out, and cut off before it was answered', begun.slice(0, 5));
+}
+
+const whoWasTold = (history: readonly Intent[], code: string) =>
+  history.filter(({ replies }) => replies.some(({ reply }) => reply.code === code));
+
 /** The servers were not ended by what they met, and met nothing that they do not know. */
 function ensureLively(servers: readonly ServerProcess[]): void {
   for (const server of servers) {
@@ -281,6 +318,7 @@ interface StoredOrder {
   status: string;
   cancelledBy: string | null;
   paidAt: string | null;
+  createdAt: Date;
   holds: string[];
 }
 interface Stored {
@@ -295,7 +333,7 @@ async function readStored({ sql }: Pick<Room, 'sql'>): Promise<Stored> {
   );
   const orders = await sql<StoredOrder>(
     `SELECT o.id, o.idempotency_key AS key, o.status, o.cancelled_by AS "cancelledBy", o.paid_at::text AS "paidAt",
-       (SELECT array_agg(l.hold_id::text) FROM order_lines l WHERE l.order_id = o.id) AS holds FROM orders o`,
+       o.created_at AS "createdAt", (SELECT array_agg(l.hold_id::text) FROM order_lines l WHERE l.order_id = o.id) AS holds FROM orders o`,
   );
   const events = await sql<{ id: string; outcome: string }>('SELECT event_id AS id, outcome FROM payment_events');
   const once = (keys: (string | null)[]) => {
@@ -356,7 +394,8 @@ function hadHappened(intents: readonly Intent[], history: readonly Intent[], sto
     const known = replies.find(({ reply }) => reply.code === 'ok');
     if (!known || known === replies[0]) return false;
     if (op.kind === 'event') return known.reply.isDuplicate === true && sent.get(op.id) === 1;
-    const hold = op.kind === 'hold' ? stored.holds.get(known.reply.id!) : undefined;
-    return hold !== undefined && hold.createdAt.getTime() < known.askedAt;
+    const id = known.reply.id!;
+    const row = op.kind === 'hold' ? stored.holds.get(id) : op.kind === 'order' ? stored.orders.get(id) : undefined;
+    return row !== undefined && row.createdAt.getTime() < known.askedAt;
   });
 }

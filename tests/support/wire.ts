@@ -7,7 +7,7 @@ export type Loss = 'question' | 'answer';
 
 export class Wire {
   private readonly lines = new Set<Line>();
-  private rule: { pattern: RegExp; loss: Loss; chance: number } | null = null;
+  private rule: { pattern: RegExp; loss: Loss; strikes: () => boolean } | null = null;
   private isDown = false;
   private isFrozen = false;
   private delayMs = 0;
@@ -31,9 +31,12 @@ export class Wire {
     return wire;
   }
 
-  /** Cuts the connection at each client's message that matches, before or after PostgreSQL got it. null: no more. */
-  lose(pattern: RegExp | null, loss: Loss = 'answer', chance = 1): void {
-    this.rule = pattern && { pattern, loss, chance };
+  /**
+   * Cuts the connection at a client's message that matches, before or after PostgreSQL got it: at each, or at those at which
+   * `strikes` says so. null: no more.
+   */
+  lose(pattern: RegExp | null, loss: Loss = 'answer', strikes = () => true): void {
+    this.rule = pattern && { pattern, loss, strikes };
   }
 
   /** Nobody gets through: every connection is cut, and new ones are refused. */
@@ -88,7 +91,7 @@ export class Wire {
 
   private ask(line: Line, chunk: Buffer): void {
     const { rule } = this;
-    if (rule && rule.pattern.test(chunk.toString('latin1')) && Math.random() < rule.chance) {
+    if (rule && rule.pattern.test(chunk.toString('latin1')) && rule.strikes()) {
       this.cuts += 1;
       if (rule.loss === 'question') return cut(line);
       line.isDoomed = true;
