@@ -172,6 +172,7 @@ const command = new Command('prove')
 
 async function prove({ seed, minutes, only, fault = '', disk }: Options): Promise<number> {
   checkDisk(disk, only);
+  if (!FAULTS.some(({ name }) => name.includes(fault))) command.error(`error: --fault ${fault}: there is none`);
   const parts = only ? PARTS.filter(({ name }) => only.includes(name)) : PARTS.filter(({ share }) => share > 0);
   if (parts.length !== (only?.length ?? parts.length)) {
     command.error(`error: --only takes some of: ${PARTS.map(({ name }) => name).join()}`);
