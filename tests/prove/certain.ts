@@ -6,7 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { armFailpoints } from '../../src/database/failpoints';
 import { ALICE, codesOf, eventOf, message, newKey, serverOn, type Shop } from '../support/checkout';
 import { deadlocks } from '../support/invariants';
-import { collide, collideWithLock, stampede } from '../support/races';
+import { collide, collideWithLock, NoRace, stampede } from '../support/races';
 import { expireIn } from '../support/time';
 import { ensure, Violation, type Room } from './arena';
 import type { Tally } from './chance';
@@ -14,13 +14,16 @@ import type { Tally } from './chance';
 /** Long enough to be judged live, short enough for the patience of a race. */
 const LEFT_MS = 700;
 
-const RACES: Readonly<Record<string, (shop: Shop) => Promise<void>>> = {
+/** Instead of an answer, so that the race says what it ought to have been. */
+const thrown = (error: unknown) => ({ granted: false as const, refusals: [], error: String(error) });
+
+const RACES = {
   'the last unit, wanted by two': async (shop) => {
     const product = await shop.product(1);
     const { first, others } = await collide(
       shop,
       (server) => server.createHold({ productId: product.id, quantity: 1, customerId: '' }),
-      [(server) => server.createHold({ productId: product.id, quantity: 1, customerId: '' })],
+      [(server) => server.createHold({ productId: product.id, quantity: 1, customerId: '' }).catch(thrown)],
     );
     ensure(first.granted && codesOf(others[0]!).join() === 'OUT_OF_STOCK', 'one of two gets the last unit', { others });
   },
@@ -76,9 +79,7 @@ const RACES: Readonly<Record<string, (shop: Shop) => Promise<void>>> = {
       'CREATE TRIGGER deadlock_once BEFORE INSERT ON order_lines FOR EACH ROW EXECUTE FUNCTION deadlock_once()',
     );
     try {
-      const answer = await shop
-        .createOrder({ holdIds: [hold.id], customerId: '' })
-        .catch((error: unknown) => ({ granted: false, error: String(error) }));
+      const answer = await shop.createOrder({ holdIds: [hold.id], customerId: '' }).catch(thrown);
       ensure(answer.granted, 'the whole transaction runs again', { answer });
     } finally {
       await shop.sql('DROP TRIGGER deadlock_once ON order_lines');
@@ -93,8 +94,16 @@ const RACES: Readonly<Record<string, (shop: Shop) => Promise<void>>> = {
     armFailpoints((point) => {
       if (point === 'webhook-after-insert') throw new Error('the handler fails');
     });
-    await shop.receive(failed).catch(() => undefined);
-    armFailpoints(null);
+    try {
+      const first = await shop.receive(failed).catch(String);
+      ensure(first === 'Error: the handler fails', 'the provider is not told that a failed handler succeeded', {
+        first,
+      });
+    } finally {
+      armFailpoints(null);
+    }
+    const rows = await shop.sql('SELECT outcome FROM payment_events WHERE event_id = $1', [failed.eventId]);
+    ensure(rows.length === 0, 'an event whose handler failed leaves no row', { rows });
     const event = eventOf(await shop.receive(failed));
     ensure(event.outcome === 'APPLIED', 'an event whose handler failed has its effect when it comes again', { event });
   },
@@ -169,23 +178,56 @@ const RACES: Readonly<Record<string, (shop: Shop) => Promise<void>>> = {
     );
     ensure(codesOf(others[0]!).join() === 'IDEMPOTENCY_KEY_REUSED', 'one key, one order', { others });
   },
-};
+} satisfies Record<string, (shop: Shop) => Promise<void>>;
 
-/** All of them, one after another; the first that does not end as it must is a violation. */
+export type Race = keyof typeof RACES;
+export const RACE_NAMES = Object.keys(RACES) as Race[];
+
+/** One that failed, in the line that says so: `✘` a promise is broken, `?` it did not take place, which proves nothing. */
+export interface Failed {
+  readonly mark: '✘' | '?';
+  readonly race: Race;
+  readonly reason: string;
+}
+
+const lineOf = ({ mark, race, reason }: Failed) => `${mark} ${race}: ${reason}`;
+
+/** Finds those lines again in what a run has printed. Of a reason it is the first line. */
+export function failedIn(output: string): Failed[] {
+  return output.split('\n').flatMap((line) => {
+    const mark = line.startsWith('✘') ? '✘' : '?';
+    const race = RACE_NAMES.find((name) => line.startsWith(lineOf({ mark, race: name, reason: '' })));
+    return race ? [{ mark, race, reason: line.slice(lineOf({ mark, race, reason: '' }).length) }] : [];
+  });
+}
+
+/** All of them, one after another, whatever becomes of the others; a broken promise in any of them is a violation. */
 export async function proveCertain(room: Room, tally: Tally): Promise<void> {
-  const database = await room.database();
-  const log = room.arena.log;
-  const close = async () => undefined;
-  const openAnother = () => room.database();
-  const shop: Shop = { url: room.url, database, log, sql: room.sql, openAnother, close, ...serverOn(database, log) };
-  for (const [name, race] of Object.entries(RACES)) {
+  const failed: Failed[] = [];
+  let shop = await shopIn(room);
+  for (const race of RACE_NAMES) {
     try {
-      await race(shop);
+      await RACES[race](shop);
       await room.ensureClean();
+      tally.add('races');
     } catch (error) {
-      // Whatever goes wrong here does so because somebody did not wait, or did not answer as they must.
-      throw new Violation(`${name}: ${error instanceof Error ? error.message : String(error)}`);
+      // Whatever else goes wrong here does so because somebody was not answered as they must be.
+      const mark = error instanceof NoRace ? '?' : '✘';
+      failed.push({ mark, race, reason: error instanceof Error ? error.message : String(error) });
+      // On another database, or the next one would find again what this one broke.
+      room = await room.arena.room();
+      shop = await shopIn(room);
     }
-    tally.add('races');
   }
+  const lines = failed.map(lineOf).join('\n');
+  if (failed.some(({ mark }) => mark === '✘')) throw new Violation(lines);
+  if (failed.length > 0) throw new Error(`nothing is proven by races that did not take place:\n${lines}`);
+}
+
+async function shopIn(room: Room): Promise<Shop> {
+  const database = await room.database();
+  const { log } = room.arena;
+  const openAnother = () => room.database();
+  const close = async () => undefined; // with the room
+  return { url: room.url, database, log, sql: room.sql, openAnother, close, ...serverOn(database, log) };
 }

@@ -1,7 +1,7 @@
 /**
- * Twelve mistakes that others have made, each put into a copy of the program: the proof must catch every one, or it proves
- * nothing. A mistake is a replacement of text in the sources, and fails when the text is not there: a guard that was
- * written anew has to be sabotaged anew.
+ * Twelve mistakes that others have made, each put into a copy of the program: the certain races must catch every one, or
+ * they prove nothing; and it has to be a race that is about this mistake. A mistake is a replacement of text in the sources,
+ * and fails when the text is not there: a guard that was written anew has to be sabotaged anew.
  */
 import { spawn } from 'node:child_process';
 import { cpSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -9,6 +9,7 @@ import { join } from 'node:path';
 import { transformSync } from '@swc/core';
 import { projectPath } from '../../src/config';
 import type { Arena } from './arena';
+import { failedIn, type Failed, type Race } from './certain';
 
 interface Edit {
   readonly file: string;
@@ -18,6 +19,8 @@ interface Edit {
 
 interface Sabotage {
   readonly name: string;
+  /** One of these has to notice it. Others may fail too, for instance because a mistake keeps them from taking place. */
+  readonly noticedBy: readonly Race[];
   readonly edits: readonly Edit[];
 }
 
@@ -29,10 +32,12 @@ const WITHOUT_LOCK = ['WRITE', 'PARTIAL_WRITE'].map((mode) => {
 export const SABOTAGES: readonly Sabotage[] = [
   {
     name: 'no lock',
+    noticedBy: ['the last unit, wanted by two'],
     edits: [...WITHOUT_LOCK],
   },
   {
     name: 'REPEATABLE READ',
+    noticedBy: ['a failed payment is parked while the order is placed'],
     edits: [
       {
         file: 'src/database/transaction.ts',
@@ -43,6 +48,7 @@ export const SABOTAGES: readonly Sabotage[] = [
   },
   {
     name: 'em.lock without a refresh',
+    noticedBy: ['an order is cancelled while it is paid'],
     edits: [
       {
         file: 'src/database/orders.ts',
@@ -54,6 +60,7 @@ export const SABOTAGES: readonly Sabotage[] = [
   },
   {
     name: 'an entity that was loaded before the lock',
+    noticedBy: ['a hold is released while it is ordered'],
     edits: [
       {
         file: 'src/checkout/release-hold.ts',
@@ -64,21 +71,23 @@ export const SABOTAGES: readonly Sabotage[] = [
   },
   {
     name: 'expiry judged by the time of the locking statement',
+    noticedBy: ['a hold becomes overdue while its order waits for the lock'],
     edits: [
       {
         file: 'src/checkout/create-order.ts',
         find: '  const locking = byProduct.map(',
-        replace: '  const at = await readClock(em);\n  const locking = byProduct.map(',
+        replace: '  const reading = readClock(em);\n  const locking = byProduct.map(',
       },
       {
         file: 'src/checkout/create-order.ts',
         find: 'const [locked, at] = await Promise.all([Promise.all(locking), readClock(em)]);',
-        replace: 'const locked = await Promise.all(locking);',
+        replace: 'const [locked, at] = await Promise.all([Promise.all(locking), reading]);',
       },
     ],
   },
   {
     name: 'the event’s row in a transaction of its own',
+    noticedBy: ['the webhook fails after its row was written, and the event comes again'],
     edits: [
       {
         file: 'src/checkout/record-payment-event.ts',
@@ -90,6 +99,7 @@ export const SABOTAGES: readonly Sabotage[] = [
   },
   {
     name: 'unsorted locks',
+    noticedBy: ['two orders of the same products, taken in turn, are cancelled'],
     edits: [
       { file: KEEPER, find: '[...new Set(productIds)].sort()', replace: '[...new Set(productIds)]' },
       {
@@ -101,6 +111,7 @@ export const SABOTAGES: readonly Sabotage[] = [
   },
   {
     name: 'the sweep does not look at the status',
+    noticedBy: ['the sweep comes while an overdue hold is ordered in time'],
     edits: [
       {
         file: KEEPER,
@@ -111,6 +122,7 @@ export const SABOTAGES: readonly Sabotage[] = [
   },
   {
     name: 'duplicates remembered in memory only',
+    noticedBy: ['one event at two servers'],
     edits: [
       {
         file: 'src/checkout/record-payment-event.ts',
@@ -131,6 +143,7 @@ function recordUnguarded(checkout: Checkout): RecordPaymentEvent {`,
   },
   {
     name: 'the limit is checked before the lock',
+    noticedBy: ['one customer’s two requests for a limited product'],
     edits: [
       {
         file: 'src/checkout/create-hold.ts',
@@ -160,6 +173,7 @@ function recordUnguarded(checkout: Checkout): RecordPaymentEvent {`,
   },
   {
     name: 'only the inner statement is retried',
+    noticedBy: ['a deadlock ends a transaction in its last statement'],
     edits: [
       {
         file: 'src/database/transaction.ts',
@@ -173,6 +187,7 @@ function recordUnguarded(checkout: Checkout): RecordPaymentEvent {`,
   },
   {
     name: 'limits and keys read in the locking statement',
+    noticedBy: ['one customer’s two requests for a limited product'],
     edits: [
       ...WITHOUT_LOCK,
       {
@@ -184,19 +199,13 @@ function recordUnguarded(checkout: Checkout): RecordPaymentEvent {`,
   },
 ];
 
-/** `caught`: what the proof said; null when it noticed nothing. */
-export interface Caught {
-  readonly name: string;
-  readonly caught: string | null;
-}
-
 const ENDS_WITHIN_MS = 240_000;
 
 /**
- * Puts one mistake into a copy of the program, and lets these parts of the proof look for it. Throws when the mistake cannot
- * be made, or when the proof ends in any other way than by a verdict.
+ * Puts one mistake into a copy of the program, and answers which of the certain races then fail. Throws when the mistake
+ * cannot be made, or when the proof ends in any other way than by a verdict.
  */
-export async function sabotage(arena: Arena, { name, edits }: Sabotage, seed: number, parts: string): Promise<Caught> {
+export async function sabotage(arena: Arena, { name, edits }: Sabotage, seed: number): Promise<readonly Failed[]> {
   const copy = join(arena.directory, 'sabotaged');
   rmSync(copy, { recursive: true, force: true });
   cpSync(join(__dirname, '../..'), copy, { recursive: true });
@@ -214,17 +223,14 @@ export async function sabotage(arena: Arena, { name, edits }: Sabotage, seed: nu
     const { code } = transformSync(text, { filename: projectPath(file), cwd: projectPath() });
     writeFileSync(join(copy, file.replace(/\.ts$/, '.js')), code);
   }
-  const { code, output } = await run(join(copy, 'tests/prove/main.js'), arena, seed, parts);
-  if (code === 0) return { name, caught: null };
-  if (code !== 1) throw new Error(`sabotage "${name}": the proof ended with ${code}\n${output}`);
-  return {
-    name,
-    caught: output.split('\n').find((line) => /^[^✘✔?\s].*:/.test(line) && !line.startsWith('seed')) ?? output,
-  };
+  const { code, output } = await run(join(copy, 'tests/prove/main.js'), arena, seed);
+  const failed = failedIn(output);
+  if (code !== 0 && failed.length === 0) throw new Error(`sabotage "${name}": the proof ended with ${code}\n${output}`);
+  return failed;
 }
 
-function run(main: string, arena: Arena, seed: number, parts: string): Promise<{ code: number; output: string }> {
-  const child = spawn(process.execPath, [main, '--only', parts, '--seed', String(seed), '--minutes', '1'], {
+function run(main: string, arena: Arena, seed: number): Promise<{ code: number; output: string }> {
+  const child = spawn(process.execPath, [main, '--only', 'certain', '--seed', String(seed), '--minutes', '1'], {
     env: { ...process.env, PROVE_POSTGRES: arena.url },
     stdio: ['ignore', 'pipe', 'pipe'],
   });

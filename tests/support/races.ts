@@ -19,6 +19,11 @@ import { deadlocks, expectClean } from './invariants';
  */
 const PATIENCE_MS = 4_000;
 
+/** The race did not take place: it says nothing about the program. */
+export class NoRace extends Error {
+  override readonly name = 'NoRace';
+}
+
 export type Side<T> = (server: Server) => Promise<T>;
 
 /**
@@ -185,7 +190,7 @@ export async function untilWaiting(sql: Sql, pid: number, count: number): Promis
     seen = row!.n;
     if (seen === count) return;
   }
-  throw new Error(`${seen} of ${count} sides wait for the first one: the race did not take place`);
+  throw new NoRace(`${seen} of ${count} sides wait for the first one: the race did not take place`);
 }
 
 function valuesOf<T>(ends: readonly PromiseSettledResult<T>[]): T[] {
@@ -196,5 +201,5 @@ function valuesOf<T>(ends: readonly PromiseSettledResult<T>[]): T[] {
 }
 
 function never(message: string): never {
-  throw new Error(message);
+  throw new NoRace(message);
 }
