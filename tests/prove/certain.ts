@@ -133,16 +133,21 @@ const RACES = {
   },
 
   'the sweep comes while an overdue hold is ordered in time': async (shop) => {
-    const hold = await shop.hold(await shop.product(1));
-    await expireIn(shop.sql, hold.id, LEFT_MS);
-    await collide(shop, (server) => server.createOrder({ holdIds: [hold.id], customerId: '' }).then(String), [
-      async (server) => {
-        await sleep(LEFT_MS + 50);
-        return String(await server.sweep());
-      },
-    ]);
-    const [row] = await shop.sql<{ status: string }>('SELECT status FROM holds WHERE id = $1', [hold.id]);
-    ensure(row!.status === 'CONSUMED', 'a hold closes once', { row });
+    for (let tries = 0; tries < 5; tries += 1) {
+      const hold = await shop.hold(await shop.product(1));
+      await expireIn(shop.sql, hold.id, LEFT_MS);
+      const { others } = await collide(shop, (server) => server.createOrder({ holdIds: [hold.id], customerId: '' }), [
+        async (server) => {
+          await sleep(LEFT_MS + 50);
+          return server.sweep();
+        },
+      ]);
+      // A sweep waits 200 ms and no more. On a busy machine the order may take longer: then they have not met.
+      if (others[0]!.skipped > 0) continue;
+      const [row] = await shop.sql<{ status: string }>('SELECT status FROM holds WHERE id = $1', [hold.id]);
+      return ensure(row!.status === 'CONSUMED', 'a hold closes once', { row });
+    }
+    throw new NoRace('each sweep left the hold to the next one: the race did not take place');
   },
 
   'one event at two servers': async (shop) => {
