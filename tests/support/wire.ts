@@ -73,7 +73,7 @@ export class Wire {
   }
 
   private open(client: Socket, upstream: Socket): void {
-    const line: Line = { client, upstream, isDoomed: false };
+    const line: Line = { client, upstream, isDoomed: false, late: null };
     if (this.isDown) return cut(line);
     this.lines.add(line);
     for (const socket of [client, upstream]) {
@@ -85,7 +85,7 @@ export class Wire {
       });
     }
     client.on('data', (chunk) => this.ask(line, chunk));
-    upstream.on('data', (chunk) => void this.answer(line, chunk));
+    upstream.on('data', (chunk) => this.answer(line, chunk));
     if (this.isFrozen) this.freeze();
   }
 
@@ -99,10 +99,15 @@ export class Wire {
     line.upstream.write(chunk);
   }
 
-  private async answer(line: Line, chunk: Buffer): Promise<void> {
+  private answer(line: Line, chunk: Buffer): void {
     if (line.isDoomed) return cut(line);
-    if (this.delayMs > 0) await sleep(this.delayMs);
-    line.client.write(chunk);
+    if (this.delayMs === 0 && !line.late) return void line.client.write(chunk);
+    // Behind those that are late already, also when the delay has ended: bytes have an order.
+    const late = Promise.all([line.late, sleep(this.delayMs)]).then(() => {
+      line.client.write(chunk);
+      if (line.late === late) line.late = null;
+    });
+    line.late = late;
   }
 }
 
@@ -110,6 +115,8 @@ interface Line {
   readonly client: Socket;
   readonly upstream: Socket;
   isDoomed: boolean;
+  /** Until the last of the answers that are held back has passed. */
+  late: Promise<void> | null;
 }
 
 function cut({ client, upstream }: Line): void {
