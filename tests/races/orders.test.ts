@@ -23,6 +23,13 @@ async function twoProducts(units = 10): Promise<[Product, Product]> {
   return [await shop.product(units), await shop.product(units)];
 }
 
+/** Pairs of holds, of five products in a ring, so that carts of different pairs want the same products too. */
+async function neighbours(count: number): Promise<[Hold, Hold][]> {
+  const ring = await Promise.all(Array.from({ length: 5 }, () => shop.product(100)));
+  const holdOf = (n: number) => untilTaken(() => shop.hold(ring[n % ring.length]!));
+  return Promise.all(Array.from({ length: count }, (_, n) => Promise.all([holdOf(n), holdOf(n + 1)])));
+}
+
 describe('carts in opposite directions', () => {
   test('two carts that want the same holds the other way round: one gets them, and nothing deadlocks', async () => {
     const [a, b] = await twoProducts();
@@ -35,37 +42,44 @@ describe('carts in opposite directions', () => {
     expect(answers.flatMap(codesOf)).toEqual(['HOLD_ALREADY_USED', 'HOLD_ALREADY_USED']);
   });
 
-  test('many carts of A+B and of B+A are all served', async () => {
-    const [a, b] = await twoProducts(60);
-    const carts = await Promise.all(
-      Array.from({ length: 60 }, async (_, n) => {
-        const pair = await Promise.all([shop.hold(a), shop.hold(b)]);
-        return n % 2 === 0 ? pair : pair.toReversed();
-      }),
-    );
+  test('200 clients want 20 pairs of holds, half of them the other way round: each pair is ordered once', async () => {
+    const pairs = await neighbours(20);
     const answers = await fairly(shop, () =>
       stampede(shop, (serverOf) =>
-        Promise.all(carts.map((cart, n) => untilTaken(() => placeOrder(cart)(serverOf(n))))),
+        Promise.all(
+          Array.from({ length: 200 }, (_, n) => {
+            const pair = pairs[n % 20]!;
+            const round = Math.floor(n / 20);
+            const cart = round % 2 === 0 ? pair : pair.toReversed();
+            // Each server is asked for each pair in both directions.
+            return untilTaken(() => placeOrder(cart)(serverOf(Math.floor(round / 2))));
+          }),
+        ),
       ),
     );
-    expect(answers.every((answer) => answer.granted)).toBe(true);
+    const winners = answers.flatMap((answer, n) => (answer.granted ? [n % 20] : []));
+    expect(winners.sort((a, b) => a - b)).toEqual(Array.from(pairs.keys()));
+    const refused = answers.filter((answer) => !answer.granted).map(codesOf);
+    expect(refused).toEqual(Array(180).fill(['HOLD_ALREADY_USED', 'HOLD_ALREADY_USED']));
   });
 
-  test('cancellations of A+B and of B+A give all units back', async () => {
-    const [a, b] = await twoProducts(30);
+  test('200 cancellations of 100 carts in both directions give all units back, each once', async () => {
+    const pairs = await neighbours(100);
     const orders = await Promise.all(
-      Array.from({ length: 30 }, async (_, n) => {
-        const pair = await Promise.all([shop.hold(a), shop.hold(b)]);
-        return valueOf(await placeOrder(n % 2 === 0 ? pair : pair.toReversed())(shop));
-      }),
+      pairs.map((pair, n) => untilTaken(() => placeOrder(n % 2 === 0 ? pair : pair.toReversed())(shop))),
     );
     await fairly(shop, () =>
       stampede(shop, (serverOf) =>
-        Promise.all(orders.map(({ id }, n) => untilTaken(() => serverOf(n).cancelOrder(id)))),
+        Promise.all(
+          [...orders, ...orders.toReversed()].map((order, n) =>
+            untilTaken(() => serverOf(n).cancelOrder(valueOf(order).id)),
+          ),
+        ),
       ),
     );
-    const stock = await shop.sql('SELECT available FROM stock WHERE product_id = ANY ($1)', [[a.id, b.id]]);
-    expect(stock).toEqual([{ available: 30 }, { available: 30 }]);
+    const productIds = [...new Set(pairs.flat().map(({ productId }) => productId))];
+    const stock = await shop.sql('SELECT total, available FROM stock WHERE product_id = ANY ($1)', [productIds]);
+    expect(stock).toEqual(Array(5).fill({ total: 100, available: 100 }));
   });
 });
 

@@ -3,11 +3,7 @@ import type { Sql } from './database';
 
 /** Holds whose time is up, and whose bookkeeping nobody has done. Later ones of the call are overdue for less long. */
 export async function expire(sql: Sql, ...holdIds: readonly string[]): Promise<void> {
-  const now = (await databaseTime(sql)).getTime();
-  await moveHolds(
-    sql,
-    holdIds.map((id, n) => ({ id, expiresAt: new Date(now - 60_000 + n + 1) })),
-  );
+  await expireEachIn(sql, holdIds, (n) => n + 1 - 60_000);
 }
 
 /** Values are worked out here: Citus takes no sum of a column and an interval in an UPDATE. */
@@ -48,9 +44,17 @@ export async function makeOrderOverdue(sql: Sql, orderId: string): Promise<void>
 }
 
 /** A hold that ends in this many milliseconds of the database's time. */
-export async function expireIn(sql: Sql, holdId: string, ms: number): Promise<void> {
-  const now = await databaseTime(sql);
-  await moveHolds(sql, [{ id: holdId, expiresAt: new Date(now.getTime() + ms) }]);
+export function expireIn(sql: Sql, holdId: string, ms: number): Promise<void> {
+  return expireEachIn(sql, [holdId], () => ms);
+}
+
+/** Holds of which the n-th ends in so many milliseconds of the database's time. */
+export async function expireEachIn(sql: Sql, holdIds: readonly string[], msOf: (n: number) => number): Promise<void> {
+  const now = (await databaseTime(sql)).getTime();
+  await moveHolds(
+    sql,
+    holdIds.map((id, n) => ({ id, expiresAt: new Date(now + msOf(n)) })),
+  );
 }
 
 /** A hold that ends at this very moment of the database's clock, which has passed when this returns. */
