@@ -1,5 +1,7 @@
 /** The database goes away and comes back: everybody is told so at once, nothing half is left, and it recovers by itself (P10). */
+import { randomBytes } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { grantsFor } from '../../src/database/grants';
 import { connectAdmin } from '../support/cluster';
 import { freshDatabase, type FreshDatabase } from '../support/database';
 import { expectClean } from '../support/invariants';
@@ -11,21 +13,30 @@ let db: FreshDatabase;
 let proxy: Proxy;
 let build: Build;
 let server: RunningServer;
+/** The server's own: a superuser is let in beyond every limit. */
+const role = `flash_sale_${randomBytes(4).toString('hex')}`;
 beforeAll(async () => {
   [db, build] = await Promise.all([freshDatabase(), buildProject()]);
+  await db.sql(`CREATE ROLE ${role} LOGIN PASSWORD '${role}'`);
+  await db.sql(grantsFor(role));
   proxy = await proxyTo(db.url);
-  server = await build.start({ DATABASE_URL: proxy.url });
+  const url = new URL(proxy.url);
+  url.username = url.password = role;
+  server = await build.start({ DATABASE_URL: url.href });
 });
 afterAll(async () => {
   await build.remove();
   await proxy.stop();
   await expectClean(db);
+  await db.sql(`DROP OWNED BY ${role}`);
+  await db.sql(`DROP ROLE ${role}`);
   await db.close();
 });
 
 const faults: [string, { begin(): Promise<void>; end(): Promise<void> }][] = [
   ['cannot be reached', { begin: () => proxy.stop(), end: () => proxy.start() }],
   ['takes no connections', { begin: () => allowConnections(false), end: () => allowConnections(true) }],
+  ['has no connection left', { begin: () => limitConnections(0), end: () => limitConnections(-1) }],
 ];
 
 async function allowConnections(allowed: boolean): Promise<void> {
@@ -36,7 +47,13 @@ async function allowConnections(allowed: boolean): Promise<void> {
   await admin.end();
 }
 
-const LEAK = /ECONN|127\.0\.0\.1|postgres|flashsale_test|SQLSTATE|57P01|\bat \S+ \(|node_modules/i;
+/** As when `max_connections` are used up (53300), for the server alone: the other tests need theirs. -1: no limit. */
+async function limitConnections(limit: number): Promise<void> {
+  await db.sql(`ALTER ROLE ${role} CONNECTION LIMIT ${limit}`);
+  await db.sql('SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE usename = $1', [role]);
+}
+
+const LEAK = /ECONN|127\.0\.0\.1|postgres|flashsale_test|SQLSTATE|57P01|53300|too many|\bat \S+ \(|node_modules/i;
 
 test.each(faults)(
   'while the database %s, everybody is told, and afterwards everything works again',

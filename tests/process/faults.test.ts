@@ -2,14 +2,16 @@
 import { randomBytes } from 'node:crypto';
 import { Agent, request as httpRequest } from 'node:http';
 import { createServer, type AddressInfo } from 'node:net';
+import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Client } from 'pg';
+import { startEmbeddedPostgres, type EmbeddedPostgres } from '../../src/database/embedded-postgres';
 import { connectAdmin, databaseUrl, drop, nameOf } from '../support/cluster';
 import { newKey } from '../support/checkout';
-import { freshDatabase, untilSomebodyWaits, type FreshDatabase } from '../support/database';
+import { freshDatabase, untilSomebodyWaits, type FreshDatabase, type Sql } from '../support/database';
 import { expectClean } from '../support/invariants';
-import { buildProject, type Build } from '../support/process';
-import { insist } from '../support/server';
+import { buildProject, type Build, type RunningServer } from '../support/process';
+import { insist, paymentMessage } from '../support/server';
 
 let db: FreshDatabase;
 let build: Build;
@@ -20,6 +22,17 @@ afterAll(async () => {
   await build.remove();
   await db.close();
 });
+
+/** As promised, from the start of a process to the first answer that it is ready. */
+const READY_WITHIN_MS = 10_000;
+
+async function startAgain(env: NodeJS.ProcessEnv): Promise<RunningServer> {
+  const startedAt = performance.now();
+  const server = await build.start(env);
+  expect((await server.fetch('/readyz')).status).toBe(200);
+  expect(performance.now() - startedAt).toBeLessThan(READY_WITHIN_MS);
+  return server;
+}
 
 const keysOf = async (productId: string) =>
   (await db.sql<{ key: string }>('SELECT idempotency_key AS key FROM holds WHERE product_id = $1', [productId])).map(
@@ -54,7 +67,7 @@ test.each([5, 400])(
     expect(acknowledged.filter((key) => !stored.has(key))).toEqual([]);
     await expectClean(db);
 
-    const again = await build.start({ DATABASE_URL: db.url, LOG_LEVEL: 'warn' });
+    const again = await startAgain({ DATABASE_URL: db.url, LOG_LEVEL: 'warn' });
     await Promise.all(
       [...acknowledged.slice(0, 100), ...unknown].map((idempotencyKey) =>
         insist(() => again.mutate('createHold', { productId, idempotencyKey })),
@@ -65,6 +78,86 @@ test.each([5, 400])(
     await expectClean(db);
   },
 );
+
+/** A hold, its order and its payment, one after the other until the server is gone. */
+async function buy(server: RunningServer, productId: string, told: Told): Promise<void> {
+  try {
+    for (;;) {
+      const hold = (await insist(() => server.mutate('createHold', { productId, idempotencyKey: newKey() }))).object;
+      told.holds.push(hold.id);
+      const input = { holdIds: [hold.id], idempotencyKey: newKey() };
+      const order = (await insist(() => server.mutate('createOrder', input))).object;
+      told.orders.push(order.id);
+      const event = paymentMessage('succeeded', order);
+      if ((await server.webhook(event)).status === 200) told.events.push(event.event_id);
+    }
+  } catch (error) {
+    expect(String(error)).toMatch(/fetch failed|terminated|socket/);
+  }
+}
+
+/** What clients were told to be so, by its id. */
+interface Told {
+  readonly holds: string[];
+  readonly orders: string[];
+  readonly events: string[];
+}
+
+/** Buys with many shoppers until events are among what they were told, and kills the server then. */
+async function killMidSale(server: RunningServer): Promise<Told> {
+  const { id } = await server.product(1_000_000);
+  const told: Told = { holds: [], orders: [], events: [] };
+  const shoppers = Promise.all(Array.from({ length: 40 }, () => buy(server, id, told)));
+  while (told.events.length < 40) await sleep(2);
+  await server.end('SIGKILL');
+  await shoppers;
+  return told;
+}
+
+/** Expects every one of them in the database. */
+async function expectKept({ holds, orders, events }: Told, sql: Sql): Promise<void> {
+  const [kept] = await sql(
+    `SELECT (SELECT count(*)::int FROM holds WHERE id = ANY ($1)) AS holds,
+       (SELECT count(*)::int FROM orders WHERE id = ANY ($2)) AS orders,
+       (SELECT count(*)::int FROM payment_events WHERE event_id = ANY ($3) AND outcome = 'APPLIED') AS events`,
+    [holds, orders, events],
+  );
+  expect(kept).toEqual({ holds: holds.length, orders: orders.length, events: events.length });
+}
+
+test('a server that is killed in the middle of a sale has kept the orders and events that it acknowledged', async () => {
+  const told = await killMidSale(await build.start({ DATABASE_URL: db.url, LOG_LEVEL: 'warn' }));
+  await expectKept(told, db.sql);
+  await expectClean(db);
+});
+
+test('a server with a PostgreSQL of its own is killed in the middle of a sale: the next one takes it over', async () => {
+  // Without DATABASE_URL: its data is in the build's own folder.
+  const first = await build.start({});
+  const said: string[] = [];
+  const adopt = () =>
+    startEmbeddedPostgres({ directory: join(build.directory, '.data'), log: (line) => said.push(line) });
+  let embedded: EmbeddedPostgres | undefined;
+  try {
+    const told = await killMidSale(first);
+    const again = await startAgain({});
+    const [started, adopted] = [first, again].map((server) =>
+      /PostgreSQL (.*) on port (.*\(pid \d+\))/.exec(server.said())!,
+    );
+    expect(adopted!.slice(1)).toEqual(['runs already', started![2]]);
+    embedded = await adopt();
+    const client = new Client({ connectionString: embedded.url });
+    await client.connect();
+    await expectKept(told, async (text, values) => (await client.query(text, values && [...values])).rows);
+    await client.end();
+    await expectClean({ url: embedded.url });
+    expect((await again.end('SIGTERM')).code).toBe(0);
+  } finally {
+    // The last one out stops it, however far the test came.
+    await (embedded ?? (await adopt())).stop();
+  }
+  expect(said.at(-1)).toBe('PostgreSQL stopped');
+});
 
 test('a stop under load loses no accepted request, and exits with 0 in time', async () => {
   const server = await build.start({ DATABASE_URL: db.url, LOG_LEVEL: 'warn' });
@@ -152,6 +245,48 @@ test('a second signal is for those who cannot wait', async () => {
   expect(await keysOf(productId)).toEqual([]);
 });
 
+test('a server that was suspended beyond the end of holds does not use them as live, and catches up', async () => {
+  const server = await build.start({ DATABASE_URL: db.url, HOLD_TTL_SECONDS: '3' });
+  const { id: productId } = await server.product(20);
+  const holds = await Promise.all(Array.from({ length: 20 }, () => server.hold(productId)));
+  process.kill(server.pid, 'SIGSTOP');
+  // Sent while nobody listens: it waits in the kernel, and is read as soon as the server goes on.
+  const asked = server.mutate('createOrder', { holdIds: [holds[0].id] });
+  try {
+    const overdue = `SELECT count(*) FILTER (WHERE expires_at < clock_timestamp())::int AS overdue,
+      count(*) FILTER (WHERE status = 'ACTIVE')::int AS active FROM holds WHERE product_id = $1`;
+    const read = async () => (await db.sql<{ overdue: number; active: number }>(overdue, [productId]))[0]!;
+    while ((await read()).overdue < 20) await sleep(20);
+    expect((await read()).active).toBe(20);
+    process.kill(server.pid, 'SIGCONT');
+    const continuedAt = performance.now();
+    expect((await asked).codes).toEqual(['HOLD_EXPIRED']);
+    while ((await read()).active > 0) await sleep(20);
+    // Its sweep ticks every second; the rest is for a busy machine.
+    expect(performance.now() - continuedAt).toBeLessThan(5_000);
+  } finally {
+    process.kill(server.pid, 'SIGCONT');
+  }
+  expect(await db.sql('SELECT available FROM stock WHERE product_id = $1', [productId])).toEqual([{ available: 20 }]);
+  expect((await server.end('SIGTERM')).code).toBe(0);
+  await expectClean(db);
+});
+
+test('a log whose disk is full stops no sale', async () => {
+  const server = await build.start({ DATABASE_URL: db.url, LOG_FILE: '/dev/full', LOG_LEVEL: 'debug' });
+  const { id: productId } = await server.product(20);
+  const bought = await Promise.all(
+    Array.from({ length: 20 }, async () => {
+      const order = await server.order((await server.hold(productId)).id);
+      return (await server.webhook(paymentMessage('succeeded', order))).body;
+    }),
+  );
+  for (const body of bought) expect(body).toMatchObject({ outcome: 'APPLIED', duplicate: false });
+  expect((await server.fetch('/readyz')).status).toBe(200);
+  expect((await server.end('SIGTERM')).code).toBe(0);
+  await expectClean(db);
+});
+
 test('a port that is taken is said in one line', async () => {
   const taken = createServer();
   await new Promise<void>((resolve) => taken.listen(0, '127.0.0.1', resolve));
@@ -166,6 +301,21 @@ test('a database that cannot be reached is said in one line', async () => {
   expect(code).toBe(1);
   expect(stderr).toMatch(/^error: [^\n]*127\.0\.0\.1:9[^\n]*\n$/);
   expect(stderr).not.toContain('secret');
+});
+
+test('a database that would lose what was answered is refused in one line', async () => {
+  const name = nameOf(randomBytes(4).toString('hex'));
+  const admin = await connectAdmin('flashsale tests');
+  await admin.query(`CREATE DATABASE ${name}`);
+  try {
+    await admin.query(`ALTER DATABASE ${name} SET synchronous_commit = off`);
+    const { code, stderr } = await build.command('main.js', [], { DATABASE_URL: databaseUrl(name) });
+    expect(code).toBe(1);
+    expect(stderr).toMatch(/^error: PostgreSQL runs with fsync or synchronous_commit off: [^\n]*\n$/);
+  } finally {
+    await drop(admin, name);
+    await admin.end();
+  }
 });
 
 test('bad settings stop the start, and each is named', async () => {
