@@ -18,6 +18,9 @@ export interface Failure {
   readonly constraint?: string;
 }
 
+/** "current transaction is aborted": a statement was sent together with one that failed, which is its cause. */
+export const ABORTED = '25P02';
+
 /** SQLSTATEs, from PostgreSQL's appendix A. Two-letter entries stand for a whole class. */
 const BY_STATE: Record<string, FailureKind> = {
   '40001': 'retry', // serialization failure
@@ -83,6 +86,7 @@ function isError(value: unknown): value is Error {
 
 function classifyOne(error: Error & { code?: unknown; constraint?: unknown }): Failure | null {
   const code = typeof error.code === 'string' ? error.code : '';
+  if (code === ABORTED && isError(error.cause)) return null;
   if (/^[0-9A-Z]{5}$/.test(code) && !(code in BY_NETWORK_CODE)) return bySqlState(code, constraintOf(error));
   const network = BY_NETWORK_CODE[code];
   if (network) return { kind: network, reason: code };

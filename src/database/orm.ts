@@ -11,7 +11,7 @@ import { Busy, Unavailable } from '../domain/errors';
 import type { Logger } from '../telemetry/logger';
 import { isDistributedAt, markDistributed } from './citus';
 import { ENTITIES } from './entities';
-import { classify } from './failures';
+import { ABORTED, classify } from './failures';
 import { Replicas, type Read, type Replica, type ReplicaLag } from './replicas';
 import {
   BEGIN_WITH_LIMITS,
@@ -122,10 +122,14 @@ abstract class BoundedDialect extends PostgreSqlKnexDialect {
     const answered = knex._query.call(this, connection, query);
     return (begun ? Promise.all([answered, begun]).then(([answer]) => answer) : answered)
       .catch((error: unknown) => {
-        if (error instanceof Error && 'code' in error && error.code === READ_ONLY) {
+        const code = error instanceof Error && 'code' in error ? error.code : null;
+        if (code === READ_ONLY) {
           connection.__knex__disposed = error;
           this.server.distrust();
         }
+        // Of statements that are sent together, whoever waits may see the error of any first: it says why.
+        if (code === ABORTED) (error as Error).cause = connection.failed;
+        else connection.failed = error;
         throw error;
       })
       .finally(() => clearTimeout(watchdog));
@@ -168,6 +172,8 @@ interface Connection {
   era?: number;
   /** The transaction's BEGIN, until it is answered. */
   begun?: Promise<unknown> | null;
+  /** The last error that was not about an earlier one: of an aborted transaction, what aborted it. */
+  failed?: unknown;
   readonly connection: { readonly stream: Socket };
 }
 const knex = PostgreSqlKnexDialect.prototype as unknown as Knex;

@@ -504,8 +504,9 @@ describe('replayPaymentEvent', () => {
 });
 
 test('whoever waits too long for a product is BUSY: data, with a time to wait, and nothing has happened', async () => {
-  const [locked, free] = [await server.product(3), await server.product(3)];
+  const [locked, free] = [await server.product(4), await server.product(3)];
   const hold = await server.hold(locked.id);
+  const ordered = await server.hold(locked.id);
   const order = await server.order((await server.hold(locked.id)).id);
   const { Client } = await import('pg');
   const client = new Client({ connectionString: server.db.url });
@@ -513,11 +514,14 @@ test('whoever waits too long for a product is BUSY: data, with a time to wait, a
   try {
     await client.query('BEGIN');
     await client.query('SELECT FROM stock WHERE product_id = $1 FOR UPDATE', [locked.id]);
+    // An order takes no unit again: what it waits for are its holds.
+    await client.query('SELECT FROM holds WHERE id = $1 FOR UPDATE', [ordered.id]);
     const asked = performance.now();
     const answers = expectNothingMoved(server.db, () =>
       Promise.all([
         server.mutate('createHold', { productId: locked.id }),
         server.mutate('releaseHold', { holdId: hold.id }),
+        server.mutate('createOrder', { holdIds: [ordered.id] }),
         server.mutate('cancelOrder', { orderId: order.id }),
         server.mutate('adjustStock', { productId: locked.id, delta: 1, reason: 'found' }, admin),
       ]),
@@ -536,6 +540,7 @@ test('whoever waits too long for a product is BUSY: data, with a time to wait, a
     await client.end();
   }
   expect((await server.mutate('releaseHold', { holdId: hold.id })).codes).toEqual([]);
+  expect((await server.order(ordered.id)).status).toBe('PENDING_PAYMENT');
 });
 
 test('what a document has read before a mutation of its own is read anew after it', async () => {

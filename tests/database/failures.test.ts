@@ -42,6 +42,9 @@ test.each<[FailureKind, string, Error]>([
   ['unavailable', 'nobody listens', withCode('ECONNREFUSED')],
   ['unavailable', 'no such host', withCode('ENOTFOUND')],
   ['unavailable', 'slow to connect', new Error('timeout exceeded when trying to connect')],
+  ['busy', 'aborted by a lock timeout', withCode('25P02', { cause: withCode('55P03') })],
+  ['retry', 'aborted by a deadlock', withCode('25P02', { cause: withCode('40P01') })],
+  ['bug', 'aborted, and nobody knows by what', withCode('25P02')],
   ['bug', 'anything else', new Error('x is not a function')],
   ['bug', 'a code that is none', withCode('ERR_INVALID_ARG_TYPE')],
 ])('%s: %s', (kind, _, error) => {
