@@ -255,5 +255,57 @@ test('an order of a hold’s id, or a hold of an order’s, is not found', async
     });
   }
   expect((await server.gql('{ hold(id: 7) { id } }')).body).toEqual({ data: { hold: null } });
-  expect((await server.gql('query ($id: ID!) { hold(id: $id) { id } }', { id: { $ne: null } })).status).toBe(400);
+});
+
+/** What GraphQL takes for no id at all. */
+const NO_IDS: [string, unknown][] = [
+  ['{}', {}],
+  ['[]', []],
+  ['{"$ne":null}', { $ne: null }],
+  ['{"id":"…"}', { id: randomUUID() }],
+  ['[[]]', [[]]],
+  ['true', true],
+  ['1.5', 1.5],
+  ['null', null],
+];
+
+describe.each(NO_IDS)('%s where an id belongs', (_literal, value) => {
+  const documents: [string, string, Record<string, unknown>][] = [
+    ['product', 'query ($id: ID!) { product(id: $id) { id } }', { id: value }],
+    ['hold', READS.hold, { id: value }],
+    ['order', READS.order, { id: value }],
+    ['createHold', mutationText('createHold'), { input: { productId: value } }],
+    ['releaseHold', mutationText('releaseHold'), { input: { holdId: value } }],
+    ['createOrder', mutationText('createOrder'), { input: { holdIds: [value] } }],
+    ['cancelOrder', mutationText('cancelOrder'), { input: { orderId: value } }],
+    ['updateProduct', mutationText('updateProduct'), { input: { productId: value, name: 'Mine' } }],
+    ['adjustStock', mutationText('adjustStock'), { input: { productId: value, delta: 1, reason: 'r' } }],
+    ['replayPaymentEvent', mutationText('replayPaymentEvent'), { input: { provider: 'standard', eventId: value } }],
+  ];
+
+  test('is refused, and nothing moves', async () => {
+    await expectNothingMoved(server.db, async () => {
+      for (const [name, query, variables] of documents) {
+        const { status, body } = await server.gql(query, variables, admin);
+        expect([name, status, body.errors?.map((error) => error.extensions!.code)]).toEqual([
+          name,
+          400,
+          ['BAD_USER_INPUT'],
+        ]);
+        expect(body.data).toBeUndefined();
+      }
+    });
+  });
+});
+
+test('a number where an id belongs is the text of its digits, and names nothing', async () => {
+  for (const [name, input] of [
+    ['createHold', { productId: 1 }],
+    ['releaseHold', { holdId: 1 }],
+    ['createOrder', { holdIds: 1 }],
+    ['cancelOrder', { orderId: 1 }],
+  ] as const) {
+    const { codes } = await expectNothingMoved(server.db, () => server.mutate(name, input));
+    expect(codes).toEqual([expect.stringMatching(/_NOT_FOUND$/)]);
+  }
 });

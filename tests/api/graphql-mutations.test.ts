@@ -688,9 +688,38 @@ describe('text', () => {
     const adjust = { productId: product.id, delta: 1, reason: text, idempotencyKey: text };
     await server.mutate('adjustStock', adjust, admin);
     expect((await server.mutate('adjustStock', adjust, admin)).object.totalStock).toBe(10);
-    expect(
-      (await server.gql(mutationText('releaseHold'), { input: { holdId: text } })).body.data.releaseHold.hold,
-    ).toBeNull();
+    const renamed = { productId: product.id, name: `${text}!`, description: text };
+    expect((await server.mutate('updateProduct', renamed, admin)).object).toMatchObject({ name: `${text}!` });
+    const event = paymentMessage('succeeded', placed.object, { payment_id: text });
+    event.event_id = `${text} ${randomUUID()}`;
+    expect((await server.webhook(event, { id: 'msg_1' })).body).toMatchObject({
+      event_id: event.event_id,
+      outcome: 'APPLIED',
+    });
+    const replayed = { provider: 'standard', eventId: event.event_id };
+    expect((await server.mutate('replayPaymentEvent', replayed, admin)).object).toMatchObject({ outcome: 'APPLIED' });
+
+    await mistake(
+      'createProduct',
+      { sku: `${text}2`, name: text, priceMinor: 1, currency: text, totalStock: 9 },
+      admin,
+    );
+    const notFound = (field: string, code: string) => ({ code, field: [field] });
+    await expectRefused('releaseHold', { holdId: text }, null, notFound('holdId', 'HOLD_NOT_FOUND'));
+    await expectRefused('cancelOrder', { orderId: text }, null, notFound('orderId', 'ORDER_NOT_FOUND'));
+    await expectRefused('createHold', { productId: text }, null, notFound('productId', 'PRODUCT_NOT_FOUND'));
+    await expectRefused(
+      'updateProduct',
+      { productId: text, name: text },
+      admin,
+      notFound('productId', 'PRODUCT_NOT_FOUND'),
+    );
+    for (const key of [
+      { provider: text, eventId: event.event_id },
+      { provider: 'standard', eventId: text },
+    ]) {
+      await expectRefused('replayPaymentEvent', key, admin, notFound('eventId', 'PAYMENT_EVENT_NOT_FOUND'));
+    }
     const [row] = await server.sql<{ n: number }>('SELECT count(*)::int AS n FROM holds WHERE customer_id = $1', [
       text,
     ]);
@@ -715,6 +744,30 @@ describe('text', () => {
       if (isTaken) expect((await server.mutate(name, input, token)).codes).toEqual([]);
       else await mistake(name, input, token);
     }
+  });
+
+  test('a megabyte of text is not even read, whatever it is meant for', async () => {
+    const { id } = await server.product(9);
+    const text = 'k'.repeat(1_000_000);
+    const calls: [Mutation, Record<string, unknown>][] = [
+      ['createHold', { productId: id, idempotencyKey: text }],
+      ['releaseHold', { holdId: text }],
+      ['createOrder', { holdIds: [text] }],
+      ['createProduct', { sku: text, name: 'N', priceMinor: 1, currency: 'USD', totalStock: 1 }],
+      ['adjustStock', { productId: id, delta: 1, reason: text }],
+      ['replayPaymentEvent', { provider: 'standard', eventId: text }],
+    ];
+    await expectNothingMoved(server.db, async () => {
+      for (const [name, input] of calls) {
+        const { status, body } = await server.gql(mutationText(name), { input }, admin);
+        expect([name, status, body.errors!.map((error) => error.extensions!.code)]).toEqual([
+          name,
+          413,
+          ['BAD_REQUEST'],
+        ]);
+        expect(body.data).toBeUndefined();
+      }
+    });
   });
 
   test('a key that is null is none', async () => {

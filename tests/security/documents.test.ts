@@ -6,7 +6,8 @@ import { DOCUMENT_LIMITS, MAX_TOKENS } from '../../src/graphql/limits';
 import { exampleOperations } from '../../src/graphql/playground';
 import { checkoutSchema } from '../../src/graphql/schema';
 import { expectNothingMoved } from '../support/invariants';
-import { HOLD, LEAK, openApp, PRODUCTION, type Target } from './open-app';
+import { LEAK } from '../support/server';
+import { HOLD, openApp, PRODUCTION, type Target } from './open-app';
 
 let target: Target;
 let admin: string;

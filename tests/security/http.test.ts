@@ -7,7 +7,8 @@ import { clientsOf } from '../../src/admission/clients';
 import { projectPath } from '../../src/config';
 import { signPayload } from '../../src/webhooks/signature';
 import { expectClean } from '../support/invariants';
-import { HOLD, LEAK, openApp, PRODUCTION, type Target } from './open-app';
+import { LEAK } from '../support/server';
+import { HOLD, openApp, PRODUCTION, type Target } from './open-app';
 
 let target: Target;
 beforeAll(async () => {

@@ -6,7 +6,8 @@ import { exportJWK, SignJWT } from 'jose';
 import { CallerError } from '../../src/domain/errors';
 import { createTokenVerifier } from '../../src/graphql/tokens';
 import { expectNothingMoved } from '../support/invariants';
-import { HOLD, LEAK, openApp, type Target } from './open-app';
+import { LEAK } from '../support/server';
+import { HOLD, openApp, type Target } from './open-app';
 
 const MINUTE_MS = 60_000;
 const keys = ['old', 'new'].map((kid) => ({ kid, ...generateKeyPairSync('ec', { namedCurve: 'P-256' }) }));

@@ -2,7 +2,8 @@
 import { createClient, type Client } from 'graphql-ws';
 import { WebSocket } from 'ws';
 import { expectNothingMoved } from '../support/invariants';
-import { HOLD, LEAK, openApp, PRODUCTION, type Target } from './open-app';
+import { LEAK } from '../support/server';
+import { HOLD, openApp, PRODUCTION, type Target } from './open-app';
 
 const TRUSTED = 'query Trusted { serverTime }';
 const WATCH = 'subscription Watch($ids: [ID!]!) { stockChanged(productIds: $ids) { availableStock } }';

@@ -118,6 +118,16 @@ export function mutationText(name: Mutation): string {
   return `mutation Test($input: ${type}) { ${name}(input: $input) { ${object} ${fields} ${USER_ERRORS} } }`;
 }
 
+/** What no answer may hold: a frame of a stack, SQL, a module, an address of the database, a secret. */
+export const LEAK =
+  /\bat [^"]+:\d+:\d+|\.js\b|\.ts\b|node_modules|select |insert |postgres|127\.0\.0\.1|development-only|whsec_|jjjj/i;
+
+/** Whatever a test asks for: no refusal speaks of the inside. The rest of an answer may repeat what a shopper wrote. */
+function expectNoLeak({ data, errors }: GqlBody): void {
+  const refusals = JSON.stringify([errors, ...Object.values<any>(data ?? {}).map((field) => field?.userErrors)]);
+  if (LEAK.test(refusals)) throw new Error(`an answer speaks of the inside: ${refusals}`);
+}
+
 /** Call it in `beforeAll`, and `close` in `afterAll`. Nothing sweeps unless `SWEEP_CRON` says so. */
 export async function openServer(env: NodeJS.ProcessEnv = {}): Promise<TestServer> {
   const db = await freshDatabase();
@@ -157,7 +167,9 @@ export async function clientOf(
   };
   const post: Client['post'] = async (body, headers = { 'content-type': 'application/json' }) => {
     const reply = await call('/graphql', { method: 'POST', body: body as RequestInit['body'], headers });
-    return { ...reply, body: JSON.parse(reply.text) as GqlBody };
+    const answer = JSON.parse(reply.text) as GqlBody;
+    expectNoLeak(answer);
+    return { ...reply, body: answer };
   };
   const gql: Client['gql'] = (query, variables, bearer) =>
     post(JSON.stringify({ query, ...(variables !== undefined && { variables }) }), {
