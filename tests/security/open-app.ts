@@ -35,7 +35,7 @@ export interface Target {
     more?: { token?: string | null; headers?: Record<string, string> },
   ): Promise<Answer>;
   /** A product with stock, by SQL: no request is counted for it. Answers its id. */
-  product(totalStock: number, maxPerCustomer?: number): Promise<string>;
+  product(totalStock: number, maxPerCustomer?: number, id?: string): Promise<string>;
   close(): Promise<void>;
 }
 
@@ -75,8 +75,7 @@ export async function openOn(
       const { status, headers: answered } = response;
       return { status, headers: answered, text, data, errors, code: errors[0]?.extensions.code };
     },
-    product: async (totalStock, maxPerCustomer) => {
-      const id = randomUUID();
+    product: async (totalStock, maxPerCustomer, id = randomUUID()) => {
       await db.sql(
         `WITH p AS (INSERT INTO products (id, sku, name, price_minor, currency, max_per_customer)
            VALUES ($1, $2, $2, 1000, 'USD', $4)),

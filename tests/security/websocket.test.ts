@@ -1,8 +1,10 @@
 /** The same attacks over WebSocket: the same codes, and nothing moved. */
 import { createClient, type Client } from 'graphql-ws';
-import { WebSocket } from 'ws';
+import { WebSocket, type CloseEvent } from 'ws';
+import { leastCpu } from '../support/cpu';
 import { expectNothingMoved } from '../support/invariants';
 import { LEAK } from '../support/server';
+import { ATTACKED, ATTACKS, MAX_CPU_MS, times } from './attacks';
 import { HOLD, openApp, PRODUCTION, type Target } from './open-app';
 
 const TRUSTED = 'query Trusted { serverTime }';
@@ -28,7 +30,8 @@ afterEach(() => Promise.all(clients.splice(0).map((client) => client.dispose()))
 
 interface Result {
   readonly data?: any;
-  readonly code?: string | undefined;
+  /** Of the first error; a number is that of the close. */
+  readonly code?: string | number | undefined;
   readonly text: string;
 }
 
@@ -40,6 +43,7 @@ async function ask(client: Client, query: string, variables: Record<string, unkn
     const error = (value as { errors?: { extensions: { code: string } }[] }).errors?.[0];
     return { data: value.data, code: error?.extensions.code, text: JSON.stringify(value) };
   } catch (error) {
+    if (!Array.isArray(error)) return { code: (error as CloseEvent).code, text: (error as CloseEvent).reason };
     const [first] = error as { extensions?: { code: string } }[];
     return { code: first?.extensions?.code, text: JSON.stringify(error) };
   } finally {
@@ -47,38 +51,96 @@ async function ask(client: Client, query: string, variables: Record<string, unkn
   }
 }
 
-const times = (count: number, part: (index: number) => string) =>
-  Array.from({ length: count }, (_, i) => part(i)).join(' ');
+/** What the server reads of one message. */
+const MAX_MESSAGE_BYTES = 64 * 1024;
+const TOO_BIG = 1009;
 
 describe('documents made to hurt', () => {
   let target: Target;
+  let admin: string;
   beforeAll(async () => {
     target = await openApp(PRODUCTION);
+    await target.product(10, undefined, ATTACKED);
+    admin = await target.token('operator', ['admin']);
   });
   afterAll(() => target.close());
 
   test.each([
-    ['1,200 aliases', `{ ${times(1_200, (i) => `a${i}: __typename`)} }`, 'GRAPHQL_PARSE_FAILED'],
-    ['51 aliases', `{ ${times(51, (i) => `a${i}: __typename`)} }`, 'BAD_USER_INPUT'],
+    ...ATTACKS,
     [
       '51 aliases in a subscription',
       `subscription { stockChanged(productIds: []) { ${times(51, (i) => `a${i}: availableStock`)} } }`,
       'BAD_USER_INPUT',
     ],
-    [
-      '4 mutations',
-      `mutation { ${times(4, (i) => `a${i}: createHold(input: { productId: "x" }) { hold { id } }`)} }`,
-      'BAD_USER_INPUT',
-    ],
-    ['110 times the same field', `{ ${'hold(id: "a") { id } '.repeat(110)} }`, 'BAD_USER_INPUT'],
-    ['a cycle of fragments', '{ ...A } fragment A on Query { ...A }', 'GRAPHQL_VALIDATION_FAILED'],
-    ['introspection', '{ __schema { types { name } } }', 'GRAPHQL_VALIDATION_FAILED'],
     ['a typing error', '{ serverTim }', 'GRAPHQL_VALIDATION_FAILED'],
   ])('%s', async (_name, query, code) => {
-    const result = await expectNothingMoved(target.db, () => ask(connect(target), query));
-    expect(result.code).toBe(code);
+    const client = connect(target);
+    const { result, ms } = await expectNothingMoved(target.db, () => leastCpu(() => ask(client, query)));
+    expect(result.code).toBe(query.length > MAX_MESSAGE_BYTES ? TOO_BIG : code);
     expect(result.text).not.toMatch(LEAK);
     expect(result.text).not.toMatch(/did you mean/i);
+    expect(result.data).toBeUndefined();
+    expect(ms).toBeLessThan(MAX_CPU_MS);
+  });
+
+  const PAGE = 'query ($first: Int!, $after: String) { products(first: $first, after: $after) { edges { cursor } } }';
+  const PROTO = (json: string) => JSON.parse(json) as Record<string, unknown>;
+  test.each<[string, string, Record<string, unknown>]>([
+    ...[2 ** 31, 2 ** 53, -1, 0, 1.5, '7', null, {}].map((quantity): [string, string, Record<string, unknown>] => [
+      `a quantity of ${JSON.stringify(quantity)}`,
+      HOLD,
+      { input: { productId: ATTACKED, quantity } },
+    ]),
+    ...['', 'k'.repeat(256), 'a\0', '\ud800', {}].map(
+      (idempotencyKey, n): [string, string, Record<string, unknown>] => [
+        ['an empty key', 'a key of 256 characters', 'a key with NUL', 'half a surrogate pair', 'an object for a key'][
+          n
+        ]!,
+        HOLD,
+        { input: { productId: ATTACKED, idempotencyKey } },
+      ],
+    ),
+    ['a page of nothing', PAGE, { first: 0 }],
+    ['a page of 10^9', PAGE, { first: 1_000_000_000 }],
+    ['a cursor that is none', PAGE, { first: 1, after: 'abc' }],
+    ['a cursor of another list', PAGE, { first: 1, after: Buffer.from('["orders",0,"x"]').toString('base64url') }],
+    ['an object where an id belongs', HOLD, { input: { productId: { $ne: null } } }],
+    ['__proto__ in an input', HOLD, PROTO(`{"input":{"productId":"${ATTACKED}","__proto__":{"quantity":2}}}`)],
+  ])('%s is a mistake', async (_name, query, variables) => {
+    const result = await expectNothingMoved(target.db, () => ask(connect(target), query, variables));
+    expect(result.code).toBe('BAD_USER_INPUT');
+    expect(result.text).not.toMatch(LEAK);
+  });
+
+  test('__proto__ beside the input gives nobody anything', async () => {
+    const variables = PROTO(
+      '{"__proto__":{"isAdmin":true,"roles":["admin"]},"constructor":{"prototype":{"isAdmin":true}}}',
+    );
+    const metrics = '{ serverMetrics { text } }';
+    const result = await ask(connect(target), metrics, variables);
+    expect(result.code).toBe('UNAUTHENTICATED');
+    expect(({} as { isAdmin?: boolean }).isAdmin).toBeUndefined();
+    expect((await ask(connect(target, {}, admin), metrics)).data.serverMetrics).not.toBeNull();
+  });
+
+  test('an error that nobody expected says nothing but its request id', async () => {
+    const productId = await target.product(1);
+    await target.db.sql('ALTER TABLE products RENAME TO gone');
+    try {
+      for (const [query, variables] of [
+        ['query ($id: ID!) { product(id: $id) { name } }', { id: productId }],
+        [HOLD, { input: { productId } }],
+        [WATCH, { ids: [productId] }],
+      ] as const) {
+        const { code, text } = await ask(connect(target), query, variables);
+        expect([code, text]).toEqual(['INTERNAL_SERVER_ERROR', expect.stringMatching(/"requestId":"[0-9a-f-]{36}"/)]);
+        expect(text).not.toMatch(LEAK);
+        expect(text).not.toMatch(/relation|42P01/);
+      }
+    } finally {
+      await target.db.sql('ALTER TABLE gone RENAME TO products');
+    }
+    expect((await ask(connect(target), HOLD, { input: { productId } })).data.createHold.hold.status).toBe('ACTIVE');
   });
 
   test('somebody else’s hold is the same as none', async () => {
