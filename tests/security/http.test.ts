@@ -150,20 +150,51 @@ describe('a socket', () => {
   test('that is slow, or stays without a request, is closed within 20 s', async () => {
     const post = (path: string) =>
       `POST ${path} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{"q`;
-    const sent = ['', 'POST /graphql HTTP/1.1\r\nHost: x\r\nX-A', post('/graphql'), post('/webhooks/payments')];
+    const headers = 'POST /graphql HTTP/1.1\r\nHost: x\r\nX-A';
+    const sent = [headers, post('/graphql'), post('/webhooks/payments')];
     const answered = 'GET /livez HTTP/1.1\r\nHost: x\r\n\r\n';
     const startedAt = performance.now();
-    const answers = await Promise.all(
-      [...sent, answered].map(async (bytes) => {
-        const socket = await open(target.url);
-        socket.write(bytes);
-        return answerOf(socket);
-      }),
-    );
+    const send = async (bytes: string, goOn: (socket: Socket) => void = () => undefined) => {
+      const socket = await open(target.url);
+      socket.write(bytes);
+      const everySecond = setInterval(() => goOn(socket), 1_000);
+      const answer = await answerOf(socket);
+      clearInterval(everySecond);
+      return answer;
+    };
+    const drip = (socket: Socket) => void (socket.writable && socket.write('x'));
+    const [served, ...late] = await Promise.all([
+      send(answered),
+      send(''),
+      ...sent.map((bytes) => send(bytes)),
+      // A byte a second is no sign of life.
+      ...sent.map((bytes) => send(bytes, drip)),
+    ]);
     expect(performance.now() - startedAt).toBeLessThan(20_000);
-    for (const answer of answers.slice(1, 4)) expect(answer).toMatch(/^HTTP\/1.1 408/);
-    expect(answers[4]).toMatch(/^HTTP\/1.1 200/);
-    expect(answers.join()).not.toMatch(LEAK);
+    expect(served).toMatch(/^HTTP\/1.1 200/);
+    expect(late).toHaveLength(7);
+    for (const answer of late) expect(answer).toMatch(/^HTTP\/1.1 408/);
+    expect([served, ...late].join()).not.toMatch(LEAK);
+  });
+
+  test('of two thousand that say nothing keeps no shopper waiting', async () => {
+    const productId = await target.product(3);
+    const sockets: Socket[] = [];
+    try {
+      // No more at once than may wait to be taken.
+      while (sockets.length < 2_000)
+        sockets.push(...(await Promise.all(Array.from({ length: 200 }, () => open(target.url)))));
+      const tookMs = [];
+      for (let i = 0; i < 3; i++) {
+        const askedAt = performance.now();
+        expect((await target.ask(HOLD, { input: { productId } })).data.createHold.hold.status).toBe('ACTIVE');
+        tookMs.push(performance.now() - askedAt);
+      }
+      expect(Math.min(...tookMs)).toBeLessThan(1_000);
+      expect(sockets.filter(({ readyState }) => readyState === 'open')).toHaveLength(2_000);
+    } finally {
+      for (const socket of sockets) socket.destroy();
+    }
   });
 
   test('beyond the limit is closed at once, and the others are served', async () => {
