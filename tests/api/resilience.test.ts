@@ -246,3 +246,54 @@ test('500 clients and a pool of two: each is granted or BUSY, and whoever repeat
   expect(new Set(again.map(({ object }) => object.id)).size).toBe(500);
   answers.forEach(({ object }, n) => object && expect(again[n]!.object.id).toBe(object.id));
 });
+
+test('1,000 events at once, far more than can be stored in time: 200 or 503, and sent again each is stored once', async () => {
+  const sold = await shop.product(50);
+  const holds = await Promise.all(Array.from({ length: 50 }, () => shop.hold(sold)));
+  const orders = await Promise.all(holds.map((hold) => shop.order(hold)));
+  const total = { amountMinor: 1_000, currency: 'USD' };
+  const payments = orders.map(({ id }) => paymentMessage('succeeded', { id, total }));
+  const unknown = Array.from({ length: 950 }, (_, n) => paymentMessage('succeeded', { id: `unknown-${n}`, total }));
+  const messages = payments.flatMap((payment, n) => [payment, ...unknown.slice(n * 19, (n + 1) * 19)]);
+  const isNew = new Map<string, number>();
+  const send = async (message: (typeof messages)[number]): Promise<boolean> => {
+    const { status, headers, body } = await server.webhook(message);
+    if (status !== 200) {
+      expect([status, Number(headers.get('retry-after')) > 0]).toEqual([503, true]);
+      return false;
+    }
+    if (!body.duplicate) isNew.set(message.event_id, (isNew.get(message.event_id) ?? 0) + 1);
+    return true;
+  };
+
+  // Some ten transactions a second: most wait for a connection until it is too late. Half of them are enough to see it.
+  wire.slow(50);
+  let refused = 0;
+  await Promise.all(
+    messages.map(async (message) => {
+      if (!(await send(message)) && ++refused === messages.length / 2) wire.slow(0);
+    }),
+  );
+  wire.slow(0);
+  expect(refused).toBeGreaterThanOrEqual(messages.length / 2);
+  await Promise.all(
+    messages.map(async (message) => {
+      while (!(await send(message))) await sleep(100 + 400 * Math.random());
+    }),
+  );
+
+  const ids = messages.map(({ event_id }) => event_id);
+  const rows = await shop.sql(
+    'SELECT outcome, count(*)::int AS n FROM payment_events WHERE event_id = ANY ($1) GROUP BY 1',
+    [ids],
+  );
+  expect(new Map(rows.map(({ outcome, n }) => [outcome, n]))).toEqual(
+    new Map([
+      ['APPLIED', 50],
+      ['PARKED', 950],
+    ]),
+  );
+  expect([...isNew.values()].every((times) => times === 1)).toBe(true);
+  const states = await shop.sql('SELECT DISTINCT status FROM orders WHERE id = ANY ($1)', [orders.map(({ id }) => id)]);
+  expect(states).toEqual([{ status: 'PAID' }]);
+});
