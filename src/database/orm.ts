@@ -3,6 +3,7 @@
  * connection each for live stock and for readiness.
  */
 import type { Socket } from 'node:net';
+import { setImmediate } from 'node:timers/promises';
 import { MikroORM, PostgreSqlKnexDialect, type EntityManager } from '@mikro-orm/postgresql';
 import { Migrator } from '@mikro-orm/migrations';
 import { Client, type ClientConfig } from 'pg';
@@ -127,10 +128,10 @@ abstract class BoundedDialect extends PostgreSqlKnexDialect {
           connection.__knex__disposed = error;
           this.server.distrust();
         }
-        // Of statements that are sent together, whoever waits may see the error of any first: it says why.
-        if (code === ABORTED) (error as Error).cause = connection.failed;
-        else connection.failed = error;
-        throw error;
+        if (code !== ABORTED) throw (connection.failed = error);
+        // Of statements that are sent together, whoever waits may see the error of any first. The one that failed has its turn
+        // to be told before those behind it, and they say why.
+        return setImmediate().then(() => Promise.reject(Object.assign(error as Error, { cause: connection.failed })));
       })
       .finally(() => clearTimeout(watchdog));
   }
