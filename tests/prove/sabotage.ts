@@ -180,7 +180,8 @@ function recordUnguarded(checkout: Checkout): RecordPaymentEvent {`,
         find: 'await work({ em, attempt, rollBack: () => void (rollBack = true) });',
         replace: `await work({ em, attempt, rollBack: () => void (rollBack = true) }).catch((error: unknown) => {
       if (classify(error).kind !== 'retry') throw error;
-      return work({ em, attempt: attempt + 1, rollBack: () => void (rollBack = true) });
+      const again = work({ em, attempt: attempt + 1, rollBack: () => void (rollBack = true) });
+      return again.catch((error: unknown) => Promise.reject(new Error(String(error))));
     });`,
       },
     ],
