@@ -48,6 +48,10 @@ export function usePooler(serverUrl: string): void {
   process.env[POOLER_KEY] = serverUrl;
 }
 
+export function isPooled(): boolean {
+  return POOLER_KEY in process.env;
+}
+
 /** The URL of a database, as what is tested is given it. */
 export function servedUrl(name: string): string {
   const pooler = process.env[POOLER_KEY];
