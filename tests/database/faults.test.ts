@@ -119,7 +119,7 @@ test.each(['after-lock', 'before-commit'] as const)(
     try {
       const watchedServer = serverOn(watched, shop.log);
       atHold(point, async (pid) => {
-        await shop.sql('SELECT pg_terminate_backend($1, 5000)', [pid]);
+        await shop.sql('SELECT pg_terminate_backend($1::int, 5000)', [pid]);
       });
       const input = { productId: product.id, quantity: 1, customerId: '', idempotencyKey: newKey() };
       const hold = valueOf(await watchedServer.createHold(input));

@@ -144,16 +144,19 @@ async function payAtExpiry(serverOf: (n: number) => Server, leadMs: number): Pro
     Promise.all(products.map((product, n) => untilTaken(() => createHold(product)(serverOf(n + 1))))),
     untilTaken(() => serverOf(0).sweep()),
   ]);
-  const orders = await shop.sql<{ id: string; status: string; inTime: boolean }>(
-    `SELECT orders.id, orders.status, orders.created_at < holds.expires_at AS "inTime"
-     FROM holds JOIN payment_events ON reference = holds.id::text JOIN orders ON orders.id = payment_events.order_id
-     WHERE holds.id = ANY ($1)`,
+  const orders = await shop.sql<{ id: string; status: string; created_at: Date }>(
+    'SELECT id, status, created_at FROM orders WHERE id = ANY ($1::uuid[])',
+    [payments.map((payment) => eventOf(payment).orderId)],
+  );
+  const expiries = await shop.sql<{ id: string; expires_at: Date }>(
+    'SELECT id, expires_at FROM holds WHERE id = ANY ($1::uuid[])',
     [holdIds(holds)],
   );
   return payments.map((payment, n) => {
     const { outcome, orderId } = eventOf(payment);
-    const { status, inTime } = orders.find(({ id }) => id === orderId)!;
-    return { inTime, status, outcome, isResold: shoppers[n]!.granted };
+    const { status, created_at } = orders.find(({ id }) => id === orderId)!;
+    const { expires_at } = expiries.find(({ id }) => id === holds[n]!.id)!;
+    return { inTime: created_at < expires_at, status, outcome, isResold: shoppers[n]!.granted };
   });
 }
 
