@@ -14,7 +14,7 @@ import { insist, mutationText, paymentMessage, serve } from '../support/server';
 import { Wire } from '../support/wire';
 
 const POOL_SIZE = 2;
-/** Every bound is met on an idle machine with half of it: this one does other things, too. */
+/** How many times its bound an answer may take, as the machine does other things, too. */
 const SLACK = 2;
 
 let shop: Shop;
@@ -35,8 +35,11 @@ beforeAll(async () => {
   wire = await Wire.to(shop.url);
   server = await serve({ ...shop, url: wire.url }, { DATABASE_POOL_SIZE: String(POOL_SIZE), RATE_LIMIT: 'off' });
   product = await server.product(10_000);
-  const holds = await Promise.all(Array.from({ length: 40 }, () => server.hold(product.id)));
-  unpaid.push(...(await Promise.all(holds.map(({ id }) => server.order(id)))));
+  const placeOrder = async () => {
+    const { object: hold } = await insist(() => server.mutate('createHold', { productId: product.id }));
+    return (await insist(() => server.mutate('createOrder', { holdIds: [hold.id] }))).object;
+  };
+  unpaid.push(...(await Promise.all(Array.from({ length: 40 }, placeOrder))));
   live.id = (await server.product(live.left)).id;
   socket = createClient({
     url: `${server.url.replace('http', 'ws')}/graphql`,
@@ -149,7 +152,7 @@ const MATRIX: Record<string, Row> = {
       browse: [['SERVICE_UNAVAILABLE'], 2_500],
       hold: [['BUSY'], 2_500],
       webhook: [['503 and Retry-After'], 2_500],
-      'live stock': [['works'], 1_000],
+      'live stock': [['works'], 2_000],
       livez: [['200'], 1_000],
       readyz: [['200'], 1_000],
     },
@@ -205,26 +208,21 @@ async function useAll(inTransaction: InTransaction): Promise<() => Promise<void>
 describe.each(Object.entries(MATRIX))('while %s', (_condition, { begin, says }) => {
   let end: () => Promise<void>;
   beforeAll(async () => {
-    for (const [door, knock] of Object.entries(DOORS))
-      expect([door, await knock(5_000)]).toEqual([door, sayWell(door)]);
+    await untilAllWell();
     end = await begin();
-  });
+  }, 60_000);
 
   test.each(Object.entries(says) as [Door, Row['says'][Door]][])('%s: %j', async (door, [words, withinMs]) => {
     const askedAt = performance.now();
-    expect(words).toContain(await DOORS[door](withinMs * SLACK));
-    expect(performance.now() - askedAt).toBeLessThan(withinMs * SLACK + 100);
+    expect(words).toContain(await DOORS[door](withinMs));
+    expect(performance.now() - askedAt).toBeLessThan(withinMs * SLACK);
   });
 
   test('and afterwards everything works again, and no payment is lost', async () => {
     await end();
-    const patience = AbortSignal.timeout(30_000);
-    while ((await server.fetch('/readyz')).status !== 200 && !patience.aborted) await sleep(50);
-    await insist(() => server.mutate('createHold', { productId: product.id }));
-    for (const [door, knock] of Object.entries(DOORS))
-      expect([door, await knock(5_000)]).toEqual([door, sayWell(door)]);
+    await untilAllWell();
     for (const id of reported.keys()) {
-      await report({ id } as never);
+      while ((await report({ id } as never)) !== 'works') await sleep(100);
       const { body } = await server.gql(`{ order(id: "${id}") { status } }`);
       expect(body.data.order.status).toBe('PAID');
     }
@@ -233,7 +231,19 @@ describe.each(Object.entries(MATRIX))('while %s', (_condition, { begin, says }) 
   }, 60_000);
 });
 
-const sayWell = (door: string) => (door.endsWith('z') ? '200' : 'works');
+/** Every door works, within 30 s and without help; whoever is told to come again does. */
+async function untilAllWell(): Promise<void> {
+  const patience = AbortSignal.timeout(30_000);
+  for (const [door, knock] of Object.entries(DOORS)) {
+    const well = door.endsWith('z') ? '200' : 'works';
+    let said = await knock(5_000);
+    while (said !== well && !patience.aborted) {
+      await sleep(100);
+      said = await knock(5_000);
+    }
+    expect([door, said]).toEqual([door, well]);
+  }
+}
 
 test('500 clients and a pool of two: each is granted or BUSY, and whoever repeats is granted', async () => {
   const asked = Array.from({ length: 500 }, (_, n) => ({
