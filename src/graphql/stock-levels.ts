@@ -1,4 +1,4 @@
-/** Stock levels for everybody who looks at a product: however many ask, one query per product and 100 ms. */
+/** Stock levels, once for all who ask for a product and once for all who watch it: however many, one query a product and 100 ms. */
 import type { Database } from '../database/orm';
 import { readStockLevels, type StockLevel } from '../database/views';
 
@@ -15,7 +15,7 @@ interface Wanted {
 
 /**
  * Promises: a level is never older than the question (it is read after it was asked for), so a shopper always sees their own
- * hold, whichever server granted it; a product is read at most once in 100 ms by this process, so a question that comes
+ * hold, whichever server granted it; a product is read at most once in 100 ms, so a question that comes
  * within 100 ms of the last query waits for the next. Nothing is decided from a level.
  */
 export class StockLevels {
@@ -24,6 +24,7 @@ export class StockLevels {
   private readonly askedAt = new Map<string, number>();
   private timer: NodeJS.Timeout | null = null;
 
+  /** `readWith`: on the pool of whoever asks, or on live stock's own connection. */
   constructor(private readonly readWith: Database['read']) {}
 
   /** null: there is no such product. Throws `Unavailable`. */

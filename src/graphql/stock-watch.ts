@@ -88,7 +88,7 @@ export class StockWatch {
     return Math.min(SLOWEST_TICK_MS, Math.max(TICK_MS, (deliveries / DELIVERIES_A_SECOND_WHILE_BUSY) * 1_000));
   }
 
-  /** One query, shared with everybody else who asks for levels at the moment. Never rejects. */
+  /** One query, shared with every other watcher who asks at the moment. Never rejects. */
   private async read(productIds: readonly string[]): Promise<number> {
     try {
       const readings = await Promise.all(productIds.map((id) => this.levels.load(id)));
