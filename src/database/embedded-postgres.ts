@@ -76,7 +76,8 @@ class Guarded implements EmbeddedPostgres {
   private watching: Promise<void> = Promise.resolve();
   private stopping: Promise<void> | undefined;
   private connected = false;
-  private complaint = '';
+  /** Since it was last there. */
+  private readonly complaints = new Set<string>();
 
   constructor(
     private readonly site: Site,
@@ -128,16 +129,17 @@ class Guarded implements EmbeddedPostgres {
         async () => this.welcome(await adoptOrLaunch(this.site, signal, this.port)),
         signal,
       );
-      this.complaint = '';
+      this.complaints.clear();
     } catch (error) {
       if (!this.stopped.signal.aborted) this.complain(`PostgreSQL is not back yet: ${messageOf(error)}`);
     }
   }
 
-  /** Says the same thing once, however often it is tried again. */
+  /** Says the same thing once, however often it is tried again: another time or pid in PostgreSQL's last words is nothing new. */
   private complain(message: string): void {
-    if (message !== this.complaint) this.site.log(message);
-    this.complaint = message;
+    const gist = message.replace(/\d+/g, '');
+    if (!this.complaints.has(gist)) this.site.log(message);
+    this.complaints.add(gist);
   }
 
   private async leave(): Promise<void> {

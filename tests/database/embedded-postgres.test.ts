@@ -237,6 +237,27 @@ describe('a PostgreSQL that is killed', () => {
     expect(await eventually(() => ask(adopter.url, 'SELECT answer FROM kept'))).toBe('42');
   });
 
+  test('and cannot start is tried again until it can, and what is wrong is said once', async () => {
+    const postgres = await start();
+    const settings = path.join(postgres.directory, 'postgres-18', 'postgresql.auto.conf');
+    const before = fs.readFileSync(settings, 'utf8');
+    fs.appendFileSync(settings, 'nonsense = 1\n');
+    const pid = pidIn(postgres.directory);
+    process.kill(pid, 'SIGKILL');
+
+    const ownLog = path.join(postgres.directory, 'postgres-18.log');
+    await eventually(async () => {
+      expect(fs.readFileSync(ownLog, 'utf8').match(/FATAL: .*contains errors/g)?.length).toBeGreaterThanOrEqual(3);
+    });
+    expect(log.filter((line) => line.includes('died'))).toHaveLength(1);
+    expect(log.filter((line) => line.includes('is not back yet'))).toHaveLength(1);
+
+    fs.writeFileSync(settings, before);
+    await eventually(async () => expect(log.filter((line) => line.includes('started on port'))).toHaveLength(2));
+    process.kill(pidIn(postgres.directory), 'SIGKILL'); // a new failure is told again
+    await eventually(async () => expect(log.filter((line) => line.includes('died'))).toHaveLength(2));
+  });
+
   test('together with our process is recovered at the next start, on the port it had', async () => {
     const program = await runProgram(writeProject(path.join(base, 'clone'), 'shared'), path.join(base, '.data'));
     await ask(program.url, 'CREATE TABLE kept AS SELECT 42 AS answer');

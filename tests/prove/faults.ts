@@ -256,21 +256,51 @@ export const FAULTS: readonly Fault[] = [
   },
 ];
 
-/** Not among the others: it needs a small file system of its own. */
-export const DISK_IS_FULL: Fault = {
-  name: 'the disk of PostgreSQL is full',
-  run: async ({ room }) => {
-    const filler = join(room.arena.disk!, 'filler');
-    try {
-      // PostgreSQL makes room, too: it removes what it has written ahead of time.
-      for (const patience = AbortSignal.timeout(LASTS_MS); !patience.aborted; await sleep(50)) fill(filler);
-    } finally {
-      rmSync(filler);
-    }
+/** Not among the others: they need a small file system of their own. */
+export const DISK_FAULTS: readonly Fault[] = [
+  {
+    name: 'the disk of PostgreSQL is full',
+    run: ({ room }) => onFullDisk(room, () => sleep(LASTS_MS)),
+    mustSee: ['UNAVAILABLE'],
+    logs: [/"reason":"53100"/],
   },
-  mustSee: ['UNAVAILABLE'],
-  logs: [/"reason":"53100"/],
-};
+  {
+    name: 'the write-ahead log of PostgreSQL does not fit on its disk',
+    run: (scene) =>
+      onFullDisk(scene.room, async () => {
+        await untilLogDoesNotFit(scene.room);
+        await Promise.all([sleep(LASTS_MS), untilNotReady(scene)]);
+      }),
+    mustSee: ['UNAVAILABLE'],
+    logs: [CUT],
+  },
+];
+
+/** Filled again and again: PostgreSQL makes room, too, by removing log that it has no more need of. */
+async function onFullDisk({ arena }: Room, work: () => Promise<unknown>): Promise<void> {
+  const filler = join(arena.disk!, 'filler');
+  let isOver = false;
+  const keepFull = async () => {
+    for (; !isOver; await sleep(50)) fill(filler);
+  };
+  try {
+    await Promise.all([keepFull(), work().finally(() => (isOver = true))]);
+  } finally {
+    rmSync(filler);
+  }
+}
+
+/** Uses up the files that PostgreSQL keeps for log to come, one with each turn, until it ends for want of another. */
+async function untilLogDoesNotFit({ sql }: Room): Promise<void> {
+  const hasEnded = await until(FOUND_WITHIN_MS, async () => {
+    await sql(`SELECT pg_logical_emit_message(false, 'prove', ''), pg_switch_wal()`).catch(() => undefined);
+    return sql('SELECT 1').then(
+      () => false,
+      () => true,
+    );
+  });
+  if (!hasEnded) throw new Error('PostgreSQL still finds room for its log');
+}
 
 /** Until not even a few bytes more can be written. */
 function fill(file: string): void {

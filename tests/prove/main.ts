@@ -6,7 +6,7 @@ import { Command } from 'commander';
 import { runCommand, wholeNumberOption } from '../../src/cli/options';
 import { Arena, FAILURE_FILE, Violation } from './arena';
 import { Chance, Tally } from './chance';
-import { DISK_IS_FULL, faultNamed, FAULTS, type Fault } from './faults';
+import { DISK_FAULTS, faultNamed, FAULTS, type Fault } from './faults';
 import { proveCertain } from './certain';
 import { MODEL_NEEDS, proveModel } from './model';
 import { proveRounds, ROUND_NEEDS } from './rounds';
@@ -48,7 +48,7 @@ interface Run {
   say(line: string): void;
 }
 
-const TIMES_FULL = 5;
+const TIMES_FULL = 6;
 /** What may be filled without harm. */
 const SMALL_BYTES = 1_000_000_000;
 /** A part goes on beyond its time until what it needs has happened, but not for ever. */
@@ -110,7 +110,8 @@ const PARTS: readonly Part[] = [
     needs: SALE_NEEDS,
     run: async (run) => {
       for (let n = 0; n < TIMES_FULL; n += 1) {
-        await strike(run, `disk, seed ${run.seed + n}`, new Chance(run.seed + n), [DISK_IS_FULL]);
+        const fault = DISK_FAULTS[n % DISK_FAULTS.length]!;
+        await strike(run, `disk, seed ${run.seed + n}`, new Chance(run.seed + n), [fault]);
       }
     },
   },
@@ -253,9 +254,8 @@ async function provePart(part: Part, arena: Arena, seed: number, ms: number, fau
     const message = failure instanceof Error ? (isViolation ? failure.message : failure.stack) : String(failure);
     writeFileSync(join(arena.directory, FAILURE_FILE), JSON.stringify({ part: part.name, seed, message }, null, 1));
     process.stdout.write(`${message}\n\n${isViolation ? 'A promise is broken' : 'The proof could not be made'}.`);
-    process.stdout.write(
-      ` Again: npm run prove -- --only ${part.name} --seed ${seed}\nLogs and histories: ${arena.directory}\n`,
-    );
+    const again = `--only ${part.name}${arena.disk === undefined ? '' : ` --disk ${arena.disk}`} --seed ${seed}`;
+    process.stdout.write(` Again: npm run prove -- ${again}\nLogs and histories: ${arena.directory}\n`);
   }
   await arena.close(Boolean(failure));
   return failure ? (isViolation ? EXIT.violated : EXIT.unproven) : 0;
