@@ -1,7 +1,7 @@
 /** POST /graphql as a transport: every answer has GraphQL's shape, nothing inside leaks out, and every document is bounded. */
 import { request as httpRequest } from 'node:http';
 import { serverAudits } from 'graphql-http';
-import { leastCpu } from '../support/cpu';
+import { cpuOf, MAX_CPU_MS } from '../support/cpu';
 import { expectNothingMoved } from '../support/invariants';
 import { LEAK, openServer, type GqlReply, type TestServer } from '../support/server';
 
@@ -263,10 +263,9 @@ describe('a document is bounded:', () => {
     ['fields that overlap', () => `{ ${'a: serverTime '.repeat(900)} }`],
   ])('%s cost little', async (_name, document) => {
     const text = document();
-    const { result, ms } = await leastCpu(() => server.gql(text));
+    const { result, ms } = await cpuOf(() => server.gql(text));
     expectShape(result);
-    // Client and server share this process: the server's own part is less than half.
-    expect(ms).toBeLessThan(100);
+    expect(ms).toBeLessThan(MAX_CPU_MS);
   });
 
   test('a megabyte of comment is not even read', async () => {

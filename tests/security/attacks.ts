@@ -3,9 +3,6 @@
 /** The product of those that would hold a unit: it is there, so whatever is executed is seen. */
 export const ATTACKED = '01930000-0000-7000-8000-00000000a77c';
 
-/** The CPU that a server may spend on refusing one, in ms: RELIABILITY says 100. */
-export const MAX_CPU_MS = 100;
-
 export const times = (count: number, part: (index: number) => string) =>
   Array.from({ length: count }, (_, i) => part(i)).join(' ');
 const nested = (depth: number) =>
