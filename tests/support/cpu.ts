@@ -12,7 +12,7 @@ const PAUSE_MS = 200;
  * on in this process only ever add to it, so a run that seems too dear is repeated a little later: what costs as much each
  * time costs that itself.
  */
-export async function cpuOf<T>(work: () => Promise<T>): Promise<{ ms: number; result: T }> {
+export async function cpuOf<T>(work: () => T | Promise<T>): Promise<{ ms: number; result: T }> {
   for (let run = 1; ; run += 1) {
     const before = process.cpuUsage();
     const result = await work();
