@@ -152,7 +152,7 @@ const MATRIX: Record<string, Row> = {
       browse: [['SERVICE_UNAVAILABLE'], 2_500],
       hold: [['BUSY'], 2_500],
       webhook: [['503 and Retry-After'], 2_500],
-      'live stock': [['works'], 2_000],
+      'live stock': [['works'], 1_000],
       livez: [['200'], 1_000],
       readyz: [['200'], 1_000],
     },
@@ -214,8 +214,10 @@ describe.each(Object.entries(MATRIX))('while %s', (_condition, { begin, says }) 
 
   test.each(Object.entries(says) as [Door, Row['says'][Door]][])('%s: %j', async (door, [words, withinMs]) => {
     const askedAt = performance.now();
-    expect(words).toContain(await DOORS[door](withinMs));
-    expect(performance.now() - askedAt).toBeLessThan(withinMs * SLACK);
+    // Of what merely stays open the wait is over when the time is.
+    const patienceMs = words.includes('stays open') ? withinMs : withinMs * SLACK;
+    expect(words).toContain(await DOORS[door](patienceMs));
+    expect(performance.now() - askedAt).toBeLessThan(withinMs * SLACK + 100);
   });
 
   test('and afterwards everything works again, and no payment is lost', async () => {

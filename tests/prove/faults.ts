@@ -256,25 +256,24 @@ export const FAULTS: readonly Fault[] = [
   },
 ];
 
-/** Not among the others: they need a small file system of their own. */
-export const DISK_FAULTS: readonly Fault[] = [
-  {
-    name: 'the disk of PostgreSQL is full',
-    run: ({ room }) => onFullDisk(room, () => sleep(LASTS_MS)),
-    mustSee: ['UNAVAILABLE'],
-    logs: [/"reason":"53100"/],
-  },
-  {
-    name: 'the write-ahead log of PostgreSQL does not fit on its disk',
-    run: (scene) =>
-      onFullDisk(scene.room, async () => {
-        await untilLogDoesNotFit(scene.room);
-        await Promise.all([sleep(LASTS_MS), untilNotReady(scene)]);
-      }),
-    mustSee: ['UNAVAILABLE'],
-    logs: [CUT],
-  },
-];
+/** Neither is among the others: they need a small file system of their own. */
+export const DISK_IS_FULL: Fault = {
+  name: 'the disk of PostgreSQL is full',
+  run: ({ room }) => onFullDisk(room, () => sleep(LASTS_MS)),
+  mustSee: ['UNAVAILABLE'],
+  logs: [/"reason":"53100"/],
+};
+
+export const LOG_DOES_NOT_FIT: Fault = {
+  name: 'the write-ahead log of PostgreSQL does not fit on its disk',
+  run: (scene) =>
+    onFullDisk(scene.room, async () => {
+      await untilLogDoesNotFit(scene.room);
+      await Promise.all([sleep(LASTS_MS), untilNotReady(scene)]);
+    }),
+  mustSee: ['UNAVAILABLE'],
+  logs: [CUT],
+};
 
 /** Filled again and again: PostgreSQL makes room, too, by removing log that it has no more need of. */
 async function onFullDisk({ arena }: Room, work: () => Promise<unknown>): Promise<void> {

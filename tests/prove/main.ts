@@ -6,7 +6,7 @@ import { Command } from 'commander';
 import { runCommand, wholeNumberOption } from '../../src/cli/options';
 import { Arena, FAILURE_FILE, Violation } from './arena';
 import { Chance, Tally } from './chance';
-import { DISK_FAULTS, faultNamed, FAULTS, type Fault } from './faults';
+import { DISK_IS_FULL, faultNamed, FAULTS, LOG_DOES_NOT_FIT, type Fault } from './faults';
 import { proveCertain } from './certain';
 import { MODEL_NEEDS, proveModel } from './model';
 import { proveRounds, ROUND_NEEDS } from './rounds';
@@ -110,9 +110,12 @@ const PARTS: readonly Part[] = [
     needs: SALE_NEEDS,
     run: async (run) => {
       for (let n = 0; n < TIMES_FULL; n += 1) {
-        const fault = DISK_FAULTS[n % DISK_FAULTS.length]!;
+        const fault = n % 2 === 0 ? DISK_IS_FULL : LOG_DOES_NOT_FIT;
         await strike(run, `disk, seed ${run.seed + n}`, new Chance(run.seed + n), [fault]);
       }
+      // A server that lives finds out what became of its COMMIT: only one that ends leaves its clients without knowing.
+      const seed = run.seed + TIMES_FULL;
+      await strike(run, `disk, seed ${seed}`, new Chance(seed), [DISK_IS_FULL, CRASH]);
     },
   },
 ];

@@ -26,8 +26,8 @@ const RERUN = /"event":"lock.retry".*"reason":"(?!restart")/;
 const RERUNS = 're-runs after a failure';
 const CRASHES = 'requests whose COMMIT was carried out while their server crashed';
 /** Of any sale in which something breaks. */
-export const SALE_NEEDS = ['acknowledged', 'refusals', 'unknown outcomes', RERUNS];
-export const SWARM_NEEDS = [...SALE_NEEDS, 'unknown, and it had happened', CRASHES];
+export const SALE_NEEDS = ['acknowledged', 'refusals', 'unknown outcomes', 'unknown, and it had happened', RERUNS];
+export const SWARM_NEEDS = [...SALE_NEEDS, CRASHES];
 
 /** In the directory of a run that failed: every intent of every client, with all that it was told. */
 const HISTORY_FILE = 'history.jsonl';

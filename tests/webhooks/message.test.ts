@@ -1,7 +1,6 @@
 /** A message is read strictly where it names things, and kept whatever it says about money. */
 import { repeats, type PaymentMessage } from '../../src/domain/payment-message';
 import { parsePaymentMessage } from '../../src/webhooks/message';
-import { cpuOf, MAX_CPU_MS } from '../support/cpu';
 
 const data = { reference: 'order-1', amount_minor: 4999, currency: 'USD', payment_id: 'pay_1' };
 const message = { event_id: 'evt_1', type: 'payment.succeeded', timestamp: '2026-11-22T10:00:00Z', data };
@@ -146,14 +145,15 @@ test('what PostgreSQL cannot store is replaced in the payload, in values and key
   expect(JSON.stringify(payload)).not.toMatch(/\\u0000|\\ud[89a-f]/);
 });
 
-test('64 KiB of anything are read in well under 100 ms', async () => {
+test('64 KiB of anything are read in well under 100 ms', () => {
   const size = 64 * 1024;
   const bodies = ['['.repeat(size), `"${'\\"'.repeat(size / 2)}"`, `{${'"":{'.repeat(size / 4)}`, ' '.repeat(size)];
   const keys = Array.from({ length: 6000 }, (_, i) => `"k${i}":1`).join();
   const spaces = `{"event_id"${' '.repeat(size)}:1}`;
   for (const body of [...bodies, `{${keys}}`, spaces]) {
-    const { ms } = await cpuOf(() => parse(body));
-    expect(ms).toBeLessThan(MAX_CPU_MS);
+    const startedAt = performance.now();
+    parse(body);
+    expect(performance.now() - startedAt).toBeLessThan(100);
   }
 });
 

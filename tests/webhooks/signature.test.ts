@@ -1,7 +1,6 @@
 /** A webhook is believed only when one of our secrets signed these very bytes, this id and this minute. */
 import { createHmac } from 'node:crypto';
 import { signPayload, verifySignature } from '../../src/webhooks/signature';
-import { cpuOf, MAX_CPU_MS } from '../support/cpu';
 
 const secret = `whsec_${Buffer.from('a secret of the provider').toString('base64')}`;
 const otherSecret = `whsec_${Buffer.from('another secret, of old').toString('base64')}`;
@@ -119,8 +118,8 @@ test.each([
   ['a megabyte of signatures', `${hmac(otherSecret, 'x')} `.repeat(20_000) + valid],
   ['a megabyte without a space', 'v1,'.padEnd(1024 * 1024, 'A')],
   ['more signatures than any rotation needs', `${hmac(otherSecret, 'x')} `.repeat(16) + valid],
-])('%s cost nothing', async (_name, signature) => {
-  const { result, ms } = await cpuOf(() => verify({ signature }));
-  expect(result).toEqual({ reason: expect.any(String) });
-  expect(ms).toBeLessThan(MAX_CPU_MS);
+])('%s cost nothing', (_name, signature) => {
+  const startedAt = performance.now();
+  expect(verify({ signature })).toEqual({ reason: expect.any(String) });
+  expect(performance.now() - startedAt).toBeLessThan(100);
 });
