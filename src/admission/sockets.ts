@@ -90,6 +90,8 @@ export class Sockets {
       }
     }
     const server = createServer({ ...options, IncomingMessage: Request });
+    // A client that has said all it wants, and closed its half, still gets its answers. (node has no option for it.)
+    Object.assign(server, { httpAllowHalfOpen: true });
     this.servers.push(server);
     server.on('connection', (socket: Socket) => this.open(socket));
     const take = (request: IncomingMessage, response: ServerResponse) =>
@@ -119,6 +121,10 @@ export class Sockets {
   private open(socket: Socket): void {
     const line = new Line(socket);
     this.lines.set(socket, line);
+    // node resumes a socket whenever the body of a request is read, also of one that came whole long ago.
+    socket.on('resume', () => {
+      if (line.waiting.length > 0) socket.pause();
+    });
     socket.once('close', () => {
       this.lines.delete(socket);
       this.waiting -= line.waiting.length;
