@@ -7,7 +7,8 @@ import type { ApolloServer } from '@apollo/server';
 import fastify, { type FastifyInstance } from 'fastify';
 import { admissionOf, type Admission, type AdmissionHook } from './admission/admission';
 import { clientsOf } from './admission/clients';
-import { limitHttp, socketLimits } from './admission/http-limits';
+import { limitHttp, limitSockets, rawAnswer, requestLimits } from './admission/http-limits';
+import { Sockets } from './admission/sockets';
 import type { Checkout } from './checkout/checkout';
 import { createHoldOf } from './checkout/create-hold';
 import { limitHoldsOf } from './checkout/hold-limits';
@@ -25,7 +26,7 @@ import { graphqlRoutes, graphqlServer } from './graphql/server';
 import { sharedReads } from './graphql/shared-reads';
 import { StockLevels } from './graphql/stock-levels';
 import { StockWatch } from './graphql/stock-watch';
-import { connectSubscriptions } from './graphql/subscriptions';
+import { asksForWebSocket, connectSubscriptions } from './graphql/subscriptions';
 import { codegenDocuments, TrustedDocuments } from './graphql/trusted-documents';
 import { startSweepJob } from './jobs/sweep-job';
 import type { Logger } from './telemetry/logger';
@@ -95,7 +96,8 @@ export async function startApp(config: Config, options: AppOptions): Promise<App
   const { holdTtlSeconds, orderPaymentWindowSeconds } = config;
   const checkout: Checkout = { database, log, metrics, holdTtlSeconds, orderPaymentWindowSeconds };
   const levels = new StockLevels(database.read);
-  const http = httpServer();
+  const sockets = socketsOf(log);
+  const http = httpServer(sockets, config);
   const isProduction = config.environment === 'production';
   const provider = isProduction ? null : simulatedProvider(config, log, () => urlOf(http, config));
   const room: Room = {
@@ -138,6 +140,7 @@ export async function startApp(config: Config, options: AppOptions): Promise<App
     await http.listen({ host: config.host, port: config.port });
   } catch (error) {
     await subscriptions.close();
+    sockets.close();
     await apollo.stop();
     await metrics.close();
     await database.close();
@@ -150,8 +153,7 @@ export async function startApp(config: Config, options: AppOptions): Promise<App
     state.isDraining = true;
     await sweep?.stop();
     provider?.close();
-    await subscriptions.close();
-    await drain(http);
+    await Promise.all([subscriptions.close(), drain(http, sockets)]);
     await apollo.stop();
     await metrics.close();
     await database.close();
@@ -188,11 +190,27 @@ function simulatedProvider({ host, webhookSecrets }: Config, log: Logger, url: (
   });
 }
 
-function httpServer(): FastifyInstance {
+function socketsOf(log: Logger): Sockets {
+  return new Sockets({
+    mayUpgrade: asksForWebSocket,
+    answerTo: rawAnswer,
+    onFailure: (err) => log.error({ event: 'request.failed', err }, 'request.failed'),
+    onStalled: (details) => log.warn({ event: 'sockets.stalled', ...details }, 'sockets.stalled'),
+  });
+}
+
+function httpServer(sockets: Sockets, config: Config): FastifyInstance {
   const http = fastify({
     logger: false,
     genReqId: () => randomUUID(),
-    ...socketLimits,
+    serverFactory: (handler) => {
+      const server = sockets.server(handler, requestLimits);
+      limitSockets(server, config);
+      return server;
+    },
+    // `Sockets` answers what is no request; Fastify would destroy the socket while its client still sends.
+    clientErrorHandler: () => undefined,
+    routerOptions: { ignoreTrailingSlash: true },
     // Requests that come while the server drains are answered, not cut off: readyz has told the balancer already.
     return503OnClosing: false,
     forceCloseConnections: 'idle',
@@ -241,12 +259,13 @@ function metricsRoute(http: FastifyInstance, metrics: Metrics, scrape: () => Pro
  * Answers what has begun. A client keeps its connection after an answer, and may never use it again: what becomes idle is
  * closed, or each such client would hold up the stop until the cut-off.
  */
-async function drain(http: FastifyInstance): Promise<void> {
-  const cutOff = setTimeout(() => http.server.closeAllConnections(), DRAIN_MS);
-  const closeIdle = setInterval(() => http.server.closeIdleConnections(), IDLE_CHECK_MS);
+async function drain(http: FastifyInstance, sockets: Sockets): Promise<void> {
+  const cutOff = setTimeout(() => sockets.destroyAll(), DRAIN_MS);
+  const closeIdle = setInterval(() => sockets.closeIdle(), IDLE_CHECK_MS);
   await http.close();
   clearInterval(closeIdle);
   clearTimeout(cutOff);
+  sockets.close();
 }
 
 function portError(error: unknown, { host, port }: Config): unknown {

@@ -59,6 +59,12 @@ export const defaultRateLimits: RateLimits = {
   loopback: false,
 };
 
+/**
+ * Balancers keep idle connections for 60 s (AWS, nginx, Azure) and must be the first to close them: the side that closes first
+ * cannot tell whether a request was on its way.
+ */
+const defaultKeepAliveSeconds = 72;
+
 /** After letting this many holds expire within this time, a customer gets no new hold for as long. */
 export interface HoldCooldown {
   readonly holds: number;
@@ -104,6 +110,8 @@ export interface Config {
   readonly hstsMaxAgeSeconds: number;
   /** Open sockets of one process; the next one is closed at once. */
   readonly maxConnections: number;
+  /** How long a socket stays open without a request after an answer. */
+  readonly keepAliveSeconds: number;
 }
 
 /** The settings do not hold. The message names every bad key, with what is accepted; it repeats no secret. */
@@ -246,6 +254,7 @@ const settings = {
   ),
   HSTS_MAX_AGE_SECONDS: setting('a whole number of seconds up to 63072000 (two years)', wholeNumber(0, 63_072_000)),
   MAX_CONNECTIONS: setting('a whole number from 1 to 1000000', wholeNumber(1, 1_000_000)),
+  KEEP_ALIVE_SECONDS: setting('a whole number from 1 to 3600', wholeNumber(1, 3_600)),
 };
 
 type Key = keyof typeof settings;
@@ -402,6 +411,7 @@ function toConfig(values: Values, environment: Environment): Config {
     corsOrigins: values.CORS_ORIGINS ?? [],
     hstsMaxAgeSeconds: values.HSTS_MAX_AGE_SECONDS ?? 0,
     maxConnections: values.MAX_CONNECTIONS ?? 20_000,
+    keepAliveSeconds: values.KEEP_ALIVE_SECONDS ?? defaultKeepAliveSeconds,
   };
 }
 

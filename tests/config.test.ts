@@ -56,6 +56,7 @@ test('nothing needs to be set in development', () => {
     corsOrigins: [],
     hstsMaxAgeSeconds: 0,
     maxConnections: 20_000,
+    keepAliveSeconds: 72,
   });
 });
 
@@ -88,6 +89,7 @@ test('every setting is read', () => {
     CORS_ORIGINS: 'https://shop.example, http://localhost:5173',
     HSTS_MAX_AGE_SECONDS: '31536000',
     MAX_CONNECTIONS: '500',
+    KEEP_ALIVE_SECONDS: '90',
   });
   expect(config).toEqual({
     environment: 'test',
@@ -115,6 +117,7 @@ test('every setting is read', () => {
     corsOrigins: ['https://shop.example', 'http://localhost:5173'],
     hstsMaxAgeSeconds: 31_536_000,
     maxConnections: 500,
+    keepAliveSeconds: 90,
   });
 });
 
@@ -190,6 +193,8 @@ describe('a bad value stops the start:', () => {
     ['CORS_ORIGINS', 'null'],
     ['HSTS_MAX_AGE_SECONDS', '-1'],
     ['MAX_CONNECTIONS', '0'],
+    ['KEEP_ALIVE_SECONDS', '0'],
+    ['KEEP_ALIVE_SECONDS', '3601'],
   ])('%s=%s', (key, value) => {
     const problems = problemsOf({ [key]: value });
     expect(problems).toHaveLength(1);

@@ -1,4 +1,5 @@
 /** /graphql: Apollo on Fastify, with its limits, its tokens, and every answer in GraphQL's shape. */
+import { isUtf8 } from 'node:buffer';
 import { ApolloServer, HeaderMap, type ApolloServerPlugin, type GraphQLRequestListener } from '@apollo/server';
 import {
   ApolloServerPluginCacheControlDisabled,
@@ -17,6 +18,7 @@ import { clientsOf, type Client } from '../admission/clients';
 import type { Caller } from '../checkout/checkout';
 import type { Config } from '../config';
 import { readFirstProductId } from '../database/views';
+import { UnreadableRequest } from '../domain/errors';
 import type { Logger } from '../telemetry/logger';
 import { CompiledOperations, execute } from './compiled-operations';
 import { Context, type Room } from './context';
@@ -188,7 +190,8 @@ export function graphqlRoutes(apollo: ApolloServer<Context>, room: Room, config:
   };
 
   return async (scope: FastifyInstance): Promise<void> => {
-    scope.removeContentTypeParser('text/plain');
+    scope.removeContentTypeParser(['text/plain', 'application/json']);
+    scope.addContentTypeParser('application/json', { parseAs: 'buffer' }, jsonParser(scope));
     scope.setErrorHandler((error: FastifyError, request, reply) => answerError(checkout.log, error, request, reply));
     scope.decorateRequest('caller', null as never);
     scope.decorateRequest('client', null as never);
@@ -213,9 +216,18 @@ export function graphqlRoutes(apollo: ApolloServer<Context>, room: Room, config:
   };
 }
 
+/** Fastify's own parser, but for text that would be changed by reading it: U+FFFD in place of what is not UTF-8. */
+function jsonParser(scope: FastifyInstance) {
+  const parse = scope.getDefaultJsonParser('error', 'error');
+  return (request: FastifyRequest, body: Buffer, done: (error: Error | null, value?: unknown) => void): void => {
+    if (!isUtf8(body)) return done(new UnreadableRequest(400, 'The body is not well-formed UTF-8'));
+    parse(request, body.toString(), done);
+  };
+}
+
 /** null: there is none, and Apollo says what is missing. */
 function textIn({ method, query, body }: FastifyRequest): string | null {
-  const text = ((method === 'GET' ? query : body) as { query?: unknown } | null | undefined)?.query;
+  const text = ((method === 'POST' ? body : query) as { query?: unknown } | null | undefined)?.query;
   return typeof text === 'string' ? text : null;
 }
 
@@ -229,7 +241,9 @@ function apolloRequest(request: FastifyRequest) {
   // It would negotiate, and come to what it takes anyway.
   if (acceptsJson(request)) headers.delete('accept');
   const query = request.url.indexOf('?');
-  return { method: request.method, headers, search: query < 0 ? '' : request.url.slice(query), body: request.body };
+  // Apollo knows no HEAD; Fastify answers one with the headers of GET.
+  const method = request.method === 'HEAD' ? 'GET' : request.method;
+  return { method, headers, search: query < 0 ? '' : request.url.slice(query), body: request.body };
 }
 
 const READ_BY_APOLLO = ['accept', 'content-type', 'apollo-require-preflight', 'x-apollo-operation-name'];
@@ -268,7 +282,11 @@ function answerError(log: Logger, error: FastifyError, request: FastifyRequest, 
   return reply.code(500).send({ errors: [{ message: 'Internal server error', extensions }] });
 }
 
-function requestError({ statusCode = 500 }: FastifyError): GraphQLError | null {
+function requestError(error: FastifyError): GraphQLError | null {
+  const { statusCode = 500 } = error;
+  if (error instanceof UnreadableRequest) {
+    return new GraphQLError(error.message, { extensions: { code: 'BAD_REQUEST' } });
+  }
   if (statusCode < 400 || statusCode >= 500) return null;
   const says: Record<number, string> = {
     413: `A request may have ${MAX_BODY_BYTES} bytes`,

@@ -35,6 +35,7 @@ const GOODBYE_MS = 500;
 
 /** Close codes: RFC 6455, and the protocol's own (`4xxx`). A client comes again after the first two. */
 const GOING_AWAY = 1001;
+const UNSUPPORTED_DATA = 1003;
 const TRY_AGAIN_LATER = 1013;
 const FORBIDDEN = 4403;
 
@@ -69,8 +70,7 @@ export function connectSubscriptions(
 
   http.on('upgrade', (request: IncomingMessage, stream: Duplex, head: Buffer) => {
     stream.on('error', () => stream.destroy());
-    if (new URL(request.url ?? '', 'http://localhost').pathname !== PATH) return refuse(stream, '404 Not Found');
-    if (isStopping || sockets.clients.size >= MAX_SOCKETS) return refuse(stream, '503 Service Unavailable');
+    if (isStopping || sockets.clients.size >= MAX_SOCKETS) return refuse(stream);
     sockets.handleUpgrade(request, stream, head, (socket) =>
       serve(protocol, { socket, request, client: clientOf(request) }),
     );
@@ -87,9 +87,26 @@ export function connectSubscriptions(
   };
 }
 
-/** An HTTP answer, for there is no WebSocket yet. */
-function refuse(stream: Duplex, status: string): void {
-  stream.end(`HTTP/1.1 ${status}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`);
+/**
+ * Whether a request is a WebSocket's beginning: any other is served as if it had not asked (RFC 9110, 7.8). A body would be
+ * taken for the first frames.
+ */
+export function asksForWebSocket({ method, url = '', headers }: IncomingMessage): boolean {
+  const [path] = url.split('?', 1);
+  return (
+    method === 'GET' &&
+    (path === PATH || path === `${PATH}/`) &&
+    headers.upgrade?.toLowerCase() === 'websocket' &&
+    headers['content-length'] === undefined &&
+    headers['transfer-encoding'] === undefined
+  );
+}
+
+/** An HTTP answer, as there is no WebSocket yet. Its bytes leave, and then the socket is gone, whatever its client does. */
+function refuse(stream: Duplex): void {
+  stream.once('finish', () => stream.destroy());
+  stream.resume();
+  stream.end('HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nContent-Length: 0\r\n\r\n');
 }
 
 /** Joins a socket to the protocol, with a bound on what may wait for a client that does not read. */
@@ -106,7 +123,9 @@ function serve(protocol: ReturnType<typeof protocolOf>, peer: Peer): void {
         }),
       close: (code, reason) => socket.close(code, reason),
       onMessage: (listen) =>
-        socket.on('message', (data) => {
+        socket.on('message', (data, isBinary) => {
+          // ws has checked that a text is UTF-8; bytes would be changed by reading them as one.
+          if (isBinary) return socket.close(UNSUPPORTED_DATA, 'Send text messages');
           // What the protocol rejects with is a message of an unknown shape.
           listen(String(data)).catch(() => socket.close(4400, 'Invalid message received'));
         }),
