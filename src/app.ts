@@ -6,7 +6,7 @@ import { hostname } from 'node:os';
 import type { ApolloServer } from '@apollo/server';
 import fastify, { type FastifyInstance } from 'fastify';
 import { admissionOf, type Admission, type AdmissionHook } from './admission/admission';
-import { clientsOf } from './admission/clients';
+import { clientsOf, type ClientOf } from './admission/clients';
 import { limitHttp, limitSockets, rawAnswer, requestLimits } from './admission/http-limits';
 import { Sockets } from './admission/sockets';
 import type { Checkout } from './checkout/checkout';
@@ -21,12 +21,14 @@ import { gaugesOf } from './database/gauges';
 import { openDatabase, type Database } from './database/orm';
 import type { Context, Room } from './graphql/context';
 import { documentGuard } from './graphql/document-guard';
+import { maskErrors } from './graphql/errors';
 import { checkoutSchema, schemaFor } from './graphql/schema';
 import { graphqlRoutes, graphqlServer } from './graphql/server';
 import { sharedReads } from './graphql/shared-reads';
 import { StockLevels } from './graphql/stock-levels';
 import { StockWatch } from './graphql/stock-watch';
 import { asksForWebSocket, connectSubscriptions } from './graphql/subscriptions';
+import { createTokenVerifier } from './graphql/tokens';
 import { codegenDocuments, TrustedDocuments } from './graphql/trusted-documents';
 import { startSweepJob } from './jobs/sweep-job';
 import type { Logger } from './telemetry/logger';
@@ -110,6 +112,9 @@ export async function startApp(config: Config, options: AppOptions): Promise<App
     admission,
     trusted,
     guard: documentGuard({ schema, admission, trusted, persistedOnly: config.persistedOnly }),
+    verify: createTokenVerifier(config),
+    clientOf: clientsOf(config),
+    mask: maskErrors(log),
     serverMetrics: async () => ({ server: serverName(http), text: await scrape() }),
     provider,
     developmentAuth: isProduction ? null : config.auth,
@@ -129,7 +134,7 @@ export async function startApp(config: Config, options: AppOptions): Promise<App
       providers: [standardProvider(config.webhookSecrets), stripeProvider(config.stripeWebhookSecret)],
       log,
       metrics,
-      countFailure: failureCount(admission, config),
+      countFailure: failureCount(admission, room.clientOf),
     }),
   );
   await http.register(pages(config));
@@ -224,8 +229,7 @@ function httpServer(sockets: Sockets, config: Config): FastifyInstance {
 }
 
 /** Senders that sign nothing are counted by their address. */
-function failureCount({ rates }: Admission, config: Config) {
-  const clientOf = clientsOf(config);
+function failureCount({ rates }: Admission, clientOf: ClientOf) {
   return (request: IncomingMessage) => rates.count('webhook', { customerId: '', client: clientOf(request) }, 1);
 }
 

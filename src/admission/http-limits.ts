@@ -12,6 +12,19 @@ const REQUEST_TIMEOUT_MS = 15_000;
 const CHECK_EVERY_MS = 2_000;
 const PREFLIGHT_MAX_AGE_SECONDS = 600;
 
+/** What clients, and the tools that watch them, put into a request: one header that is not here, and a browser sends nothing. */
+const HEADERS_OF_CLIENTS = [
+  // `accept`: browsers ask about it, too, once it is long.
+  ...['accept', 'authorization', 'content-type', 'idempotency-key', 'x-requested-with', QUEUE_TOKEN_HEADER],
+  ...['apollo-require-preflight', 'graphql-require-preflight', 'x-apollo-operation-name', 'x-apollo-operation-id'],
+  ...['x-apollo-operation-type', 'apollographql-client-name', 'apollographql-client-version'],
+  // W3C Trace Context, Sentry, Zipkin, Datadog, New Relic, Elastic, Application Insights
+  ...['traceparent', 'tracestate', 'baggage', 'sentry-trace', 'x-request-id', 'x-correlation-id', 'request-id'],
+  ...['b3', 'x-b3-traceid', 'x-b3-spanid', 'x-b3-parentspanid', 'x-b3-sampled', 'x-b3-flags', 'newrelic'],
+  ...['x-datadog-trace-id', 'x-datadog-parent-id', 'x-datadog-origin', 'x-datadog-sampling-priority'],
+  ...['elastic-apm-traceparent', 'request-context'],
+];
+
 /** Answers that are no page: nothing in them may be run, framed or taken for something else. Pages set a policy of their own. */
 const NO_CONTENT = "default-src 'none'; frame-ancestors 'none'";
 
@@ -45,7 +58,7 @@ export async function limitHttp(http: FastifyInstance, config: Config): Promise<
   await http.register(cors, {
     origin: config.corsOrigins.includes('*') ? '*' : [...config.corsOrigins],
     methods: ['GET', 'POST'],
-    allowedHeaders: ['authorization', 'content-type', 'apollo-require-preflight', QUEUE_TOKEN_HEADER],
+    allowedHeaders: [...new Set([...HEADERS_OF_CLIENTS, ...config.corsHeaders])],
     exposedHeaders: ['retry-after', 'x-request-id'],
     // Who asks is said by a header that pages set themselves, never by a cookie.
     credentials: false,

@@ -7,15 +7,16 @@ import { createSourceEventStream, execute, GraphQLError, parse, type ExecutionAr
 import { makeServer, type Context as Connection, type SubscribePayload } from 'graphql-ws';
 import { WebSocketServer, type WebSocket } from 'ws';
 import type { Asking } from '../admission/admission';
-import { clientsOf, type Client } from '../admission/clients';
+import type { Client } from '../admission/clients';
 import type { Config } from '../config';
 import { CallerError, RateLimited } from '../domain/errors';
 import { Context, type Room } from './context';
 import { subscriptionReader, type Subscription } from './documents';
-import { FormattedError, formatErrors, maskErrors } from './errors';
+import { FormattedError, formatErrors } from './errors';
 import { schemaFor } from './schema';
 import { sharedResults } from './shared-results';
-import { anonymous, createTokenVerifier } from './tokens';
+import { anonymous } from './tokens';
+import { credentialIn } from './credentials';
 
 const PATH = '/graphql';
 /** A document of 1,000 tokens with its variables has a few kB. */
@@ -62,9 +63,9 @@ export function connectSubscriptions(
     perMessageDeflate: false,
     handleProtocols: (protocols) => (protocols.has('graphql-transport-ws') ? 'graphql-transport-ws' : false),
   });
-  const clientOf = clientsOf(config);
+  const { clientOf } = room;
   const operations = operationsOf(apollo, room, config);
-  const protocol = protocolOf(room, config, operations);
+  const protocol = protocolOf(room, operations);
   const pings = setInterval(() => pingAll(sockets), PING_MS).unref();
   let isStopping = false;
 
@@ -158,9 +159,7 @@ async function goodbye(sockets: WebSocketServer): Promise<void> {
 
 type Operations = ReturnType<typeof operationsOf>;
 
-function protocolOf({ checkout, admission }: Room, config: Config, operations: Operations) {
-  const verify = createTokenVerifier(config);
-  const mask = maskErrors(checkout.log);
+function protocolOf({ admission, verify, mask }: Room, operations: Operations) {
   return makeServer<Record<string, unknown>, Peer>({
     connectionInitWaitTimeout: CONNECTION_INIT_MS,
     onConnect: async (connected) => {
@@ -212,9 +211,7 @@ const tooMany = () =>
 
 /** From `connection_init`, where browsers have to put it, else from the request's header. */
 function authorizationOf({ connectionParams, extra }: Connected): string | undefined {
-  const given = connectionParams?.['Authorization'] ?? connectionParams?.['authorization'];
-  if (given === undefined || given === null) return extra.request.headers.authorization;
-  return typeof given === 'string' ? given : '';
+  return credentialIn(connectionParams) ?? extra.request.headers.authorization;
 }
 
 type Started = ExecutionArgs | { readonly errors: readonly GraphQLError[] };
@@ -222,10 +219,9 @@ type Started = ExecutionArgs | { readonly errors: readonly GraphQLError[] };
 /** Runs operations: subscriptions here, all else through Apollo, as if it had come over HTTP. */
 function operationsOf(apollo: ApolloServer<Context>, room: Room, config: Config) {
   const schema = schemaFor(config);
-  const { admission, guard, trusted } = room;
+  const { admission, guard, trusted, mask } = room;
   const hidesSchema = config.environment === 'production';
   const readSubscription = subscriptionReader(schema, guard.remembered, { hidesSchema });
-  const mask = maskErrors(room.checkout.log);
   const underWay = new Set<Promise<unknown>>();
 
   const execution = async (payload: SubscribePayload, contextValue: Context): Promise<Started> => {
@@ -260,9 +256,7 @@ function operationsOf(apollo: ApolloServer<Context>, room: Room, config: Config)
   return {
     start: async (asked: SubscribePayload, asking: Asking, requestId: string): Promise<Started> => {
       const context = new Context(room, requestId, asking.caller, asking.client);
-      // A hash in place of a text, as HTTP takes it.
-      const text = asked.query === '' ? trusted.textOf(asked.extensions) : undefined;
-      const payload = text === undefined ? asked : { ...asked, query: text, extensions: null };
+      const payload = trusted.spellOut(asked);
       await guard.check(payload.query, asking);
       const wanted = await readSubscription(payload.query, payload.operationName);
       if (wanted) return subscription(wanted, payload, context);

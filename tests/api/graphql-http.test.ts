@@ -67,7 +67,7 @@ const bodies: [string, string | Buffer, Record<string, string>, number, string][
     '{"extensions":{"persistedQuery":{"version":1,"sha256Hash":"abc"}}}',
     json,
     400,
-    'PERSISTED_QUERY_NOT_SUPPORTED',
+    'PERSISTED_QUERY_NOT_FOUND',
   ],
   [
     '__proto__ among the variables',
