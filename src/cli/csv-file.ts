@@ -23,6 +23,14 @@ interface ParsedRecord {
 /** Longer than any record of an export; a quote that is never closed would swallow the rest of the file. */
 const MAX_RECORD_LENGTH = 2_000_000;
 
+/** csv-parse's own messages repeat bytes of the file, which a terminal might obey. */
+const PROBLEMS: Readonly<Record<string, string>> = {
+  CSV_QUOTE_NOT_CLOSED: 'a quote is never closed',
+  CSV_INVALID_CLOSING_QUOTE: 'a closing quote is followed by something else than a comma (inside quotes, write two)',
+  INVALID_OPENING_QUOTE: 'a quote stands in a cell that does not begin with one (quote the cell, and write two inside)',
+  CSV_MAX_RECORD_SIZE: `it has more than ${MAX_RECORD_LENGTH} characters; is a quote not closed?`,
+};
+
 /** The first record is the header. Throws `UnreadableExport` when the bytes are no CSV in UTF-8, with the line where it stops. */
 export async function* readCsv(bytes: Uint8Array): AsyncGenerator<CsvRecord> {
   const text = decode(bytes);
@@ -45,7 +53,8 @@ export async function* readCsv(bytes: Uint8Array): AsyncGenerator<CsvRecord> {
     }
   } catch (error) {
     if (!(error instanceof CsvError)) throw error;
-    throw new UnreadableExport(`The record that begins after line ${goodUntil} is no CSV: ${error.message}`);
+    const problem = PROBLEMS[error.code] ?? shown(error.message);
+    throw new UnreadableExport(`The record that begins after line ${goodUntil} is no CSV: ${problem}`);
   }
   if (goodUntil === 0) throw new UnreadableExport('The file is empty');
 }

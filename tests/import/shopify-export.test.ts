@@ -124,6 +124,13 @@ describe('a bad line is named by its number and its reason', () => {
     expect(asOldMac.bad.map(({ line }) => line)).toEqual([8, 11, 12]);
   });
 
+  test('a file that is no CSV cannot speak to a terminal through the error', async () => {
+    const reading = read(`${HEADER}\na,A,S,1,1.00,"x"\u001b[2J\n`);
+    await expect(reading).rejects.toThrow(
+      /^The record that begins after line 1 is no CSV: a closing quote is followed/,
+    );
+  });
+
   test('what is shown of it cannot speak to a terminal', () => {
     expect(shown('\u001b[2J\u009b31m\u202eevil"')).toBe('"\\u001b[2J\\u009b31m\\u202eevil\\""');
   });
