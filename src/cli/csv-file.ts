@@ -34,6 +34,7 @@ const PROBLEMS: Readonly<Record<string, string>> = {
 /** The first record is the header. Throws `UnreadableExport` when the bytes are no CSV in UTF-8, with the line where it stops. */
 export async function* readCsv(bytes: Uint8Array): AsyncGenerator<CsvRecord> {
   const text = decode(bytes);
+  refuseOtherSeparators(text.slice(0, text.search(/\n|$/)));
   let goodUntil = 0;
   const parser = parse(text, {
     ...{ info: true, raw: true, relax_column_count: true, skip_empty_lines: true, record_delimiter: '\n' },
@@ -57,6 +58,14 @@ export async function* readCsv(bytes: Uint8Array): AsyncGenerator<CsvRecord> {
     throw new UnreadableExport(`The record that begins after line ${goodUntil} is no CSV: ${problem}`);
   }
   if (goodUntil === 0) throw new UnreadableExport('The file is empty');
+}
+
+/** Before the CSV is parsed: a cell that is quoted for another separator is no CSV at all, and the error would speak of quotes. */
+function refuseOtherSeparators(header: string): void {
+  const found = header.includes(',') ? undefined : [';', '\t'].find((separator) => header.includes(separator));
+  if (found === undefined) return;
+  const name = found === ';' ? 'semicolons' : 'tabs';
+  throw new UnreadableExport(`The columns of the first line are separated by ${name}, and must be separated by commas`);
 }
 
 /** Line ends become \n, in quoted cells too: lines can then be counted. A byte order mark goes. */
@@ -95,11 +104,6 @@ export function columnsIn<Column extends string>(
     if (places.length === 1) columns.set(column, places[0]!);
   }
   return columns;
-}
-
-/** For an error about missing columns: the commonest reason. */
-export function separatorHint(header: readonly string[]): string {
-  return header.length === 1 ? '; are its columns separated by commas?' : '';
 }
 
 /** Quoted and cut; what a terminal would obey, or show in another order, is escaped. */

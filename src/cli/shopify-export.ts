@@ -3,7 +3,7 @@ import { compile } from 'html-to-text';
 import { checkedProduct, type NewProduct, type NewProductInput } from '../checkout/put-on-sale';
 import { CallerError } from '../domain/errors';
 import { minorDigits, parsePrice } from '../domain/money';
-import { columnsIn, readCsv, separatorHint, shown, UnreadableExport } from './csv-file';
+import { columnsIn, readCsv, shown, UnreadableExport } from './csv-file';
 import type { InventoryLevel } from './shopify-inventory';
 
 export interface GoodLine {
@@ -93,7 +93,7 @@ function columnsOf(header: readonly string[], { stock, inventory }: ReadOptions)
   if (missing.length === 0) return columns;
   const names = missing.map((column) => COLUMNS[column][0]).join(', ');
   const isStockAlone = missing.length === 1 && missing[0] === 'quantity';
-  const hint = isStockAlone ? STOCK_ELSEWHERE : separatorHint(header);
+  const hint = isStockAlone ? STOCK_ELSEWHERE : '';
   throw new UnreadableExport(`The first line names no column ${names}${hint}`);
 }
 

@@ -1,5 +1,5 @@
 /** A Shopify inventory export: the units of each SKU over all locations, which product exports of such stores do not have. */
-import { columnsIn, readCsv, separatorHint, shown, UnreadableExport } from './csv-file';
+import { columnsIn, readCsv, shown, UnreadableExport } from './csv-file';
 
 /** What the file says of one SKU. */
 export type InventoryLevel =
@@ -50,7 +50,7 @@ export async function readShopifyInventory(bytes: Uint8Array): Promise<ReadonlyM
           `It has a column ${shown(foreign)}: it is a product export, and no inventory export`,
         );
       }
-      if (skuAt < 0) throw new UnreadableExport(`The first line names no column SKU${separatorHint(record)}`);
+      if (skuAt < 0) throw new UnreadableExport(`The first line names no column SKU`);
       entriesOf = entryReader(record, columns);
       continue;
     }

@@ -275,7 +275,7 @@ describe('a store with several locations', () => {
 
   test.each([
     ['', /empty/],
-    ['Handle;SKU;Location;Available', /names no column SKU; are its columns separated by commas/],
+    ['Handle;SKU;Location;Available', /separated by semicolons, and must be separated by commas/],
     ['Handle,SKU,Location,On hand', /names no column Available/],
     ['Handle,SKU,COO', /names no location/],
     ['SKU,Location,Available,Available', /"Available" and "Available", which mean the same/],
@@ -304,6 +304,7 @@ describe('a file that is no such export is refused as a whole', () => {
     ['UTF-16', Buffer.from(HEADER, 'utf16le'), /names no column|UTF-8/],
     ['Latin-1', Buffer.from(`${HEADER}\na,Köln,S,1,1.00,`, 'latin1'), /UTF-8/],
     ['cp1252', Buffer.from(`${HEADER}\r\na,A,S,1,1.00,\r\na,50 \x80,S,1,1.00,`, 'latin1'), /UTF-8 \(see line 3\)/],
+    ['semicolons and quotes', `${HEADER},x\na,"A";1`.replaceAll(',', ';'), /separated by commas/],
     ['tabs', HEADER.replaceAll(',', '\t'), /separated by commas/],
     ['one column twice', `${HEADER},title\n`, /"Title" and "title", which mean the same/],
     ['one column by two names', `${HEADER},SKU\n`, /"Variant SKU" and "SKU", which mean the same/],
