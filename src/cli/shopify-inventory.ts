@@ -47,7 +47,7 @@ export async function readShopifyInventory(bytes: Uint8Array): Promise<ReadonlyM
       const foreign = record.find((name) => OF_PRODUCTS.includes(name.trim()));
       if (foreign !== undefined) {
         throw new UnreadableExport(
-          `It has a column ${shown(foreign)}: it is a product export, and no inventory export`,
+          `The first line has a column ${shown(foreign)}: the file is a product export, and no inventory export`,
         );
       }
       if (skuAt < 0) throw new UnreadableExport(`The first line names no column SKU`);

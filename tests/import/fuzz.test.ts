@@ -95,31 +95,41 @@ test('each row of a table is good, bad, passed over or an image, and only one of
   for (const count of Object.values(seen)) expect(count).toBeGreaterThan(0);
 });
 
+const damages = fc.array(fc.tuple(fc.nat(), fc.nat(20), fc.uint8Array({ maxLength: 6 })));
+
 /** Truncated, spliced, with foreign bytes: as downloads, spreadsheets and disks leave files. */
-const damaged = fc
-  .tuple(fc.array(row, { maxLength: 8 }), fc.array(fc.tuple(fc.nat(), fc.nat(20), fc.uint8Array({ maxLength: 6 }))))
-  .map(([rows, damages]) => {
-    let bytes = Buffer.from([HEADER, ...rows].map((cells) => cells.map(quoted).join(',')).join('\n'));
-    for (const [place, length, inserted] of damages) {
+function damaged(header: readonly string[], rows: fc.Arbitrary<readonly (readonly string[])[]>): fc.Arbitrary<Buffer> {
+  return fc.tuple(rows, damages).map(([cells, places]) => {
+    let bytes = Buffer.from([header, ...cells].map((line) => line.map(quoted).join(',')).join('\n'));
+    for (const [place, length, inserted] of places) {
       const at = place % (bytes.length + 1);
       bytes = Buffer.concat([bytes.subarray(0, at), inserted, bytes.subarray(at + length)]);
     }
     return bytes;
   });
+}
 
-test.each<[string, (bytes: Buffer) => Promise<unknown>]>([
-  ['product export', (bytes) => readShopifyExport(bytes, 'JPY')],
-  ['inventory export', (bytes) => readShopifyInventory(bytes)],
-])('a damaged %s is read, or refused in one sentence', async (_name, read) => {
+const units = fc.oneof(cell, fc.nat(9).map(String));
+const ofInventory = fc.array(fc.tuple(cell, fc.constantFrom('S1', 'S2', ''), units, units), { maxLength: 8 });
+
+test.each<[string, fc.Arbitrary<Buffer>, (bytes: Buffer) => Promise<unknown>]>([
+  ['product export', damaged(HEADER, fc.array(row, { maxLength: 8 })), (bytes) => readShopifyExport(bytes, 'JPY')],
+  ['inventory export', damaged(['Handle', 'SKU', 'Location', 'Available'], ofInventory), readShopifyInventory],
+  ['inventory export of columns', damaged(['Handle', 'SKU', 'Berlin', 'Paris'], ofInventory), readShopifyInventory],
+])('a damaged %s is read, or refused in one sentence', async (_name, files, read) => {
+  const ended = { read: 0, refused: 0 };
   await fc.assert(
-    fc.asyncProperty(fc.oneof(damaged, fc.uint8Array({ maxLength: 300 }).map(Buffer.from)), async (bytes) => {
+    fc.asyncProperty(fc.oneof(files, files, fc.uint8Array({ maxLength: 300 }).map(Buffer.from)), async (bytes) => {
       try {
         await read(bytes);
+        ended.read += 1;
       } catch (error) {
+        ended.refused += 1;
         expect(error).toBeInstanceOf(UnreadableExport);
         expect((error as Error).message).toMatch(/^The [^\n\r\u0000-\u001f]{10,600}$/);
       }
     }),
     { numRuns: RUNS },
   );
+  for (const count of Object.values(ended)) expect(count).toBeGreaterThan(0);
 });
