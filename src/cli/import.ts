@@ -6,6 +6,7 @@ import { Command, InvalidArgumentError } from 'commander';
 import { importProducts, takenSkus } from '../checkout/import-products';
 import { migrate } from '../database/migrate';
 import type { Database } from '../database/orm';
+import { hasMinorUnit } from '../domain/money';
 import { exitCodes, runCommand } from './options';
 import { readShopifyExport, shown, type BadLine, type GoodLine, type ShopifyExport } from './shopify-export';
 import { withDatabase } from './with-database';
@@ -135,9 +136,7 @@ const many = (count: number, one: string, others: string) => `${count} ${count =
 const say = (line: string) => process.stdout.write(`${line}.\n`);
 
 function currencyCode(text: string): string {
-  if (!Intl.supportedValuesOf('currency').includes(text)) {
-    throw new InvalidArgumentError('Give an ISO 4217 code in capitals, such as EUR.');
-  }
+  if (!hasMinorUnit(text)) throw new InvalidArgumentError('Give an ISO 4217 code in capitals, such as EUR.');
   return text;
 }
 

@@ -64,16 +64,27 @@ export const ORDER_STORY: Record<OrderStatus, string> = {
   REFUNDED: 'You have your money back.',
 };
 
+export interface Money {
+  readonly amountMinor: number;
+  readonly currency: string;
+  readonly digits: number;
+}
+
 const formats = new Map<string, Intl.NumberFormat>();
 
-/** Minor units are exact; how many make a unit is the currency's own affair (JPY has none). */
-export function money({ amountMinor, currency }: { amountMinor: number; currency: string }): string {
-  let format = formats.get(currency);
+/**
+ * In the reader's way of writing, exactly. How many digits the minor unit has is said by the server: a browser knows how many are
+ * usually shown, and that is another number for HUF, IDR and others. The amount is handed over as text, for no fraction is exact.
+ */
+export function money({ amountMinor, currency, digits }: Money): string {
+  const key = `${currency} ${digits}`;
+  let format = formats.get(key);
   if (!format) {
-    format = new Intl.NumberFormat(undefined, { style: 'currency', currency });
-    formats.set(currency, format);
+    const shown = { minimumFractionDigits: digits, maximumFractionDigits: digits };
+    format = new Intl.NumberFormat(undefined, { style: 'currency', currency, ...shown });
+    formats.set(key, format);
   }
-  return format.format(amountMinor / 10 ** (format.resolvedOptions().maximumFractionDigits ?? 2));
+  return format.format(`${amountMinor}E-${digits}` as Intl.StringNumericLiteral);
 }
 
 export const units = (count: number): string => (count === 1 ? '1 unit' : `${count} units`);

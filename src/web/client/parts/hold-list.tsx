@@ -93,9 +93,12 @@ function orderWords(holds: readonly Hold[]): string {
 }
 
 function totalsOf(holds: readonly Hold[]): string[] {
-  const totals = new Map<string, number>();
-  for (const { total } of holds) totals.set(total.currency, (totals.get(total.currency) ?? 0) + total.amountMinor);
-  return [...totals].map(([currency, amountMinor]) => money({ amountMinor, currency }));
+  const totals = new Map<string, Hold['total']>();
+  for (const { total } of holds) {
+    const amountMinor = (totals.get(total.currency)?.amountMinor ?? 0) + total.amountMinor;
+    totals.set(total.currency, { ...total, amountMinor });
+  }
+  return [...totals.values()].map(money);
 }
 
 function without(ids: ReadonlySet<string>, id: string): ReadonlySet<string> {
