@@ -1,5 +1,5 @@
 /** What the shop says: refusals, statuses, money and times, in words for people. */
-import type { ErrorCode, OrderStatus, RefusalFragment, SaleStatus } from './generated/graphql';
+import type { Canceller, ErrorCode, OrderStatus, RefusalFragment, SaleStatus } from './generated/graphql';
 import { RequestFailed } from './api/ask';
 
 /** Each code in words. What only operators meet is here too, so that a new code cannot be forgotten. */
@@ -56,13 +56,32 @@ export const ORDER_STATUS: Record<OrderStatus, string> = {
   REFUNDED: 'Refunded',
 };
 
-export const ORDER_STORY: Record<OrderStatus, string> = {
+const CANCELLED_BY: Record<Canceller, string> = {
+  CUSTOMER: 'You cancelled it.',
+  OPERATOR: 'The shop cancelled it.',
+  PAYMENT_FAILED: 'The payment failed, so it was cancelled.',
+  PAYMENT_WINDOW: 'No payment came in time, so it was cancelled.',
+};
+
+const ORDER_STORY: Record<Exclude<OrderStatus, 'CANCELLED' | 'REFUND_DUE'>, string> = {
   PENDING_PAYMENT: 'Your units are set aside until the payment comes.',
   PAID: 'It is yours. Thank you!',
-  CANCELLED: 'No payment came in time, or it failed, or you cancelled. The units are on sale again.',
-  REFUND_DUE: 'Your payment came, but the units were gone. You get your money back.',
   REFUNDED: 'You have your money back.',
 };
+
+/** Where the order stands, and why. */
+export function orderStory({ status, cancelledBy }: { status: OrderStatus; cancelledBy: Canceller | null }): string {
+  switch (status) {
+    case 'CANCELLED':
+      return `${cancelledBy ? CANCELLED_BY[cancelledBy] : 'It was cancelled.'} The units are on sale again.`;
+    case 'REFUND_DUE':
+      return cancelledBy === 'CUSTOMER'
+        ? 'Your payment came after you had cancelled. You get your money back.'
+        : 'Your payment came, but the units were gone. You get your money back.';
+    default:
+      return ORDER_STORY[status];
+  }
+}
 
 export interface Money {
   readonly amountMinor: number;
