@@ -10,7 +10,7 @@ import { classify } from '../database/failures';
 import { migrate } from '../database/migrate';
 import type { Database } from '../database/orm';
 import { checkSaleWindow, MAX_INT } from '../domain/input';
-import { minorDigits } from '../domain/money';
+import { hasMinorUnit, minorDigits } from '../domain/money';
 import { shown, UnreadableExport } from './csv-file';
 import { exitCodes, runCommand, wholeNumberOption } from './options';
 import {
@@ -244,9 +244,7 @@ const many = (count: number, one: string, others: string) => `${count} ${count =
 const say = (line: string) => process.stdout.write(`${line}.\n`);
 
 function currencyCode(text: string): string {
-  if (!Intl.supportedValuesOf('currency').includes(text)) {
-    throw new InvalidArgumentError('Give an ISO 4217 code in capitals, such as EUR.');
-  }
+  if (!hasMinorUnit(text)) throw new InvalidArgumentError('Give an ISO 4217 code in capitals, such as EUR.');
   return text;
 }
 
