@@ -6,7 +6,7 @@ import { hostname } from 'node:os';
 import type { ApolloServer } from '@apollo/server';
 import fastify, { type FastifyInstance } from 'fastify';
 import { admissionOf, type Admission, type AdmissionHook } from './admission/admission';
-import { clientsOf } from './admission/clients';
+import { clientsOf, type ClientOf } from './admission/clients';
 import { limitHttp, socketLimits } from './admission/http-limits';
 import type { Checkout } from './checkout/checkout';
 import { createHoldOf } from './checkout/create-hold';
@@ -98,6 +98,7 @@ export async function startApp(config: Config, options: AppOptions): Promise<App
   const http = httpServer();
   const isProduction = config.environment === 'production';
   const provider = isProduction ? null : simulatedProvider(config, log, () => urlOf(http, config));
+  const clientOf = clientsOf(config, { log, metrics });
   const room: Room = {
     checkout,
     createHold: limitHoldsOf(createHoldOf(checkout), checkout, config),
@@ -106,6 +107,7 @@ export async function startApp(config: Config, options: AppOptions): Promise<App
     reads: sharedReads(database),
     watch: new StockWatch(new StockLevels(database.readWatched), log),
     admission,
+    clientOf,
     trusted,
     guard: documentGuard({ schema, admission, trusted, persistedOnly: config.persistedOnly }),
     serverMetrics: async () => ({ server: serverName(http), text: await scrape() }),
@@ -119,7 +121,7 @@ export async function startApp(config: Config, options: AppOptions): Promise<App
     done();
   });
   const apollo = await graphqlServer(room, config);
-  await limitHttp(http, config);
+  await limitHttp(http, config, metrics);
   await http.register(graphqlRoutes(apollo, room, config));
   await http.register(
     paymentsWebhook({
@@ -127,7 +129,7 @@ export async function startApp(config: Config, options: AppOptions): Promise<App
       providers: [standardProvider(config.webhookSecrets), stripeProvider(config.stripeWebhookSecret)],
       log,
       metrics,
-      countFailure: failureCount(admission, config),
+      countFailure: failureCount(admission, clientOf),
     }),
   );
   await http.register(pages(config));
@@ -206,8 +208,7 @@ function httpServer(): FastifyInstance {
 }
 
 /** Senders that sign nothing are counted by their address. */
-function failureCount({ rates }: Admission, config: Config) {
-  const clientOf = clientsOf(config);
+function failureCount({ rates }: Admission, clientOf: ClientOf) {
   return (request: IncomingMessage) => rates.count('webhook', { customerId: '', client: clientOf(request) }, 1);
 }
 

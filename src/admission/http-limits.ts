@@ -3,6 +3,7 @@ import type { Socket } from 'node:net';
 import cors from '@fastify/cors';
 import type { FastifyInstance } from 'fastify';
 import type { Config } from '../config';
+import type { Metrics } from '../telemetry/metrics';
 import { QUEUE_TOKEN_HEADER } from './clients';
 
 /** A request whose headers and body have not come by then is a slow attack, or a lost client. */
@@ -25,8 +26,9 @@ export const socketLimits = {
 } as const;
 
 /** Every answer has the headers, refusals and unknown paths, too. Before any route is registered. */
-export async function limitHttp(http: FastifyInstance, config: Config): Promise<void> {
+export async function limitHttp(http: FastifyInstance, config: Config, metrics: Metrics): Promise<void> {
   http.server.maxConnections = config.maxConnections;
+  countAnswers(http, metrics);
   const headers = securityHeaders(config);
   http.addHook('onRequest', (_request, reply, done) => {
     void reply.headers(headers);
@@ -45,6 +47,19 @@ export async function limitHttp(http: FastifyInstance, config: Config): Promise<
   });
 }
 
+/** Every answer, and every connection that gets none. */
+function countAnswers(http: FastifyInstance, metrics: Metrics): void {
+  http.addHook('onResponse', (request, reply, done) => {
+    metrics.httpAnswer(request.routeOptions.url ?? 'unknown', reply.statusCode, reply.elapsedTime / 1_000);
+    done();
+  });
+  http.server.on('drop', () => metrics.connectionDropped());
+  // Before the listener that answers, which destroys the socket.
+  http.server.prependListener('clientError', (error: NodeJS.ErrnoException, socket: Socket) => {
+    if (isAnswerable(error, socket)) metrics.httpAnswer('unreadable', Number.parseInt(rawAnswerOf(error)[0], 10));
+  });
+}
+
 function securityHeaders({ hstsMaxAgeSeconds }: Pick<Config, 'hstsMaxAgeSeconds'>): Record<string, string> {
   return {
     'x-content-type-options': 'nosniff',
@@ -57,8 +72,8 @@ function securityHeaders({ hstsMaxAgeSeconds }: Pick<Config, 'hstsMaxAgeSeconds'
 
 /** What node could not read as a request, or did not get in time, has no route: answered in GraphQL's shape to be on the safe side. */
 function answerRaw(error: NodeJS.ErrnoException, socket: Socket): void {
-  if (error.code === 'ECONNRESET' || socket.destroyed) return;
-  const [status, message] = RAW_ANSWERS[error.code ?? ''] ?? ['400 Bad Request', 'The request could not be read'];
+  if (!isAnswerable(error, socket)) return;
+  const [status, message] = rawAnswerOf(error);
   const body = JSON.stringify({ errors: [{ message, extensions: { code: 'BAD_REQUEST' } }] });
   const headers = Object.entries(securityHeaders({ hstsMaxAgeSeconds: 0 })).map(
     ([name, value]) => `${name}: ${value}\r\n`,
@@ -69,6 +84,12 @@ function answerRaw(error: NodeJS.ErrnoException, socket: Socket): void {
     );
   }
   socket.destroy(error);
+}
+
+const isAnswerable = (error: NodeJS.ErrnoException, socket: Socket) => error.code !== 'ECONNRESET' && !socket.destroyed;
+
+function rawAnswerOf(error: NodeJS.ErrnoException): readonly [status: string, message: string] {
+  return RAW_ANSWERS[error.code ?? ''] ?? ['400 Bad Request', 'The request could not be read'];
 }
 
 const RAW_ANSWERS: Readonly<Record<string, readonly [status: string, message: string]>> = {

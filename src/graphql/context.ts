@@ -5,7 +5,7 @@ import type { CreateOrder } from '../checkout/create-order';
 import type { AuthConfig } from '../config';
 import { CallerError } from '../domain/errors';
 import type { Admission } from '../admission/admission';
-import type { Client } from '../admission/clients';
+import type { Client, ClientOf } from '../admission/clients';
 import type { DocumentGuard } from './document-guard';
 import { loadersFor, type Loaders } from './loaders';
 import type { SharedReads } from './shared-reads';
@@ -22,6 +22,7 @@ export interface Room {
   readonly reads: SharedReads;
   readonly watch: StockWatch;
   readonly admission: Admission;
+  readonly clientOf: ClientOf;
   readonly trusted: TrustedDocuments;
   readonly guard: DocumentGuard;
   /** What this server has counted, its workers together, and its name. */

@@ -13,8 +13,8 @@ import {
   type FormattedExecutionResult,
   type GraphQLFormattedError,
 } from 'graphql';
-import { clientsOf, type Client } from '../admission/clients';
-import type { Caller } from '../checkout/checkout';
+import type { Client } from '../admission/clients';
+import type { Caller, Checkout } from '../checkout/checkout';
 import type { Config } from '../config';
 import { readFirstProductId } from '../database/views';
 import type { Logger } from '../telemetry/logger';
@@ -44,7 +44,7 @@ export async function graphqlServer(room: Room, config: Config): Promise<ApolloS
   const { log } = room.checkout;
   const isProduction = config.environment === 'production';
   const schema = schemaFor(config);
-  const mask = maskErrors(log);
+  const mask = maskErrors(room.checkout);
   // Apollo does not tell `formatError` which request the error belongs to.
   const requestIds = new WeakMap<object, string>();
   const apollo = new ApolloServer<Context>({
@@ -133,11 +133,10 @@ function httpOf({ data, errors }: FormattedExecutionResult): { status?: number |
 /** The routes, in a scope of their own: here errors have GraphQL's shape. */
 export function graphqlRoutes(apollo: ApolloServer<Context>, room: Room, config: Config) {
   const verify = createTokenVerifier(config);
-  const clientOf = clientsOf(config);
-  const { checkout, admission, guard, trusted: documents } = room;
+  const { checkout, admission, clientOf, guard, trusted: documents } = room;
   const contextOf = (request: FastifyRequest): Context =>
     new Context(room, request.id, request.caller, request.client, request.isAdmitted);
-  const mask = maskErrors(checkout.log);
+  const mask = maskErrors(checkout);
   const playground = { auth: config.auth, environment: config.environment };
 
   const callerOf = (authorization: string, client: Client): Promise<Caller> =>
@@ -189,7 +188,7 @@ export function graphqlRoutes(apollo: ApolloServer<Context>, room: Room, config:
 
   return async (scope: FastifyInstance): Promise<void> => {
     scope.removeContentTypeParser('text/plain');
-    scope.setErrorHandler((error: FastifyError, request, reply) => answerError(checkout.log, error, request, reply));
+    scope.setErrorHandler((error: FastifyError, request, reply) => answerError(checkout, error, request, reply));
     scope.decorateRequest('caller', null as never);
     scope.decorateRequest('client', null as never);
     scope.decorateRequest('isAdmitted', false);
@@ -255,16 +254,22 @@ function formattedError(error: GraphQLError): GraphQLFormattedError {
 }
 
 /** Whatever goes wrong before Apollo is asked: unreadable bodies, tokens that do not verify. */
-function answerError(log: Logger, error: FastifyError, request: FastifyRequest, reply: FastifyReply): FastifyReply {
+function answerError(
+  { log, metrics }: Checkout,
+  error: FastifyError,
+  request: FastifyRequest,
+  reply: FastifyReply,
+): FastifyReply {
   const graphqlError = expectedError(error) ?? (error instanceof GraphQLError ? error : requestError(error));
+  const code = String(graphqlError?.extensions.code ?? 'INTERNAL_SERVER_ERROR');
+  metrics.graphqlError(code);
   if (graphqlError) {
-    const code = String(graphqlError.extensions.code);
     const { retryAfterMs } = graphqlError.extensions;
     if (typeof retryAfterMs === 'number') reply.header('retry-after', retryAfterSeconds(retryAfterMs));
     return reply.code(STATUS_OF_CODE[code] ?? error.statusCode ?? 400).send({ errors: [graphqlError.toJSON()] });
   }
   log.error({ event: 'request.failed', err: error, requestId: request.id }, 'request.failed');
-  const extensions = { code: 'INTERNAL_SERVER_ERROR', requestId: request.id };
+  const extensions = { code, requestId: request.id };
   return reply.code(500).send({ errors: [{ message: 'Internal server error', extensions }] });
 }
 

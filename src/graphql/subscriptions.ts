@@ -7,7 +7,7 @@ import { createSourceEventStream, execute, GraphQLError, parse, type ExecutionAr
 import { makeServer, type Context as Connection, type SubscribePayload } from 'graphql-ws';
 import { WebSocketServer, type WebSocket } from 'ws';
 import type { Asking } from '../admission/admission';
-import { clientsOf, type Client } from '../admission/clients';
+import type { Client } from '../admission/clients';
 import type { Config } from '../config';
 import { CallerError, RateLimited } from '../domain/errors';
 import { Context, type Room } from './context';
@@ -61,19 +61,31 @@ export function connectSubscriptions(
     perMessageDeflate: false,
     handleProtocols: (protocols) => (protocols.has('graphql-transport-ws') ? 'graphql-transport-ws' : false),
   });
-  const clientOf = clientsOf(config);
+  const { clientOf, checkout } = room;
   const operations = operationsOf(apollo, room, config);
   const protocol = protocolOf(room, config, operations);
   const pings = setInterval(() => pingAll(sockets), PING_MS).unref();
   let isStopping = false;
 
+  const count = (status: number) => checkout.metrics.httpAnswer('websocket', status);
+
   http.on('upgrade', (request: IncomingMessage, stream: Duplex, head: Buffer) => {
     stream.on('error', () => stream.destroy());
-    if (new URL(request.url ?? '', 'http://localhost').pathname !== PATH) return refuse(stream, '404 Not Found');
-    if (isStopping || sockets.clients.size >= MAX_SOCKETS) return refuse(stream, '503 Service Unavailable');
-    sockets.handleUpgrade(request, stream, head, (socket) =>
-      serve(protocol, { socket, request, client: clientOf(request) }),
-    );
+    if (new URL(request.url ?? '', 'http://localhost').pathname !== PATH) {
+      count(404);
+      return refuse(stream, '404 Not Found');
+    }
+    if (isStopping || sockets.clients.size >= MAX_SOCKETS) {
+      count(503);
+      return refuse(stream, '503 Service Unavailable');
+    }
+    let isUpgraded = false;
+    sockets.handleUpgrade(request, stream, head, (socket) => {
+      isUpgraded = true;
+      serve(protocol, { socket, request, client: clientOf(request) });
+    });
+    // ws answers a handshake that does not hold by itself, before it returns.
+    count(isUpgraded ? 101 : 400);
   });
 
   return {
@@ -141,7 +153,7 @@ type Operations = ReturnType<typeof operationsOf>;
 
 function protocolOf({ checkout, admission }: Room, config: Config, operations: Operations) {
   const verify = createTokenVerifier(config);
-  const mask = maskErrors(checkout.log);
+  const mask = maskErrors(checkout);
   return makeServer<Record<string, unknown>, Peer>({
     connectionInitWaitTimeout: CONNECTION_INIT_MS,
     onConnect: async (connected) => {
@@ -152,6 +164,8 @@ function protocolOf({ checkout, admission }: Room, config: Config, operations: O
       } catch (error) {
         // Counted as over HTTP: guessing tokens costs the same either way.
         const isTooOften = await isRateLimited(admission.mayRead({ caller: anonymous, client }));
+        const code = error instanceof CallerError ? error.code : 'SERVICE_UNAVAILABLE';
+        checkout.metrics.graphqlError(isTooOften ? 'RATE_LIMITED' : code);
         if (error instanceof CallerError && !isTooOften) socket.close(FORBIDDEN, `${error.code}: ${error.message}`);
         else socket.close(TRY_AGAIN_LATER, isTooOften ? 'RATE_LIMITED' : 'SERVICE_UNAVAILABLE');
         return false;
@@ -206,7 +220,7 @@ function operationsOf(apollo: ApolloServer<Context>, room: Room, config: Config)
   const { admission, guard, trusted } = room;
   const hidesSchema = config.environment === 'production';
   const readSubscription = subscriptionReader(schema, guard.remembered, { hidesSchema });
-  const mask = maskErrors(room.checkout.log);
+  const mask = maskErrors(room.checkout);
   const underWay = new Set<Promise<unknown>>();
 
   const execution = async (payload: SubscribePayload, contextValue: Context): Promise<Started> => {
