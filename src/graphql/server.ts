@@ -15,7 +15,7 @@ import {
   type GraphQLFormattedError,
 } from 'graphql';
 import type { Client } from '../admission/clients';
-import type { Caller } from '../checkout/checkout';
+import type { Caller, Checkout } from '../checkout/checkout';
 import type { Config } from '../config';
 import { readFirstProductId } from '../database/views';
 import { UnreadableRequest } from '../domain/errors';
@@ -201,7 +201,7 @@ export function graphqlRoutes(apollo: ApolloServer<Context>, room: Room, config:
   return async (scope: FastifyInstance): Promise<void> => {
     scope.removeContentTypeParser(['text/plain', 'application/json']);
     scope.addContentTypeParser('application/json', { parseAs: 'buffer' }, jsonParser(scope));
-    scope.setErrorHandler((error: FastifyError, request, reply) => answerError(checkout.log, error, request, reply));
+    scope.setErrorHandler((error: FastifyError, request, reply) => answerError(checkout, error, request, reply));
     scope.decorateRequest('caller', null as never);
     scope.decorateRequest('client', null as never);
     scope.decorateRequest('isAdmitted', false);
@@ -283,17 +283,23 @@ function formattedError(error: GraphQLError): GraphQLFormattedError {
 }
 
 /** Whatever goes wrong before Apollo is asked: unreadable bodies, tokens that do not verify. */
-function answerError(log: Logger, error: FastifyError, request: FastifyRequest, reply: FastifyReply): FastifyReply {
+function answerError(
+  { log, metrics }: Checkout,
+  error: FastifyError,
+  request: FastifyRequest,
+  reply: FastifyReply,
+): FastifyReply {
   void reply.type(mediaTypeFor(request.headers.accept) ?? 'application/json; charset=utf-8');
   const graphqlError = expectedError(error) ?? (error instanceof GraphQLError ? error : requestError(error));
+  const code = String(graphqlError?.extensions.code ?? 'INTERNAL_SERVER_ERROR');
+  metrics.graphqlError(code);
   if (graphqlError) {
-    const code = String(graphqlError.extensions.code);
     const { retryAfterMs } = graphqlError.extensions;
     if (typeof retryAfterMs === 'number') reply.header('retry-after', retryAfterSeconds(retryAfterMs));
     return reply.code(STATUS_OF_CODE[code] ?? error.statusCode ?? 400).send({ errors: [graphqlError.toJSON()] });
   }
   log.error({ event: 'request.failed', err: error, requestId: request.id }, 'request.failed');
-  const extensions = { code: 'INTERNAL_SERVER_ERROR', requestId: request.id };
+  const extensions = { code, requestId: request.id };
   return reply.code(500).send({ errors: [{ message: 'Internal server error', extensions }] });
 }
 
