@@ -173,6 +173,21 @@ export async function updateOrder(em: EntityManager, order: Order): Promise<void
   );
 }
 
+/** PENDING_PAYMENT → CANCELLED, many orders in one statement. The caller has locked them. */
+export async function markCancelled(
+  em: EntityManager,
+  orderIds: readonly string[],
+  by: NonNullable<Order['cancelledBy']>,
+  at: Date,
+): Promise<void> {
+  await run(
+    em,
+    sql`/* markCancelled */
+      UPDATE orders SET status = 'CANCELLED', cancelled_at = ${at}, cancelled_by = ${by}
+      WHERE id = ANY (${orderIds}::uuid[]) AND paid_at IS NULL AND cancelled_at IS NULL`,
+  );
+}
+
 /** Unpaid orders whose payment window has passed, by ascending id from `after` on. Not locked: who cancels looks again. */
 export async function findUnpaid(em: EntityManager, after: string, limit: number): Promise<string[]> {
   const rows = await run<{ id: string }>(
