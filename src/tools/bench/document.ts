@@ -2,6 +2,7 @@
 import { projectPath } from '../../config';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { projectPath } from '../../config';
 import { plotOf } from './plot';
 import { forDocument, type Report } from './report';
 
