@@ -2,7 +2,6 @@
 import { projectPath } from '../../config';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { projectPath } from '../../config';
 import { plotOf } from './plot';
 import { forDocument, type Report } from './report';
 
