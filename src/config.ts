@@ -75,6 +75,8 @@ export interface Config {
   readonly databaseUrls: readonly string[];
   readonly databaseReplicaUrls: readonly string[];
   readonly databasePoolSize: number;
+  /** Migrations of newer builds that the database may have. */
+  readonly acceptMigrations: readonly string[];
   readonly holdTtlSeconds: number;
   readonly orderPaymentWindowSeconds: number;
   /** A node-cron expression; null: this process never sweeps. */
@@ -189,6 +191,13 @@ const settings = {
   DATABASE_URL: setting('postgres://user:password@host:port/database, several separated by commas', databaseUrls),
   DATABASE_REPLICA_URLS: setting('postgres://… URLs, separated by commas', databaseUrls),
   DATABASE_POOL_SIZE: setting('a whole number from 1 to 1000', wholeNumber(1, 1000)),
+  ACCEPT_MIGRATIONS: setting(
+    'names of migrations, separated by commas',
+    z
+      .string()
+      .transform(list)
+      .pipe(z.array(z.string().regex(/^[\w.-]+$/))),
+  ),
   HOLD_TTL_SECONDS: setting(`a whole number from 1 to ${maxWindowSeconds}`, wholeNumber(1, maxWindowSeconds)),
   ORDER_PAYMENT_WINDOW_SECONDS: setting(
     `a whole number from 1 to ${maxWindowSeconds}`,
@@ -436,6 +445,7 @@ function toConfig(values: Values, environment: Environment): Config {
     databaseUrls: values.DATABASE_URL ?? [],
     databaseReplicaUrls: values.DATABASE_REPLICA_URLS ?? [],
     databasePoolSize: values.DATABASE_POOL_SIZE ?? 8,
+    acceptMigrations: values.ACCEPT_MIGRATIONS ?? [],
     holdTtlSeconds: values.HOLD_TTL_SECONDS ?? 120,
     orderPaymentWindowSeconds: values.ORDER_PAYMENT_WINDOW_SECONDS ?? 900,
     sweepCron: values.SWEEP_CRON === 'off' ? null : (values.SWEEP_CRON ?? '* * * * * *'),

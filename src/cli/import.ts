@@ -44,8 +44,8 @@ Example:
 
 async function importFile(file: string, { currency, skipBad }: Options): Promise<void> {
   const found = await readExport(file, currency);
-  await withDatabase(async ({ database, url }) => {
-    await migrate(database, url);
+  await withDatabase(async ({ database, url, migration }) => {
+    await migrate(database, url, migration);
     const { good, bad } = await withoutTaken(database, found);
     report(bad);
     if (bad.length > 0 && !skipBad) return giveUp(good.length, bad.length);
