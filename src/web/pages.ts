@@ -35,13 +35,19 @@ interface Packed {
 /** Where each page is, and the file that Vite makes of it. */
 const PAGES = { '/': 'index.html', '/ops': 'ops.html' } as const;
 
+/** Those of this very build. Code that was not built (in tests) serves those of the latest build. */
+function pagesFolder(): string {
+  const own = join(__dirname, '..', '..', 'web');
+  return existsSync(own) ? own : projectPath('dist', 'web');
+}
+
 /**
  * Serves the pages and their parts. The parts have a hash in their names, so browsers keep them for ever; a page is asked for
  * again each time, and answered 304 while it is the same. Without a build each page says what to do.
  */
 export function pages({ environment }: Pick<Config, 'environment'>) {
   return async (scope: FastifyInstance): Promise<void> => {
-    const folder = projectPath('dist', 'web');
+    const folder = pagesFolder();
     for (const [path, file] of Object.entries(PAGES)) {
       const built = join(folder, file);
       if (!existsSync(built)) {

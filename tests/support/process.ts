@@ -55,6 +55,8 @@ export async function buildProject(): Promise<Build> {
     '**/web/client/**',
     '--ignore',
     '**/*.mts',
+    '--ignore',
+    '**/*.mjs',
   ];
   await run(process.execPath, args, { cwd: projectPath() });
 
