@@ -75,7 +75,7 @@ export function documentGuard(options: {
       const isTrusted = trusted.has(text);
       if (persistedOnly && !isTrusted) throw notTrusted();
       if (isTrusted || remembered.knows(text)) return;
-      await admission.mayRead(asking);
+      await admission.mayRead(asking, Math.min(text.length, MAX_LENGTH));
       if (text.length > MAX_LENGTH) throw tooLong();
       // graphql's own rules are quadratic in places: whatever passes a limit is refused before them.
       const document = parsed(text);

@@ -15,6 +15,7 @@ import {
   type GraphQLFormattedError,
 } from 'graphql';
 import type { Client } from '../admission/clients';
+import { workOf } from '../admission/operation';
 import type { Caller, Checkout } from '../checkout/checkout';
 import type { Config } from '../config';
 import { readFirstProductId } from '../database/views';
@@ -22,6 +23,7 @@ import { UnreadableRequest } from '../domain/errors';
 import type { Logger } from '../telemetry/logger';
 import { CompiledOperations, execute } from './compiled-operations';
 import { Context, type Room } from './context';
+import { pricesOf } from './cost';
 import { expectedError, STATUS_OF_CODE, type Mask } from './errors';
 import { notTrusted } from './document-guard';
 import { DOCUMENT_LIMITS, MAX_TOKENS } from './limits';
@@ -92,11 +94,15 @@ function pipelinePlugin(
   { compiled, mask, requestIds }: { compiled: CompiledOperations; mask: Mask; requestIds: WeakMap<object, string> },
 ): ApolloServerPlugin<Context> {
   const listener: GraphQLRequestListener<Context> = {
-    didResolveOperation: async ({ contextValue, document, operation, source }) => {
+    didResolveOperation: async ({ contextValue, document, operation, request, schema, source }) => {
       if (operation?.operation === OperationTypeNode.SUBSCRIPTION) throw subscribeElsewhere();
       if (config.persistedOnly && !trusted.has(source)) throw notTrusted();
       // Without one Apollo answers that there is no such operation.
-      if (operation && !contextValue.isAdmitted) await admission.admit(contextValue, document, operation);
+      if (!operation) return;
+      const prices = pricesOf(schema, document, operation);
+      contextValue.loaders.budget.begin(prices);
+      if (contextValue.isAdmitted) return;
+      await admission.admit(contextValue, document, operation, prices.asked(request.variables ?? {}));
     },
     responseForOperation: async ({ contextValue, document, operation, request }) => {
       const query = operation && compiled.find(document, operation);
@@ -107,11 +113,15 @@ function pipelinePlugin(
     },
     didEncounterErrors: async ({ errors, contextValue: { requestId } }) =>
       errors.forEach((error) => requestIds.set(error, requestId)),
-    willSendResponse: async ({ contextValue: { loaders }, response }) => {
-      if (loaders.budget.isExceeded) {
-        response.body = { kind: 'single', singleResult: { errors: [loaders.budget.error.toJSON()], data: null } };
-      }
+    willSendResponse: async ({ contextValue, document, operation, request, response, schema }) => {
       if (response.body.kind !== 'single') return;
+      const { budget } = contextValue.loaders;
+      response.body.singleResult = budget.bounded(response.body.singleResult);
+      // Without data nothing was executed: what was taken for a refusal stays taken.
+      if (document && operation && 'data' in response.body.singleResult) {
+        const asked = pricesOf(schema, document, operation).asked(request.variables ?? {});
+        await admission.settle(contextValue, workOf(document, operation), { asked, real: budget.price });
+      }
       const { status, retryAfter } = httpOf(response.body.singleResult);
       if (status) response.http.status = status;
       if (retryAfter) response.http.headers.set('retry-after', retryAfter);
@@ -176,19 +186,21 @@ export function graphqlRoutes(apollo: ApolloServer<Context>, room: Room, config:
       if (text !== null) await guard.check(text, request);
       return null;
     }
-    await admission.admitWork(request, trusted.document.work);
+    const { compiled, text, operationName, work, prices } = trusted.document;
+    const asked = prices.asked(trusted.variables);
+    await admission.admitWork(request, work, asked);
     request.isAdmitted = true;
     const context = contextOf(request);
-    const { compiled, text, operationName } = trusted.document;
     const mediaType = mediaTypeFor(request.headers.accept);
-    const executed = mediaType === null ? null : await execute(compiled, trusted.variables, context);
     const { budget } = context.loaders;
-    const result = budget.isExceeded ? { errors: [budget.error], data: null } : executed;
+    budget.begin(prices);
+    const result = mediaType === null ? null : await execute(compiled, trusted.variables, context);
     if (!result) {
       request.body = { query: text, operationName, variables: trusted.variables };
       return null;
     }
-    const formatted = formattedResult(result, mask, request.id);
+    const formatted = budget.bounded(formattedResult(result, mask, request.id));
+    await admission.settle(request, work, { asked, real: budget.price });
     const { status, retryAfter } = httpOf(formatted);
     if (retryAfter) reply.header('retry-after', retryAfter);
     void reply

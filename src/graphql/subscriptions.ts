@@ -10,7 +10,10 @@ import type { Asking } from '../admission/admission';
 import type { Client } from '../admission/clients';
 import type { Config } from '../config';
 import { CallerError, RateLimited } from '../domain/errors';
+import { bytesOf } from './answer-size';
+import { MAX_EVENT_BYTES, tooLarge } from './budget';
 import { Context, type Room } from './context';
+import { pricesOf } from './cost';
 import { subscriptionReader, type Subscription } from './documents';
 import { FormattedError, formatErrors } from './errors';
 import { schemaFor } from './schema';
@@ -248,7 +251,8 @@ function operationsOf(apollo: ApolloServer<Context>, room: Room, config: Config)
     contextValue: Context,
   ): Promise<Started> => {
     if (errors.length > 0) return { errors };
-    await admission.admit(contextValue, document, operation);
+    const price = pricesOf(schema, document, operation).asked(variables ?? {});
+    await admission.admit(contextValue, document, operation, price);
     const args = { schema, document, operationName: operationName ?? null, variableValues: variables ?? {} };
     const source = await createSourceEventStream({ ...args, contextValue });
     if ('errors' in source) return { errors: (source.errors ?? []).map(orBadInput) };
@@ -257,6 +261,7 @@ function operationsOf(apollo: ApolloServer<Context>, room: Room, config: Config)
       const requestId = randomUUID();
       const shared = new Context(room, requestId, anonymous, contextValue.client);
       const result = await execute({ ...args, contextValue: shared, rootValue: level });
+      if (bytesOf(result, MAX_EVENT_BYTES) > MAX_EVENT_BYTES) throw tooLarge(MAX_EVENT_BYTES);
       return result.errors ? { ...result, errors: formatErrors(result.errors, mask, requestId) } : result;
     };
     const key = JSON.stringify([query, operationName, variables]);

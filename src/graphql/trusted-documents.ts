@@ -18,6 +18,7 @@ import type { CompiledQuery } from 'graphql-jit';
 import { workOf, type Work } from '../admission/operation';
 import { projectPath } from '../config';
 import { compile } from './compiled-operations';
+import { pricesOf, type Priced } from './cost';
 import { DOCUMENT_LIMITS, MAX_TOKENS } from './limits';
 
 export interface TrustedDocument {
@@ -25,6 +26,7 @@ export interface TrustedDocument {
   readonly operationName: string | null;
   readonly compiled: CompiledQuery;
   readonly work: Work;
+  readonly prices: Priced;
 }
 
 export interface TrustedRequest {
@@ -132,7 +134,13 @@ function trust(schema: GraphQLSchema, text: string): TrustedDocument | null {
   if (operation.operation === OperationTypeNode.SUBSCRIPTION) return null;
   const compiled = compile(schema, ast, operation);
   if (!compiled) throw new Error(`A trusted document cannot be compiled:\n${text}`);
-  return { text, operationName: operation.name?.value ?? null, compiled, work: workOf(ast, operation) };
+  return {
+    text,
+    operationName: operation.name?.value ?? null,
+    compiled,
+    work: workOf(ast, operation),
+    prices: pricesOf(schema, ast, operation),
+  };
 }
 
 /**

@@ -28,7 +28,9 @@ afterAll(async () => {
 const scripts = JSON.parse(readFileSync(projectPath('package.json'), 'utf8')).scripts as Record<string, string>;
 /** The compiled file and the arguments that `npm run <name>` starts. */
 function commandOf(name: string): [string, string[]] {
-  const [, file, args] = /^exec node(?: --[\w=-]+)* src\/cli\/run\.mjs src\/(\S+\.js) ?([^;&|)]*)$/.exec(scripts[name]!)!;
+  const [, file, args] = /^exec node(?: --[\w=-]+)* src\/cli\/run\.mjs src\/(\S+\.js) ?([^;&|)]*)$/.exec(
+    scripts[name]!,
+  )!;
   return [file!, args!.split(' ').filter(Boolean)];
 }
 const npmRun = (name: string, ...args: string[]): Promise<Ended> => {
