@@ -18,7 +18,7 @@ import type { Caller } from '../checkout/checkout';
 import type { Config } from '../config';
 import { readFirstProductId } from '../database/views';
 import type { Logger } from '../telemetry/logger';
-import { CompiledOperations, execute } from './compiled-operations';
+import { CompiledOperations } from './compiled-operations';
 import { Context, type Room } from './context';
 import { expectedError, maskErrors, STATUS_OF_CODE, type Mask } from './errors';
 import { notTrusted } from './document-guard';
@@ -93,8 +93,8 @@ function pipelinePlugin(
       if (operation && !contextValue.isAdmitted) await admission.admit(contextValue, document, operation);
     },
     responseForOperation: async ({ contextValue, document, operation, request }) => {
-      const query = operation && compiled.find(document, operation);
-      const result = query && (await execute(query, request.variables ?? {}, contextValue));
+      const found = operation && compiled.find(document, operation);
+      const result = found && (await found.execute(contextValue, request.variables ?? {}));
       if (!result) return null;
       const singleResult = formattedResult(result, mask, contextValue.requestId);
       return { http: { headers: new HeaderMap() }, body: { kind: 'single', singleResult } };
@@ -170,7 +170,7 @@ export function graphqlRoutes(apollo: ApolloServer<Context>, room: Room, config:
     request.isAdmitted = true;
     const context = contextOf(request);
     const { compiled, text, operationName } = trusted.document;
-    const executed = acceptsJson(request) ? await execute(compiled, trusted.variables, context) : null;
+    const executed = acceptsJson(request) && compiled ? await compiled.execute(context, trusted.variables) : null;
     const { budget } = context.loaders;
     const result = budget.isExceeded ? { errors: [budget.error], data: null } : executed;
     if (!result) {
