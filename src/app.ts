@@ -6,8 +6,9 @@ import { hostname } from 'node:os';
 import type { ApolloServer } from '@apollo/server';
 import fastify, { type FastifyInstance } from 'fastify';
 import { admissionOf, type Admission, type AdmissionHook } from './admission/admission';
-import { clientsOf } from './admission/clients';
-import { limitHttp, socketLimits } from './admission/http-limits';
+import { clientsOf, type ClientOf } from './admission/clients';
+import { limitHttp, limitSockets, rawAnswer, requestLimits } from './admission/http-limits';
+import { Sockets } from './admission/sockets';
 import type { Checkout } from './checkout/checkout';
 import { createHoldOf } from './checkout/create-hold';
 import { limitHoldsOf } from './checkout/hold-limits';
@@ -20,12 +21,14 @@ import { gaugesOf } from './database/gauges';
 import { openDatabase, type Database } from './database/orm';
 import type { Context, Room } from './graphql/context';
 import { documentGuard } from './graphql/document-guard';
+import { maskErrors } from './graphql/errors';
 import { checkoutSchema, schemaFor } from './graphql/schema';
 import { graphqlRoutes, graphqlServer } from './graphql/server';
 import { sharedReads } from './graphql/shared-reads';
 import { StockLevels } from './graphql/stock-levels';
 import { StockWatch } from './graphql/stock-watch';
-import { connectSubscriptions } from './graphql/subscriptions';
+import { asksForWebSocket, connectSubscriptions } from './graphql/subscriptions';
+import { createTokenVerifier } from './graphql/tokens';
 import { codegenDocuments, TrustedDocuments } from './graphql/trusted-documents';
 import { startSweepJob } from './jobs/sweep-job';
 import type { Logger } from './telemetry/logger';
@@ -95,7 +98,8 @@ export async function startApp(config: Config, options: AppOptions): Promise<App
   const { holdTtlSeconds, orderPaymentWindowSeconds } = config;
   const checkout: Checkout = { database, log, metrics, holdTtlSeconds, orderPaymentWindowSeconds };
   const levels = new StockLevels(database.read);
-  const http = httpServer();
+  const sockets = socketsOf(log);
+  const http = httpServer(sockets, config);
   const isProduction = config.environment === 'production';
   const provider = isProduction ? null : simulatedProvider(config, log, () => urlOf(http, config));
   const room: Room = {
@@ -108,6 +112,9 @@ export async function startApp(config: Config, options: AppOptions): Promise<App
     admission,
     trusted,
     guard: documentGuard({ schema, admission, trusted, persistedOnly: config.persistedOnly }),
+    verify: createTokenVerifier(config),
+    clientOf: clientsOf(config),
+    mask: maskErrors(log),
     serverMetrics: async () => ({ server: serverName(http), text: await scrape() }),
     provider,
     developmentAuth: isProduction ? null : config.auth,
@@ -127,7 +134,7 @@ export async function startApp(config: Config, options: AppOptions): Promise<App
       providers: [standardProvider(config.webhookSecrets), stripeProvider(config.stripeWebhookSecret)],
       log,
       metrics,
-      countFailure: failureCount(admission, config),
+      countFailure: failureCount(admission, room.clientOf),
     }),
   );
   await http.register(pages(config));
@@ -138,6 +145,7 @@ export async function startApp(config: Config, options: AppOptions): Promise<App
     await http.listen({ host: config.host, port: config.port });
   } catch (error) {
     await subscriptions.close();
+    sockets.close();
     await apollo.stop();
     await metrics.close();
     await database.close();
@@ -150,8 +158,7 @@ export async function startApp(config: Config, options: AppOptions): Promise<App
     state.isDraining = true;
     await sweep?.stop();
     provider?.close();
-    await subscriptions.close();
-    await drain(http);
+    await Promise.all([subscriptions.close(), drain(http, sockets)]);
     await apollo.stop();
     await metrics.close();
     await database.close();
@@ -188,11 +195,27 @@ function simulatedProvider({ host, webhookSecrets }: Config, log: Logger, url: (
   });
 }
 
-function httpServer(): FastifyInstance {
+function socketsOf(log: Logger): Sockets {
+  return new Sockets({
+    mayUpgrade: asksForWebSocket,
+    answerTo: rawAnswer,
+    onFailure: (err) => log.error({ event: 'request.failed', err }, 'request.failed'),
+    onStalled: (details) => log.warn({ event: 'sockets.stalled', ...details }, 'sockets.stalled'),
+  });
+}
+
+function httpServer(sockets: Sockets, config: Config): FastifyInstance {
   const http = fastify({
     logger: false,
     genReqId: () => randomUUID(),
-    ...socketLimits,
+    serverFactory: (handler) => {
+      const server = sockets.server(handler, requestLimits);
+      limitSockets(server, config);
+      return server;
+    },
+    // `Sockets` answers what is no request; Fastify would destroy the socket while its client still sends.
+    clientErrorHandler: () => undefined,
+    routerOptions: { ignoreTrailingSlash: true },
     // Requests that come while the server drains are answered, not cut off: readyz has told the balancer already.
     return503OnClosing: false,
     forceCloseConnections: 'idle',
@@ -206,8 +229,7 @@ function httpServer(): FastifyInstance {
 }
 
 /** Senders that sign nothing are counted by their address. */
-function failureCount({ rates }: Admission, config: Config) {
-  const clientOf = clientsOf(config);
+function failureCount({ rates }: Admission, clientOf: ClientOf) {
   return (request: IncomingMessage) => rates.count('webhook', { customerId: '', client: clientOf(request) }, 1);
 }
 
@@ -241,12 +263,13 @@ function metricsRoute(http: FastifyInstance, metrics: Metrics, scrape: () => Pro
  * Answers what has begun. A client keeps its connection after an answer, and may never use it again: what becomes idle is
  * closed, or each such client would hold up the stop until the cut-off.
  */
-async function drain(http: FastifyInstance): Promise<void> {
-  const cutOff = setTimeout(() => http.server.closeAllConnections(), DRAIN_MS);
-  const closeIdle = setInterval(() => http.server.closeIdleConnections(), IDLE_CHECK_MS);
+async function drain(http: FastifyInstance, sockets: Sockets): Promise<void> {
+  const cutOff = setTimeout(() => sockets.destroyAll(), DRAIN_MS);
+  const closeIdle = setInterval(() => sockets.closeIdle(), IDLE_CHECK_MS);
   await http.close();
   clearInterval(closeIdle);
   clearTimeout(cutOff);
+  sockets.close();
 }
 
 function portError(error: unknown, { host, port }: Config): unknown {

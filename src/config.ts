@@ -28,7 +28,7 @@ export type LogLevel = 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'fatal' |
 
 /** What verifies tokens: one shared secret (HS256), or the public keys of an issuer. */
 export type TokenKeys = { kind: 'secret'; secret: string } | { kind: 'jwks'; url: string };
-export type AuthConfig = TokenKeys & { issuer?: string; audience?: string };
+export type AuthConfig = TokenKeys & { issuer?: string; audience?: string; allowsNoExpiry?: boolean };
 
 /** What is counted apart, each with a limit of its own. `document`: one that has to be read, and tokens that do not verify. */
 export const rateClasses = ['browse', 'hold', 'order', 'admin', 'document', 'webhook'] as const;
@@ -58,6 +58,12 @@ export const defaultRateLimits: RateLimits = {
   webhook: { perCustomer: null, perAddress: 100 },
   loopback: false,
 };
+
+/**
+ * Balancers keep idle connections for 60 s (AWS, nginx, Azure) and must be the first to close them: the side that closes first
+ * cannot tell whether a request was on its way.
+ */
+const defaultKeepAliveSeconds = 72;
 
 /** After letting this many holds expire within this time, a customer gets no new hold for as long. */
 export interface HoldCooldown {
@@ -100,10 +106,14 @@ export interface Config {
   readonly trustedProxies: readonly string[] | number;
   /** Origins whose pages may call us; `*`: every one. */
   readonly corsOrigins: readonly string[];
+  /** Headers that these pages may send, besides those that clients and their tools are known to. In lower case. */
+  readonly corsHeaders: readonly string[];
   /** 0: no Strict-Transport-Security. */
   readonly hstsMaxAgeSeconds: number;
   /** Open sockets of one process; the next one is closed at once. */
   readonly maxConnections: number;
+  /** How long a socket stays open without a request after an answer. */
+  readonly keepAliveSeconds: number;
 }
 
 /** The settings do not hold. The message names every bad key, with what is accepted; it repeats no secret. */
@@ -213,6 +223,7 @@ const settings = {
   JWKS_URL: setting('an https:// URL (http:// outside production)', z.string().refine(isWebUrl)),
   JWT_ISSUER: setting('a text', z.string()),
   JWT_AUDIENCE: setting('a text', z.string()),
+  JWT_ALLOW_NO_EXPIRY: setting('on or off', onOrOff),
   LOG_LEVEL: setting(
     'trace, debug, info, warn, error, fatal or silent',
     z.enum(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent']),
@@ -244,8 +255,16 @@ const settings = {
       .transform(list)
       .pipe(z.array(z.string().refine((text) => text === '*' || isOrigin(text)))),
   ),
+  CORS_HEADERS: setting(
+    'names of headers such as x-tenant, separated by commas',
+    z
+      .string()
+      .transform((text) => list(text.toLowerCase()))
+      .pipe(z.array(z.string().regex(/^[a-z0-9][a-z0-9_-]{0,99}$/))),
+  ),
   HSTS_MAX_AGE_SECONDS: setting('a whole number of seconds up to 63072000 (two years)', wholeNumber(0, 63_072_000)),
   MAX_CONNECTIONS: setting('a whole number from 1 to 1000000', wholeNumber(1, 1_000_000)),
+  KEEP_ALIVE_SECONDS: setting('a whole number from 1 to 3600', wholeNumber(1, 3_600)),
 };
 
 type Key = keyof typeof settings;
@@ -342,6 +361,9 @@ function contradictions(values: Values, env: NodeJS.ProcessEnv): string[] {
   if (textOf(env, 'JWT_SECRET') !== undefined && textOf(env, 'JWKS_URL') !== undefined) {
     problems.push('JWT_SECRET and JWKS_URL exclude each other: set the one that signs your tokens');
   }
+  if (values.CORS_HEADERS?.length && !values.CORS_ORIGINS?.length) {
+    problems.push('CORS_HEADERS needs CORS_ORIGINS: without origins no other page may call at all');
+  }
   if (values.DATABASE_REPLICA_URLS?.length && textOf(env, 'DATABASE_URL') === undefined) {
     problems.push('DATABASE_REPLICA_URLS needs DATABASE_URL: the embedded PostgreSQL has no replicas');
   }
@@ -388,6 +410,7 @@ function toConfig(values: Values, environment: Environment): Config {
       ...tokenKeys(values),
       ...(values.JWT_ISSUER !== undefined && { issuer: values.JWT_ISSUER }),
       ...(values.JWT_AUDIENCE !== undefined && { audience: values.JWT_AUDIENCE }),
+      ...(values.JWT_ALLOW_NO_EXPIRY && { allowsNoExpiry: true }),
     },
     logLevel: values.LOG_LEVEL ?? 'info',
     logFile: values.LOG_FILE === 'off' ? null : (values.LOG_FILE ?? defaultLogFile(environment)),
@@ -400,8 +423,10 @@ function toConfig(values: Values, environment: Environment): Config {
     admissionSecret: values.ADMISSION_SECRET ?? null,
     trustedProxies: values.TRUSTED_PROXIES ?? [],
     corsOrigins: values.CORS_ORIGINS ?? [],
+    corsHeaders: values.CORS_HEADERS ?? [],
     hstsMaxAgeSeconds: values.HSTS_MAX_AGE_SECONDS ?? 0,
     maxConnections: values.MAX_CONNECTIONS ?? 20_000,
+    keepAliveSeconds: values.KEEP_ALIVE_SECONDS ?? defaultKeepAliveSeconds,
   };
 }
 

@@ -10,7 +10,14 @@ import { seedIfEmpty } from './database/seed';
 import { readFirstProductId } from './database/views';
 import { scrapeAllWorkers } from './telemetry/cluster-metrics';
 import { closeLogger, createLogger, type Logger } from './telemetry/logger';
+import { surviveUncaught } from './telemetry/uncaught';
 import { isWorker, report, startWorkers } from './workers';
+
+interface Surroundings {
+  readonly log: Logger;
+  readonly stopping: Promise<void>;
+  readonly uncaught: ReturnType<typeof surviveUncaught>;
+}
 
 async function main(): Promise<void> {
   loadDotEnv();
@@ -18,14 +25,10 @@ async function main(): Promise<void> {
   const { logLevel: level, logFile: file, environment } = config;
   const log = createLogger({ level, file, environment });
   log.debug({ event: 'config', config: redactedConfig(config) }, 'config');
-  // A promise that nobody looked after is a bug to be fixed, and no reason to cut off everybody's requests: whatever was in
-  // flight in PostgreSQL is committed or not, and nothing in this process is needed to keep a promise.
-  process.on('unhandledRejection', (error) =>
-    log.error({ event: 'unhandled.rejection', err: error }, 'unhandled.rejection'),
-  );
+  const uncaught = surviveUncaught(log);
   const stopping = stopSignal(log);
   try {
-    await (isWorker ? serveAsWorker(config, log, stopping) : serve(config, log, stopping));
+    await (isWorker ? serveAsWorker : serve)(config, { log, stopping, uncaught });
   } finally {
     log.info({ event: 'server.stopped' }, 'server.stopped');
     await closeLogger(log);
@@ -33,11 +36,11 @@ async function main(): Promise<void> {
 }
 
 /** The only process, or the one that looks after the workers. Either way the database is its business. */
-async function serve(config: Config, log: Logger, stopping: Promise<void>): Promise<void> {
+async function serve(config: Config, { log, stopping, uncaught }: Surroundings): Promise<void> {
   const database = await findDatabase(config.databaseUrls, (message) => log.info({ event: 'postgres' }, message));
   try {
     const productId = await prepare(config, database.url, log);
-    const server = await startServer(config, database.urls, log);
+    const server = await startServer(config, database.urls, { log, uncaught });
     log.info({ event: 'server.started', url: server.url, workers: config.workers }, 'server.started');
     if (config.environment === 'development') greet(server.url, productId);
     await stopping;
@@ -50,17 +53,23 @@ async function serve(config: Config, log: Logger, stopping: Promise<void>): Prom
 async function startServer(
   config: Config,
   databaseUrls: readonly string[],
-  log: Logger,
+  { log, uncaught }: Pick<Surroundings, 'log' | 'uncaught'>,
 ): Promise<{ url: string; stop(): Promise<void> }> {
-  if (config.workers > 1) return startWorkers(config.workers, databaseUrls.join(), log);
+  if (config.workers > 1) {
+    const workers = await startWorkers(config.workers, databaseUrls.join(), log);
+    uncaught.serveOn(null);
+    return workers;
+  }
   const app = await startApp(config, { databaseUrl: databaseUrls, log });
+  uncaught.serveOn(app.checkout.metrics);
   return { url: app.url, stop: () => app.close() };
 }
 
 /** One of several: its database was found and prepared by the process that started it. */
-async function serveAsWorker(config: Config, log: Logger, stopping: Promise<void>): Promise<void> {
+async function serveAsWorker(config: Config, { log, stopping, uncaught }: Surroundings): Promise<void> {
   try {
     const app = await startApp(config, { databaseUrl: config.databaseUrls, log, scrapeWith: scrapeAllWorkers });
+    uncaught.serveOn(app.checkout.metrics);
     report({ url: app.url });
     await stopping;
     await app.close();

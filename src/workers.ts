@@ -17,7 +17,8 @@ export const isWorker = cluster.isWorker;
 export type WorkerReport = { readonly url: string } | { readonly error: string };
 
 export function report(message: WorkerReport): void {
-  process.send?.(message);
+  // Without a callback, a primary that is gone would be an `error` event that nothing listens to.
+  process.send?.(message, undefined, undefined, () => undefined);
 }
 
 export interface Workers {
@@ -32,13 +33,24 @@ export interface Workers {
  */
 export async function startWorkers(count: number, databaseUrl: string, log: Logger): Promise<Workers> {
   let isStopping = false;
-  const fork = () => cluster.fork({ DATABASE_URL: databaseUrl });
+  const fork = (): Worker => {
+    const worker = cluster.fork({ DATABASE_URL: databaseUrl });
+    // The system had no process or descriptor left, and the worker will have no `exit`; or its channel broke, and it will.
+    worker.on('error', async (err) => {
+      log.error({ event: 'worker.failed', err }, 'worker.failed');
+      if (worker.process.pid !== undefined) return;
+      await sleep(PAUSE_MS);
+      if (!isStopping) bornAt.set(fork().id, performance.now());
+    });
+    return worker;
+  };
   const metrics = new ClusterMetrics(connectedWorkers);
   cluster.on('message', (worker, message) => metrics.onMessage(worker, message));
   const stop = async () => {
     isStopping = true;
     await Promise.all(Object.values(cluster.workers ?? {}).map((worker) => endOf(worker!)));
   };
+  const bornAt = new Map<number, number>();
   const first = Array.from({ length: count }, fork);
   let url: string;
   try {
@@ -47,7 +59,7 @@ export async function startWorkers(count: number, databaseUrl: string, log: Logg
     await stop();
     throw error;
   }
-  const bornAt = new Map(first.map((worker) => [worker.id, performance.now()]));
+  for (const { id } of first) bornAt.set(id, performance.now());
   cluster.on('exit', async (worker, code, signal) => {
     metrics.onExit(worker);
     if (isStopping) return;

@@ -1,4 +1,4 @@
-/** The rules of the house (DESIGN §4), held by reading every source file. */
+/** The rules of docs/design.md about rooms, checked by reading every source file. */
 import { readdirSync, readFileSync } from 'node:fs';
 import { dirname, join, relative, resolve, sep } from 'node:path';
 
@@ -23,13 +23,17 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
   'main.ts': ['app.ts', 'workers.ts', 'database', ...SHARED],
 };
 
-const files = readdirSync(SRC, { recursive: true, encoding: 'utf8' })
+/** The workshop (bench, rehearsal, attacks) may import everything, and nothing of the product imports it. */
+const inWorkshop = ({ room }: { room: string }) => room === 'tools';
+
+const all = readdirSync(SRC, { recursive: true, encoding: 'utf8' })
   .filter((path) => path.endsWith('.ts') && !path.startsWith(`web${sep}client`))
   .map((path) => {
     const text = readFileSync(join(SRC, path), 'utf8');
     const code = text.replace(/\/\*\*?[^\n`]*?\*\/(?!.*`)|^\s*(\/\*\*|\*|\/\/).*$/gm, '');
     return { path: path.split(sep).join('/'), room: path.split(sep)[0]!, code };
   });
+const files = all.filter((file) => !inWorkshop(file));
 const offenders = (isAllowed: (file: (typeof files)[number]) => boolean, pattern: RegExp) =>
   files.filter((file) => !isAllowed(file) && pattern.test(file.code)).map((file) => file.path);
 const inRoom =
@@ -60,12 +64,8 @@ test('SQL text lives in database/ and stock-keeper.ts only', () => {
   expect(offenders(isAllowed, /\b(SELECT\b.*\bFROM|INSERT INTO|UPDATE\s+\w+\s+SET|DELETE FROM)\b/)).toEqual([]);
 });
 
-/** The benchmark compares with servers of its own: a no-op, a default stack, and a naive createHold that moves units. */
-const ofBenchmark = ({ path }: { path: string }) => path.startsWith('cli/bench/') || path === 'database/benchmark.ts';
-
 test('decorators of type-graphql live in graphql/, those of MikroORM in database/', () => {
-  const schemas = (file: { room: string; path: string }) => inRoom('graphql')(file) || ofBenchmark(file);
-  expect(offenders(schemas, /from 'type-graphql'/)).toEqual([]);
+  expect(offenders(inRoom('graphql'), /from 'type-graphql'/)).toEqual([]);
   expect(offenders(inRoom('database'), /^\s*@(Entity|Property|PrimaryKey|ManyToOne|Index|Unique|Check)\(/m)).toEqual(
     [],
   );
@@ -83,7 +83,7 @@ test('the clock is the database’s wherever something is decided', () => {
 
 test('only stock-keeper.ts (and the seeder) moves units', () => {
   const mayMove = ({ path }: { path: string }) =>
-    path === 'checkout/stock-keeper.ts' || path === 'database/seeders/drop-seeder.ts' || ofBenchmark({ path });
+    path === 'checkout/stock-keeper.ts' || path === 'database/seeders/drop-seeder.ts';
   expect(
     offenders(mayMove, /UPDATE\s+stock\b|INTO\s+stock\b|(insert|insertMany|nativeUpdate|upsert)\(\s*StockRow/),
   ).toEqual([]);

@@ -54,8 +54,10 @@ test('nothing needs to be set in development', () => {
     admissionSecret: null,
     trustedProxies: [],
     corsOrigins: [],
+    corsHeaders: [],
     hstsMaxAgeSeconds: 0,
     maxConnections: 20_000,
+    keepAliveSeconds: 72,
   });
 });
 
@@ -76,6 +78,7 @@ test('every setting is read', () => {
     JWKS_URL: 'https://issuer.example/keys',
     JWT_ISSUER: 'issuer',
     JWT_AUDIENCE: 'shop',
+    JWT_ALLOW_NO_EXPIRY: 'on',
     LOG_LEVEL: 'debug',
     LOG_FILE: 'off',
     PLAYGROUND: 'off',
@@ -86,8 +89,10 @@ test('every setting is read', () => {
     ADMISSION_SECRET: 'q'.repeat(32),
     TRUSTED_PROXIES: '10.0.0.0/8, ::1',
     CORS_ORIGINS: 'https://shop.example, http://localhost:5173',
+    CORS_HEADERS: 'X-Tenant, x-session',
     HSTS_MAX_AGE_SECONDS: '31536000',
     MAX_CONNECTIONS: '500',
+    KEEP_ALIVE_SECONDS: '90',
   });
   expect(config).toEqual({
     environment: 'test',
@@ -102,7 +107,10 @@ test('every setting is read', () => {
     sweepCron: null,
     webhookSecrets: [webhookSecret, developmentWebhookSecret],
     stripeWebhookSecret: 'whsec_0123456789abcdef',
-    auth: { kind: 'jwks', url: 'https://issuer.example/keys', issuer: 'issuer', audience: 'shop' },
+    auth: {
+      ...{ kind: 'jwks', url: 'https://issuer.example/keys', issuer: 'issuer', audience: 'shop' },
+      allowsNoExpiry: true,
+    },
     logLevel: 'debug',
     logFile: null,
     playground: false,
@@ -113,8 +121,10 @@ test('every setting is read', () => {
     admissionSecret: 'q'.repeat(32),
     trustedProxies: ['10.0.0.0/8', '::1'],
     corsOrigins: ['https://shop.example', 'http://localhost:5173'],
+    corsHeaders: ['x-tenant', 'x-session'],
     hstsMaxAgeSeconds: 31_536_000,
     maxConnections: 500,
+    keepAliveSeconds: 90,
   });
 });
 
@@ -188,8 +198,14 @@ describe('a bad value stops the start:', () => {
     ['CORS_ORIGINS', 'shop.example'],
     ['CORS_ORIGINS', 'https://shop.example/'],
     ['CORS_ORIGINS', 'null'],
+    ['CORS_HEADERS', 'x tenant'],
+    ['CORS_HEADERS', '*'],
+    ['CORS_HEADERS', 'x-tenant:'],
+    ['JWT_ALLOW_NO_EXPIRY', 'yes'],
     ['HSTS_MAX_AGE_SECONDS', '-1'],
     ['MAX_CONNECTIONS', '0'],
+    ['KEEP_ALIVE_SECONDS', '0'],
+    ['KEEP_ALIVE_SECONDS', '3601'],
   ])('%s=%s', (key, value) => {
     const problems = problemsOf({ [key]: value });
     expect(problems).toHaveLength(1);
@@ -226,6 +242,7 @@ test('no error repeats a secret', () => {
 test.each([
   ['JWT_SECRET and JWKS_URL', { JWT_SECRET: jwtSecret, JWKS_URL: 'https://issuer.example/keys' }],
   ['DATABASE_REPLICA_URLS', { DATABASE_REPLICA_URLS: 'postgres://replica/x' }],
+  ['CORS_HEADERS', { CORS_HEADERS: 'x-tenant' }],
 ])('settings that contradict each other are named: %s', (name, env) => {
   expect(problemsOf(env)).toEqual([expect.stringContaining(name)]);
 });

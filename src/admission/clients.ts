@@ -13,6 +13,8 @@ export interface Client {
   readonly queueToken: string | undefined;
 }
 
+export type ClientOf = (request: IncomingMessage) => Client;
+
 /** A header, and so a secret of its bearer: never logged. */
 export const QUEUE_TOKEN_HEADER = 'x-queue-token';
 /** What stands further left in X-Forwarded-For was written by whoever liked to; no chain of ours is longer. */
@@ -22,7 +24,7 @@ const MAX_HOPS = 10;
  * `X-Forwarded-For` counts only as far as trusted proxies wrote it: read from the right, the first address that is no
  * trusted proxy's is the client's. Without TRUSTED_PROXIES it is not read at all. For HTTP requests and WebSocket upgrades.
  */
-export function clientsOf({ trustedProxies }: Pick<Config, 'trustedProxies'>): (request: IncomingMessage) => Client {
+export function clientsOf({ trustedProxies }: Pick<Config, 'trustedProxies'>): ClientOf {
   const isTrusted = trustOf(trustedProxies);
   return (request) => {
     const peer = request.socket.remoteAddress ?? '';

@@ -1,32 +1,44 @@
 /** A Shopify product export: from the bytes of its CSV to products that may be put on sale, and to every line that may not. */
-import { CsvError, parse } from 'csv-parse';
 import { compile } from 'html-to-text';
-import { checkedProduct, type NewProduct } from '../checkout/put-on-sale';
+import { checkedProduct, type NewProduct, type NewProductInput } from '../checkout/put-on-sale';
 import { CallerError } from '../domain/errors';
 import { minorDigits, parsePrice } from '../domain/money';
+import { columnsIn, readCsv, shown, UnreadableExport } from './csv-file';
+import type { InventoryLevel } from './shopify-inventory';
 
 export interface GoodLine {
   readonly line: number;
   readonly product: NewProduct;
 }
 
-export interface BadLine {
+/** A line, and what there is to say of it; safe to print. */
+export interface NotedLine {
   readonly line: number;
-  /** What is wrong, and what is wanted; safe to print. */
   readonly reason: string;
 }
 
 export interface ShopifyExport {
   readonly good: readonly GoodLine[];
-  readonly bad: readonly BadLine[];
-  /** Lines that are no unit on sale: further images of a product, and products that are drafts or archived. */
+  /** What is wrong with each, and what is wanted. */
+  readonly bad: readonly NotedLine[];
+  /** Good lines whose product will not be what it is in Shopify. */
+  readonly doubts: readonly NotedLine[];
+  /** Variants that are passed over because their product is a draft or archived; and because it is active, but hidden. */
+  readonly inactive: readonly NotedLine[];
+  readonly hidden: readonly NotedLine[];
+  /** Lines that are no variant, but a further image of a product. */
   readonly images: number;
-  readonly inactive: number;
 }
 
-/** The file as a whole cannot be read. */
-export class UnreadableExport extends Error {
-  override readonly name = 'UnreadableExport';
+export interface ReadOptions {
+  /** Units for each variant of which no file tells its stock. Left out: such a line is bad. */
+  readonly stock?: number | undefined;
+  /** The units of each SKU, in place of the export's own: see `readShopifyInventory`. */
+  readonly inventory?: ReadonlyMap<string, InventoryLevel> | undefined;
+  /** The same for every product: the sale's window and limit. */
+  readonly terms?: Pick<NewProductInput, 'maxPerCustomer' | 'saleStartsAt' | 'saleEndsAt'>;
+  /** Called with the share that was read, from 0 to 1. */
+  readonly onProgress?: (share: number) => void;
 }
 
 /** By their names in exports until 2025, and since. */
@@ -40,125 +52,90 @@ const COLUMNS = {
   option1: ['Option1 Value'],
   option2: ['Option2 Value'],
   option3: ['Option3 Value'],
+  tracker: ['Variant Inventory Tracker', 'Inventory tracker'],
+  policy: ['Variant Inventory Policy', 'Continue selling when out of stock'],
+  published: ['Published', 'Published on online store'],
+  giftCard: ['Gift Card'],
   status: ['Status'],
 } as const;
 type Column = keyof typeof COLUMNS;
 const REQUIRED: readonly Column[] = ['handle', 'title', 'sku', 'quantity', 'price'];
 
-/** Longer than any record of an export; a quote that is never closed would swallow the rest of the file. */
-const MAX_RECORD_LENGTH = 2_000_000;
 /** Ten times what a description may have as text: the rest is tags. */
 const MAX_HTML_LENGTH = 100_000;
 /** What Shopify calls the one variant of a product that has none. */
 const NO_OPTION = 'Default Title';
-const INACTIVE = ['draft', 'archived'];
+const STATUSES = ['active', 'draft', 'archived', 'unlisted'];
 
 /**
  * Reads a whole export. Line numbers are those of the file, as an editor shows them: of a record that goes over several lines, the
  * first. Cells are data, never formulas, and HTML becomes plain text. Throws `UnreadableExport` when the file is no such CSV.
- * `onProgress` is told the share that was read, from 0 to 1.
  */
 export async function readShopifyExport(
   bytes: Uint8Array,
   currency: string,
-  onProgress: (share: number) => void = () => undefined,
+  options: ReadOptions = {},
 ): Promise<ShopifyExport> {
-  const text = decode(bytes);
   let reader: LineReader | undefined;
-  for await (const { record, line, share } of records(text)) {
+  for await (const { record, line, share } of readCsv(bytes)) {
     if (reader) reader.read(line, record);
-    else reader = new LineReader(columnsOf(record), record.length, currency);
-    onProgress(share);
+    else reader = new LineReader(columnsOf(record, options), record.length, currency, options);
+    options.onProgress?.(share);
   }
   if (!reader) throw new UnreadableExport('The file is empty');
   return reader;
 }
 
-/** Line ends become \n, in quoted cells too: lines can then be counted. A byte order mark goes. */
-function decode(bytes: Uint8Array): string {
-  try {
-    return new TextDecoder('utf-8', { fatal: true }).decode(bytes).replace(/\r\n?/g, '\n');
-  } catch {
-    throw new UnreadableExport('The file is not in UTF-8: export it again, or save it as “CSV UTF-8”');
-  }
+function columnsOf(header: readonly string[], { stock, inventory }: ReadOptions): Map<Column, number> {
+  const columns = columnsIn(header, COLUMNS);
+  const isStockTold = stock !== undefined || inventory !== undefined;
+  const missing = REQUIRED.filter((column) => !columns.has(column) && !(column === 'quantity' && isStockTold));
+  if (missing.length === 0) return columns;
+  const names = missing.map((column) => COLUMNS[column][0]).join(', ');
+  const isStockAlone = missing.length === 1 && missing[0] === 'quantity';
+  const hint = isStockAlone ? STOCK_ELSEWHERE : '';
+  throw new UnreadableExport(`The first line names no column ${names}${hint}`);
 }
 
-interface CsvRecord {
-  readonly record: string[];
-  readonly line: number;
-  readonly share: number;
-}
-
-async function* records(text: string): AsyncGenerator<CsvRecord> {
-  let goodUntil = 0;
-  const parser = parse(text, {
-    ...{ info: true, raw: true, relax_column_count: true, skip_empty_lines: true, record_delimiter: '\n' },
-    max_record_size: MAX_RECORD_LENGTH,
-    on_record: (record: string[], { lines }) => {
-      goodUntil = lines;
-      return record;
-    },
-  });
-  let read = 0;
-  try {
-    for await (const { record, info, raw } of parser as AsyncIterable<ParsedRecord>) {
-      read += raw.length;
-      // `info.lines` is where the record ends; `raw` begins with the empty lines before it.
-      const lineBreaks = raw.replace(/^\n+|\n$/g, '').split('\n').length - 1;
-      yield { record, line: info.lines - lineBreaks, share: read / text.length };
-    }
-  } catch (error) {
-    if (!(error instanceof CsvError)) throw error;
-    throw new UnreadableExport(`The record that begins after line ${goodUntil} is no CSV: ${error.message}`);
-  }
-}
-
-interface ParsedRecord {
-  readonly record: string[];
-  readonly info: { readonly lines: number };
-  readonly raw: string;
-}
-
-function columnsOf(header: readonly string[]): Map<Column, number> {
-  const names = header.map((name) => name.trim().toLowerCase());
-  const columns = new Map<Column, number>();
-  for (const [column, accepted] of Object.entries(COLUMNS) as [Column, readonly string[]][]) {
-    const at = names.findIndex((name) => accepted.some((other) => other.toLowerCase() === name));
-    if (at >= 0) columns.set(column, at);
-  }
-  const missing = REQUIRED.filter((column) => !columns.has(column)).map((column) => COLUMNS[column][0]);
-  if (missing.length > 0) {
-    const hint = header.length === 1 ? '; are its columns separated by commas?' : '';
-    throw new UnreadableExport(`The first line names no column ${missing.join(', ')}${hint}`);
-  }
-  return columns;
-}
+const STOCK_ELSEWHERE =
+  ': of a store with several locations Shopify exports the stock apart (Products > Inventory > Export). Give that file ' +
+  'with --inventory, or --stock for the same number of units of each';
 
 /** What a product's first line says, for its further variants. */
 interface Parent {
   readonly title: string;
   readonly description: string | null;
-  readonly isActive: boolean;
+  readonly visibility: Visibility;
+  readonly isGiftCard: boolean;
 }
+
+/** Whether Shopify shows a product to its shoppers; if not, what hides it. */
+type Visibility = 'shown' | { readonly hiddenBy: string; readonly isInactive: boolean };
 
 class LineReader implements ShopifyExport {
   readonly good: GoodLine[] = [];
-  readonly bad: BadLine[] = [];
+  readonly bad: NotedLine[] = [];
+  readonly doubts: NotedLine[] = [];
+  readonly inactive: NotedLine[] = [];
+  readonly hidden: NotedLine[] = [];
   images = 0;
-  inactive = 0;
-  private readonly parents = new Map<string, Parent>();
+  /** By handle; a number is that of a first line that is bad. */
+  private readonly parents = new Map<string, Parent | number>();
   private readonly lineOfSku = new Map<string, number>();
 
   constructor(
     private readonly columns: ReadonlyMap<Column, number>,
     private readonly width: number,
     private readonly currency: string,
+    private readonly options: ReadOptions,
   ) {}
 
   read(line: number, record: readonly string[]): void {
+    // A spreadsheet leaves such lines below its table.
+    if (record.every((cell) => cell.trim() === '')) return;
     try {
       if (record.length !== this.width) {
-        throw new CallerError('BAD_USER_INPUT', `has ${record.length} cells, and the first line has ${this.width}`);
+        throw mistake(`has ${record.length} cells, and the first line has ${this.width}`);
       }
       const product = this.productOf(line, (column) => record[this.columns.get(column) ?? -1]?.trim() ?? '');
       if (product) this.good.push({ line, product });
@@ -169,36 +146,47 @@ class LineReader implements ShopifyExport {
   }
 
   /** null: the line is no unit on sale. */
-  private productOf(line: number, cell: (column: Column) => string): NewProduct | null {
-    const parent = this.parentOf(cell);
+  private productOf(line: number, cell: Cell): NewProduct | null {
+    const parent = this.parentOf(line, cell);
     if (!isVariant(cell)) {
       this.images += 1;
       return null;
     }
-    if (!parent) throw bad('Title', cell('title'), `a title; no line before it has one for ${shown(cell('handle'))}`);
-    if (!parent.isActive) {
-      this.inactive += 1;
+    if (parent === undefined) {
+      throw bad('Title', cell('title'), `a title; no line before it has one for ${shown(cell('handle'))}`);
+    }
+    if (typeof parent === 'number') throw mistake(`belongs to the product of line ${parent}, which is bad`);
+    if (parent.visibility !== 'shown') {
+      const { hiddenBy, isInactive } = parent.visibility;
+      const list = isInactive ? this.inactive : this.hidden;
+      list.push({ line, reason: `${shown(cell('sku'))} is passed over: ${hiddenBy}` });
       return null;
     }
+    const sku = this.skuOf(cell('sku'));
     const product = checkedProduct({
-      sku: this.skuOf(cell('sku')),
+      sku,
       name: nameOf(parent.title, [cell('option1'), cell('option2'), cell('option3')]),
       description: parent.description,
       priceMinor: priceOf(cell('price'), this.currency),
       currency: this.currency,
-      totalStock: quantityOf(cell('quantity')),
+      totalStock: this.stockOf(sku, cell),
+      ...this.options.terms,
     });
-    this.lineOfSku.set(product.product.sku, line);
+    this.lineOfSku.set(sku, line);
+    for (const reason of doubtsOf(parent, cell)) this.doubts.push({ line, reason: `${shown(sku)} ${reason}` });
     return product;
   }
 
-  private parentOf(cell: (column: Column) => string): Parent | undefined {
+  private parentOf(line: number, cell: Cell): Parent | number | undefined {
     const handle = cell('handle');
     if (cell('title') === '') return this.parents.get(handle);
+    // Until its line has been read without a mistake.
+    this.parents.set(handle, line);
     const parent: Parent = {
       title: cell('title'),
       description: plainText(cell('body')),
-      isActive: !INACTIVE.includes(cell('status').toLowerCase()),
+      visibility: visibilityOf(cell),
+      isGiftCard: isTrue('Gift Card', cell('giftCard')),
     };
     this.parents.set(handle, parent);
     return parent;
@@ -207,13 +195,54 @@ class LineReader implements ShopifyExport {
   private skuOf(sku: string): string {
     if (sku === '') throw bad('Variant SKU', sku, 'a SKU: it names the product here');
     const earlier = this.lineOfSku.get(sku);
-    if (earlier !== undefined)
-      throw new CallerError('BAD_USER_INPUT', `SKU ${shown(sku)} stands in line ${earlier} already`);
+    if (earlier !== undefined) throw mistake(`SKU ${shown(sku)} stands in line ${earlier} already`);
     return sku;
+  }
+
+  private stockOf(sku: string, cell: Cell): number {
+    const { stock, inventory } = this.options;
+    const isUntracked = this.columns.has('tracker') && cell('tracker') === '';
+    if (isUntracked) return stock ?? untold(`Shopify does not track the stock of ${shown(sku)}`);
+    if (inventory) {
+      const level = inventory.get(sku);
+      if (level === undefined) return stock ?? untold(`SKU ${shown(sku)} is not in the inventory file`);
+      if ('problem' in level) throw mistake(`SKU ${shown(sku)} ${level.problem}`);
+      return level.units;
+    }
+    return stock !== undefined && cell('quantity') === '' ? stock : quantityOf(cell('quantity'));
   }
 }
 
-function isVariant(cell: (column: Column) => string): boolean {
+type Cell = (column: Column) => string;
+
+function untold(problem: string): never {
+  throw mistake(`${problem}: --stock says how many units such lines have`);
+}
+
+function visibilityOf(cell: Cell): Visibility {
+  const status = cell('status').toLowerCase() || 'active';
+  if (!STATUSES.includes(status)) throw bad('Status', cell('status'), `one of ${STATUSES.join(', ')}`);
+  if (status === 'draft' || status === 'archived') return { hiddenBy: `its product is ${status}`, isInactive: true };
+  if (status === 'unlisted') return { hiddenBy: 'its product is unlisted', isInactive: false };
+  const isPublished = cell('published') === '' || isTrue('Published', cell('published'));
+  return isPublished ? 'shown' : { hiddenBy: 'its product is not published', isInactive: false };
+}
+
+function isTrue(column: string, text: string): boolean {
+  if (/^(true|false|)$/i.test(text)) return text.toLowerCase() === 'true';
+  throw bad(column, text, 'true or false');
+}
+
+/** What Shopify does with the product and this shop does not. */
+function doubtsOf({ isGiftCard }: Parent, cell: Cell): string[] {
+  const sellsOn = ['continue', 'true'].includes(cell('policy').toLowerCase());
+  return [
+    ...(sellsOn ? ['goes on selling in Shopify when it is out of stock, and never here'] : []),
+    ...(isGiftCard ? ['is a gift card in Shopify, and here a product like any other: nobody is sent a code'] : []),
+  ];
+}
+
+function isVariant(cell: Cell): boolean {
   return (['title', 'sku', 'price', 'quantity', 'option1'] as const).some((column) => cell(column) !== '');
 }
 
@@ -248,22 +277,15 @@ const htmlToText = compile({
 /** null: there is no description. */
 function plainText(html: string): string | null {
   if (html.length > MAX_HTML_LENGTH) {
-    throw new CallerError(
-      'BAD_USER_INPUT',
-      `Body (HTML) has ${html.length} characters: give at most ${MAX_HTML_LENGTH}`,
-    );
+    throw mistake(`Body (HTML) has ${html.length} characters: give at most ${MAX_HTML_LENGTH}`);
   }
   return htmlToText(html).trim() || null;
 }
 
 function bad(column: string, found: string, wanted: string): CallerError {
-  return new CallerError('BAD_USER_INPUT', `${column} is ${found === '' ? 'empty' : shown(found)}: give ${wanted}`);
+  return mistake(`${column} is ${found === '' ? 'empty' : shown(found)}: give ${wanted}`);
 }
 
-/** Quoted and cut; what a terminal would obey, or show in another order, is escaped. */
-export function shown(text: string): string {
-  return JSON.stringify(text.slice(0, 80)).replace(
-    /[\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2066-\u2069\ufeff]/g,
-    (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`,
-  );
+function mistake(message: string): CallerError {
+  return new CallerError('BAD_USER_INPUT', message);
 }

@@ -44,3 +44,15 @@ export class RateLimited extends Error {
     super(message);
   }
 }
+
+/** The bytes of a request could mean two things, or nothing: the message says what to send instead. */
+export class UnreadableRequest extends Error {
+  override readonly name = 'UnreadableRequest';
+  constructor(
+    /** Of HTTP. */
+    readonly statusCode: number,
+    message: string,
+  ) {
+    super(message);
+  }
+}

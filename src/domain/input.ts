@@ -1,5 +1,6 @@
 /** Checks of input that need no database. Each throws the caller's mistake, which says what to do. */
 import { CallerError } from './errors';
+import { hasMinorUnit } from './money';
 
 /** PostgreSQL's integer, and GraphQL's Int. */
 export const MAX_INT = 2_147_483_647;
@@ -40,7 +41,9 @@ export function checkWhole(field: string, value: number, min: number, max = MAX_
 }
 
 export function checkCurrency(currency: string): string {
-  if (!/^[A-Z]{3}$/.test(currency)) throw mistake('currency must be an ISO 4217 code of three capital letters, as USD');
+  if (!hasMinorUnit(currency)) {
+    throw mistake('currency must be a code of ISO 4217 with a minor unit, in three capital letters, such as USD');
+  }
   return currency;
 }
 

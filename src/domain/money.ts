@@ -23,20 +23,37 @@ function exact(amountMinor: number): number {
   return amountMinor;
 }
 
-/** ISO 4217: the currencies whose minor unit is not a hundredth. */
-const MINOR_DIGITS: Readonly<Record<string, number>> = {
-  ...digits(0, 'BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX UYI VND VUV XAF XOF XPF'),
-  ...digits(3, 'BHD IQD JOD KWD LYD OMR TND'),
-  ...digits(4, 'CLF UYW'),
+/**
+ * ISO 4217, List One as SIX published it on 1 January 2026: the currencies by the digits of their minor unit. Codes without a
+ * minor unit (precious metals, special drawing rights, XTS, XXX) are left out: no price can be given in them. What Intl or a
+ * browser knows is no replacement: they give the digits that are usually shown, and differ for HUF, IDR, IQD and a dozen others.
+ */
+const CURRENCIES: Readonly<Record<number, string>> = {
+  0: 'BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX UYI VND VUV XAF XOF XPF',
+  2:
+    'AED AFN ALL AMD AOA ARS AUD AWG AZN BAM BBD BDT BMD BND BOB BOV BRL BSD BTN BWP BYN BZD CAD CDF CHE ' +
+    'CHF CHW CNY COP COU CRC CUP CVE CZK DKK DOP DZD EGP ERN ETB EUR FJD FKP GBP GEL GHS GIP GMD GTQ GYD ' +
+    'HKD HNL HTG HUF IDR ILS INR IRR JMD KES KGS KHR KPW KYD KZT LAK LBP LKR LRD LSL MAD MDL MGA MKD MMK ' +
+    'MNT MOP MRU MUR MVR MWK MXN MXV MYR MZN NAD NGN NIO NOK NPR NZD PAB PEN PGK PHP PKR PLN QAR RON RSD ' +
+    'RUB SAR SBD SCR SDG SEK SGD SHP SLE SOS SRD SSP STN SVC SYP SZL THB TJS TMT TOP TRY TTD TWD TZS UAH ' +
+    'USD USN UYU UZS VED VES WST XAD XCD XCG YER ZAR ZMW ZWG',
+  3: 'BHD IQD JOD KWD LYD OMR TND',
+  4: 'CLF UYW',
 };
 
-function digits(count: number, currencies: string): Record<string, number> {
-  return Object.fromEntries(currencies.split(' ').map((currency) => [currency, count]));
-}
+const MINOR_DIGITS: ReadonlyMap<string, number> = new Map(
+  Object.entries(CURRENCIES).flatMap(([digits, codes]) => codes.split(' ').map((code) => [code, Number(digits)])),
+);
 
-/** How many decimals an amount of the currency has: 49.99 USD are 4999, 5000 JPY are 5000, 1.500 KWD are 1500. */
+/** Whether a price can be given in it: in ISO 4217's List One, and with a minor unit. */
+export const hasMinorUnit = (currency: string): boolean => MINOR_DIGITS.has(currency);
+
+/**
+ * How many decimals an amount of the currency has: 49.99 USD are 4999, 5000 JPY are 5000, 1.500 KWD are 1500. 2 for a code that
+ * ISO 4217 does not list: a withdrawn currency of an old product, or whatever a payment message has named.
+ */
 export function minorDigits(currency: string): number {
-  return MINOR_DIGITS[currency] ?? 2;
+  return MINOR_DIGITS.get(currency) ?? 2;
 }
 
 /**

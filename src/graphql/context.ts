@@ -5,12 +5,14 @@ import type { CreateOrder } from '../checkout/create-order';
 import type { AuthConfig } from '../config';
 import { CallerError } from '../domain/errors';
 import type { Admission } from '../admission/admission';
-import type { Client } from '../admission/clients';
+import type { Client, ClientOf } from '../admission/clients';
 import type { DocumentGuard } from './document-guard';
+import type { Mask } from './errors';
 import { loadersFor, type Loaders } from './loaders';
 import type { SharedReads } from './shared-reads';
 import type { StockLevels } from './stock-levels';
 import type { StockWatch } from './stock-watch';
+import type { TokenVerifier } from './tokens';
 import type { TrustedDocuments } from './trusted-documents';
 
 /** What lives as long as the process. */
@@ -24,6 +26,10 @@ export interface Room {
   readonly admission: Admission;
   readonly trusted: TrustedDocuments;
   readonly guard: DocumentGuard;
+  /** One for HTTP and WebSocket: its memory, and the issuer's keys, are there once. */
+  readonly verify: TokenVerifier;
+  readonly clientOf: ClientOf;
+  readonly mask: Mask;
   /** What this server has counted, its workers together, and its name. */
   serverMetrics(): Promise<{ readonly server: string; readonly text: string }>;
   /** Plays the payment provider. null in production. */

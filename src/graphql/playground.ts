@@ -447,7 +447,7 @@ mutation RefusedPaymentEventNotFound {
 
 /** Whether a browser asks for a page; everything else at `GET /graphql` is Apollo's. */
 export function asksForPlayground(request: FastifyRequest): boolean {
-  return request.method === 'GET' && (request.headers.accept ?? '').includes('text/html');
+  return request.method !== 'POST' && (request.headers.accept ?? '').includes('text/html');
 }
 
 /**

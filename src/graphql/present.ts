@@ -1,9 +1,13 @@
 /** From records to what the GraphQL types show. Everything here is synchronous, so that a payload costs no promise a field. */
-import { lineTotal } from '../domain/money';
+import { lineTotal, minorDigits } from '../domain/money';
 import { statusOf, type Hold, type Order, type OrderLine, type PaymentEvent, type Product } from '../domain/records';
 import type * as types from './types';
 
-const money = (amountMinor: number, currency: string): types.Money => ({ amountMinor, currency });
+const money = (amountMinor: number, currency: string): types.Money => ({
+  amountMinor,
+  currency,
+  digits: minorDigits(currency),
+});
 
 export function presentProduct(product: Product): types.Product {
   return { ...product, price: money(product.priceMinor, product.currency) };

@@ -1,4 +1,5 @@
 /** /graphql: Apollo on Fastify, with its limits, its tokens, and every answer in GraphQL's shape. */
+import { isUtf8 } from 'node:buffer';
 import { ApolloServer, HeaderMap, type ApolloServerPlugin, type GraphQLRequestListener } from '@apollo/server';
 import {
   ApolloServerPluginCacheControlDisabled,
@@ -13,19 +14,22 @@ import {
   type FormattedExecutionResult,
   type GraphQLFormattedError,
 } from 'graphql';
-import { clientsOf, type Client } from '../admission/clients';
+import type { Client } from '../admission/clients';
 import type { Caller } from '../checkout/checkout';
 import type { Config } from '../config';
 import { readFirstProductId } from '../database/views';
+import { UnreadableRequest } from '../domain/errors';
 import type { Logger } from '../telemetry/logger';
 import { CompiledOperations } from './compiled-operations';
 import { Context, type Room } from './context';
-import { expectedError, maskErrors, STATUS_OF_CODE, type Mask } from './errors';
+import { expectedError, STATUS_OF_CODE, type Mask } from './errors';
 import { notTrusted } from './document-guard';
 import { DOCUMENT_LIMITS, MAX_TOKENS } from './limits';
+import { mediaTypeFor } from './media-types';
 import { asksForPlayground, registerPlaygroundAssets, servePlayground } from './playground';
 import { schemaFor } from './schema';
-import { anonymous, createTokenVerifier } from './tokens';
+import { anonymous } from './tokens';
+import { searchFor, sentByForeignPage } from './get-requests';
 
 /** A document of 1,000 tokens with its variables has a few kB; an import is another command. */
 const MAX_BODY_BYTES = 256 * 1024;
@@ -37,14 +41,16 @@ declare module 'fastify' {
     caller: Caller;
     client: Client;
     isAdmitted: boolean;
+    /** Of a GET: its parameters as Apollo is to read them, from the question mark on. */
+    search: string;
   }
 }
 
 export async function graphqlServer(room: Room, config: Config): Promise<ApolloServer<Context>> {
+  const { mask } = room;
   const { log } = room.checkout;
   const isProduction = config.environment === 'production';
   const schema = schemaFor(config);
-  const mask = maskErrors(log);
   // Apollo does not tell `formatError` which request the error belongs to.
   const requestIds = new WeakMap<object, string>();
   const apollo = new ApolloServer<Context>({
@@ -132,12 +138,9 @@ function httpOf({ data, errors }: FormattedExecutionResult): { status?: number |
 
 /** The routes, in a scope of their own: here errors have GraphQL's shape. */
 export function graphqlRoutes(apollo: ApolloServer<Context>, room: Room, config: Config) {
-  const verify = createTokenVerifier(config);
-  const clientOf = clientsOf(config);
-  const { checkout, admission, guard, trusted: documents } = room;
+  const { checkout, admission, guard, trusted: documents, verify, clientOf, mask } = room;
   const contextOf = (request: FastifyRequest): Context =>
     new Context(room, request.id, request.caller, request.client, request.isAdmitted);
-  const mask = maskErrors(checkout.log);
   const playground = { auth: config.auth, environment: config.environment };
 
   const callerOf = (authorization: string, client: Client): Promise<Caller> =>
@@ -148,7 +151,7 @@ export function graphqlRoutes(apollo: ApolloServer<Context>, room: Room, config:
 
   const answer = async (request: FastifyRequest, reply: FastifyReply): Promise<string> => {
     const { status, headers, body } = await apollo.executeHTTPGraphQLRequest({
-      httpGraphQLRequest: apolloRequest(request),
+      httpGraphQLRequest: apolloRequest(request, config),
       context: async () => contextOf(request),
     });
     // Nothing in the schema is delivered in pieces.
@@ -158,10 +161,17 @@ export function graphqlRoutes(apollo: ApolloServer<Context>, room: Room, config:
     return body.string;
   };
 
+  /** For Apollo, which knows no trusted documents. */
+  const spellOut = (request: FastifyRequest): void => {
+    if (request.method !== 'POST') request.search = searchFor(request.url, documents);
+    else if (isRecord(request.body)) request.body = documents.spellOut(request.body);
+  };
+
   /** The body; null: Apollo has to answer. (A reply is thenable: an async function that returned it would wait for its end.) */
   const answerTrusted = async (request: FastifyRequest, reply: FastifyReply): Promise<string | null> => {
     const trusted = request.method === 'POST' ? documents.match(request.body) : null;
     if (!trusted) {
+      spellOut(request);
       const text = textIn(request);
       if (text !== null) await guard.check(text, request);
       return null;
@@ -170,7 +180,8 @@ export function graphqlRoutes(apollo: ApolloServer<Context>, room: Room, config:
     request.isAdmitted = true;
     const context = contextOf(request);
     const { compiled, text, operationName } = trusted.document;
-    const executed = acceptsJson(request) && compiled ? await compiled.execute(context, trusted.variables) : null;
+    const mediaType = mediaTypeFor(request.headers.accept);
+    const executed = mediaType !== null && compiled ? await compiled.execute(context, trusted.variables) : null;
     const { budget } = context.loaders;
     const result = budget.isExceeded ? { errors: [budget.error], data: null } : executed;
     if (!result) {
@@ -182,17 +193,19 @@ export function graphqlRoutes(apollo: ApolloServer<Context>, room: Room, config:
     if (retryAfter) reply.header('retry-after', retryAfter);
     void reply
       .code(status ?? 200)
-      .header('content-type', 'application/json; charset=utf-8')
+      .header('content-type', mediaType ?? 'application/json; charset=utf-8')
       .header('cache-control', 'no-store');
     return `${JSON.stringify(formatted)}\n`;
   };
 
   return async (scope: FastifyInstance): Promise<void> => {
-    scope.removeContentTypeParser('text/plain');
+    scope.removeContentTypeParser(['text/plain', 'application/json']);
+    scope.addContentTypeParser('application/json', { parseAs: 'buffer' }, jsonParser(scope));
     scope.setErrorHandler((error: FastifyError, request, reply) => answerError(checkout.log, error, request, reply));
     scope.decorateRequest('caller', null as never);
     scope.decorateRequest('client', null as never);
     scope.decorateRequest('isAdmitted', false);
+    scope.decorateRequest('search', '');
     if (config.playground) registerPlaygroundAssets(scope);
     scope.route({
       method: ['GET', 'POST'],
@@ -213,14 +226,27 @@ export function graphqlRoutes(apollo: ApolloServer<Context>, room: Room, config:
   };
 }
 
+/** Fastify's own parser, but for text that would be changed by reading it: U+FFFD in place of what is not UTF-8. */
+function jsonParser(scope: FastifyInstance) {
+  const parse = scope.getDefaultJsonParser('error', 'error');
+  return (request: FastifyRequest, body: Buffer, done: (error: Error | null, value?: unknown) => void): void => {
+    if (!isUtf8(body)) return done(new UnreadableRequest(400, 'The body is not well-formed UTF-8'));
+    parse(request, body.toString(), done);
+  };
+}
+
 /** null: there is none, and Apollo says what is missing. */
-function textIn({ method, query, body }: FastifyRequest): string | null {
-  const text = ((method === 'GET' ? query : body) as { query?: unknown } | null | undefined)?.query;
+function textIn({ method, search, body }: FastifyRequest): string | null {
+  if (method !== 'POST') return new URLSearchParams(search).get('query');
+  const text = isRecord(body) ? body['query'] : null;
   return typeof text === 'string' ? text : null;
 }
 
+const isRecord = (value: unknown): value is Record<string, unknown> =>
+  typeof value === 'object' && value !== null && !Array.isArray(value);
+
 /** What Apollo reads of a request. @as-integrations/fastify makes a URL and copies every header: 7 % of a request's time. */
-function apolloRequest(request: FastifyRequest) {
+function apolloRequest(request: FastifyRequest, config: Pick<Config, 'corsOrigins'>) {
   const headers = new HeaderMap();
   for (const name of READ_BY_APOLLO) {
     const value = request.headers[name];
@@ -228,8 +254,10 @@ function apolloRequest(request: FastifyRequest) {
   }
   // It would negotiate, and come to what it takes anyway.
   if (acceptsJson(request)) headers.delete('accept');
-  const query = request.url.indexOf('?');
-  return { method: request.method, headers, search: query < 0 ? '' : request.url.slice(query), body: request.body };
+  // Apollo knows no HEAD; Fastify answers one with the headers of GET.
+  const method = request.method === 'HEAD' ? 'GET' : request.method;
+  if (method === 'GET' && !sentByForeignPage(request.headers, config)) headers.set('apollo-require-preflight', '1');
+  return { method, headers, search: request.search, body: request.body };
 }
 
 const READ_BY_APOLLO = ['accept', 'content-type', 'apollo-require-preflight', 'x-apollo-operation-name'];
@@ -256,6 +284,7 @@ function formattedError(error: GraphQLError): GraphQLFormattedError {
 
 /** Whatever goes wrong before Apollo is asked: unreadable bodies, tokens that do not verify. */
 function answerError(log: Logger, error: FastifyError, request: FastifyRequest, reply: FastifyReply): FastifyReply {
+  void reply.type(mediaTypeFor(request.headers.accept) ?? 'application/json; charset=utf-8');
   const graphqlError = expectedError(error) ?? (error instanceof GraphQLError ? error : requestError(error));
   if (graphqlError) {
     const code = String(graphqlError.extensions.code);
@@ -268,7 +297,11 @@ function answerError(log: Logger, error: FastifyError, request: FastifyRequest, 
   return reply.code(500).send({ errors: [{ message: 'Internal server error', extensions }] });
 }
 
-function requestError({ statusCode = 500 }: FastifyError): GraphQLError | null {
+function requestError(error: FastifyError): GraphQLError | null {
+  const { statusCode = 500 } = error;
+  if (error instanceof UnreadableRequest) {
+    return new GraphQLError(error.message, { extensions: { code: 'BAD_REQUEST' } });
+  }
   if (statusCode < 400 || statusCode >= 500) return null;
   const says: Record<number, string> = {
     413: `A request may have ${MAX_BODY_BYTES} bytes`,

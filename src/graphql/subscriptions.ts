@@ -7,15 +7,16 @@ import { createSourceEventStream, execute, GraphQLError, parse, type ExecutionAr
 import { makeServer, type Context as Connection, type SubscribePayload } from 'graphql-ws';
 import { WebSocketServer, type WebSocket } from 'ws';
 import type { Asking } from '../admission/admission';
-import { clientsOf, type Client } from '../admission/clients';
+import type { Client } from '../admission/clients';
 import type { Config } from '../config';
 import { CallerError, RateLimited } from '../domain/errors';
 import { Context, type Room } from './context';
 import { subscriptionReader, type Subscription } from './documents';
-import { FormattedError, formatErrors, maskErrors } from './errors';
+import { FormattedError, formatErrors } from './errors';
 import { schemaFor } from './schema';
 import { sharedResults } from './shared-results';
-import { anonymous, createTokenVerifier } from './tokens';
+import { anonymous } from './tokens';
+import { credentialIn } from './credentials';
 
 const PATH = '/graphql';
 /** A document of 1,000 tokens with its variables has a few kB. */
@@ -35,6 +36,7 @@ const GOODBYE_MS = 500;
 
 /** Close codes: RFC 6455, and the protocol's own (`4xxx`). A client comes again after the first two. */
 const GOING_AWAY = 1001;
+const UNSUPPORTED_DATA = 1003;
 const TRY_AGAIN_LATER = 1013;
 const FORBIDDEN = 4403;
 
@@ -61,16 +63,15 @@ export function connectSubscriptions(
     perMessageDeflate: false,
     handleProtocols: (protocols) => (protocols.has('graphql-transport-ws') ? 'graphql-transport-ws' : false),
   });
-  const clientOf = clientsOf(config);
+  const { clientOf } = room;
   const operations = operationsOf(apollo, room, config);
-  const protocol = protocolOf(room, config, operations);
+  const protocol = protocolOf(room, operations);
   const pings = setInterval(() => pingAll(sockets), PING_MS).unref();
   let isStopping = false;
 
   http.on('upgrade', (request: IncomingMessage, stream: Duplex, head: Buffer) => {
     stream.on('error', () => stream.destroy());
-    if (new URL(request.url ?? '', 'http://localhost').pathname !== PATH) return refuse(stream, '404 Not Found');
-    if (isStopping || sockets.clients.size >= MAX_SOCKETS) return refuse(stream, '503 Service Unavailable');
+    if (isStopping || sockets.clients.size >= MAX_SOCKETS) return refuse(stream);
     sockets.handleUpgrade(request, stream, head, (socket) =>
       serve(protocol, { socket, request, client: clientOf(request) }),
     );
@@ -87,9 +88,26 @@ export function connectSubscriptions(
   };
 }
 
-/** An HTTP answer, for there is no WebSocket yet. */
-function refuse(stream: Duplex, status: string): void {
-  stream.end(`HTTP/1.1 ${status}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`);
+/**
+ * Whether a request is a WebSocket's beginning: any other is served as if it had not asked (RFC 9110, 7.8). A body would be
+ * taken for the first frames.
+ */
+export function asksForWebSocket({ method, url = '', headers }: IncomingMessage): boolean {
+  const [path] = url.split('?', 1);
+  return (
+    method === 'GET' &&
+    (path === PATH || path === `${PATH}/`) &&
+    headers.upgrade?.toLowerCase() === 'websocket' &&
+    headers['content-length'] === undefined &&
+    headers['transfer-encoding'] === undefined
+  );
+}
+
+/** An HTTP answer, as there is no WebSocket yet. Its bytes leave, and then the socket is gone, whatever its client does. */
+function refuse(stream: Duplex): void {
+  stream.once('finish', () => stream.destroy());
+  stream.resume();
+  stream.end('HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nContent-Length: 0\r\n\r\n');
 }
 
 /** Joins a socket to the protocol, with a bound on what may wait for a client that does not read. */
@@ -106,7 +124,9 @@ function serve(protocol: ReturnType<typeof protocolOf>, peer: Peer): void {
         }),
       close: (code, reason) => socket.close(code, reason),
       onMessage: (listen) =>
-        socket.on('message', (data) => {
+        socket.on('message', (data, isBinary) => {
+          // ws has checked that a text is UTF-8; bytes would be changed by reading them as one.
+          if (isBinary) return socket.close(UNSUPPORTED_DATA, 'Send text messages');
           // What the protocol rejects with is a message of an unknown shape.
           listen(String(data)).catch(() => socket.close(4400, 'Invalid message received'));
         }),
@@ -139,9 +159,7 @@ async function goodbye(sockets: WebSocketServer): Promise<void> {
 
 type Operations = ReturnType<typeof operationsOf>;
 
-function protocolOf({ checkout, admission }: Room, config: Config, operations: Operations) {
-  const verify = createTokenVerifier(config);
-  const mask = maskErrors(checkout.log);
+function protocolOf({ admission, verify, mask }: Room, operations: Operations) {
   return makeServer<Record<string, unknown>, Peer>({
     connectionInitWaitTimeout: CONNECTION_INIT_MS,
     onConnect: async (connected) => {
@@ -193,9 +211,7 @@ const tooMany = () =>
 
 /** From `connection_init`, where browsers have to put it, else from the request's header. */
 function authorizationOf({ connectionParams, extra }: Connected): string | undefined {
-  const given = connectionParams?.['Authorization'] ?? connectionParams?.['authorization'];
-  if (given === undefined || given === null) return extra.request.headers.authorization;
-  return typeof given === 'string' ? given : '';
+  return credentialIn(connectionParams) ?? extra.request.headers.authorization;
 }
 
 type Started = ExecutionArgs | { readonly errors: readonly GraphQLError[] };
@@ -203,10 +219,9 @@ type Started = ExecutionArgs | { readonly errors: readonly GraphQLError[] };
 /** Runs operations: subscriptions here, all else through Apollo, as if it had come over HTTP. */
 function operationsOf(apollo: ApolloServer<Context>, room: Room, config: Config) {
   const schema = schemaFor(config);
-  const { admission, guard, trusted } = room;
+  const { admission, guard, trusted, mask } = room;
   const hidesSchema = config.environment === 'production';
   const readSubscription = subscriptionReader(schema, guard.remembered, { hidesSchema });
-  const mask = maskErrors(room.checkout.log);
   const underWay = new Set<Promise<unknown>>();
 
   const execution = async (payload: SubscribePayload, contextValue: Context): Promise<Started> => {
@@ -241,9 +256,7 @@ function operationsOf(apollo: ApolloServer<Context>, room: Room, config: Config)
   return {
     start: async (asked: SubscribePayload, asking: Asking, requestId: string): Promise<Started> => {
       const context = new Context(room, requestId, asking.caller, asking.client);
-      // A hash in place of a text, as HTTP takes it.
-      const text = asked.query === '' ? trusted.textOf(asked.extensions) : undefined;
-      const payload = text === undefined ? asked : { ...asked, query: text, extensions: null };
+      const payload = trusted.spellOut(asked);
       await guard.check(payload.query, asking);
       const wanted = await readSubscription(payload.query, payload.operationName);
       if (wanted) return subscription(wanted, payload, context);

@@ -1,6 +1,14 @@
 /** Who is asking: a bearer token (JWT) becomes a caller, or is refused; no token at all is an anonymous shopper. */
 import { createSecretKey } from 'node:crypto';
-import { createRemoteJWKSet, errors, type JWTPayload, jwtVerify, type JWTVerifyOptions, SignJWT } from 'jose';
+import {
+  createRemoteJWKSet,
+  decodeProtectedHeader,
+  errors,
+  type JWTPayload,
+  jwtVerify,
+  type JWTVerifyOptions,
+  SignJWT,
+} from 'jose';
 import type { AuthConfig } from '../config';
 import { CallerError, Unavailable } from '../domain/errors';
 
@@ -18,8 +26,19 @@ const publicKeyAlgorithms = ['RS256', 'PS256', 'ES256', 'EdDSA'];
 const maxTokenLength = 8_192;
 /** An issuer's clock may be ahead of ours; our own secret is used on our own clock. */
 const issuerClockToleranceSeconds = 5;
+
 /** Once the keys are known they are fetched again only now and then, so this is no part of an ordinary request. */
 const keysTimeoutMs = 2_000;
+/** So long a withdrawn key goes on verifying. */
+const keysMaxAgeMs = 600_000;
+/**
+ * A token that no known key fits may be signed with a new one: the keys are fetched again at once, so often in a row, and once
+ * more after each pause. Tokens that nobody signed are a flood here, and no flood at the issuer.
+ */
+const maxEarlyFetches = 3;
+const earlyFetchEveryMs = 10_000;
+/** Of a token without `kid`: an issuer has two keys while it exchanges them, some have one for each algorithm and region. */
+const maxKeysTried = 16;
 
 /** Verified tokens that are remembered: at most 8 MB of them, and none longer than a minute, so a withdrawn key soon ends. */
 const maxRemembered = 4_096;
@@ -27,15 +46,18 @@ const maxRememberedLength = 2_048;
 const maxRememberedMs = 60_000;
 
 interface Remembered {
-  caller: Caller;
-  untilMs: number;
+  readonly caller: Caller;
+  /** On the clock that only measures: the wall clock may be set back. */
+  readonly forgetAtMs: number;
+  /** On the wall clock, as the token says. */
+  readonly expiresAtMs: number;
 }
 
 export type TokenVerifier = (authorizationHeader: string | undefined) => Promise<Caller>;
 
 /**
- * Makes the one judge of `Authorization` headers. No header is the anonymous caller. Whatever is not `Bearer <token>`, or
- * a token that does not verify, has expired, or names no customer, is refused as UNAUTHENTICATED and never anonymous.
+ * Makes the one judge of `Authorization` headers, to be made once for a process: it keeps the issuer's keys and what it has verified. No header is the anonymous caller. Whatever is not `Bearer <token>`, or
+ * a token that does not verify, has expired, never expires, or names no customer, is refused as UNAUTHENTICATED and never anonymous.
  * Throws Unavailable when the issuer's keys are out of reach, for then nothing is known about the token.
  */
 export function createTokenVerifier({ auth }: { auth: AuthConfig }): TokenVerifier {
@@ -47,12 +69,15 @@ export function createTokenVerifier({ auth }: { auth: AuthConfig }): TokenVerifi
     if (token === undefined || token.length > maxTokenLength) {
       throw new CallerError('UNAUTHENTICATED', 'The Authorization header must be: Bearer <token>');
     }
-    const nowMs = Date.now();
+    const nowMs = performance.now();
     const known = remembered.get(token);
-    if (known !== undefined && nowMs < known.untilMs) return known.caller;
+    if (known !== undefined && nowMs < known.forgetAtMs && Date.now() < known.expiresAtMs) return known.caller;
     const claims = await verifyToken(token);
     const caller = callerOf(claims);
-    if (token.length <= maxRememberedLength) remember(remembered, token, caller, claims.exp, nowMs);
+    if (token.length <= maxRememberedLength) {
+      const expiresAtMs = (claims.exp ?? Infinity) * 1_000;
+      remember(remembered, token, { caller, forgetAtMs: nowMs + maxRememberedMs, expiresAtMs });
+    }
     return caller;
   };
 }
@@ -80,15 +105,96 @@ function tokenCheck(auth: AuthConfig): (token: string) => Promise<JWTPayload> {
   const required: JWTVerifyOptions = {
     ...(auth.issuer !== undefined && { issuer: auth.issuer }),
     ...(auth.audience !== undefined && { audience: auth.audience }),
+    ...(!auth.allowsNoExpiry && { requiredClaims: ['exp'] }),
   };
   if (auth.kind === 'secret') {
     const key = secretKey(auth.secret);
     const options = { ...required, algorithms: ['HS256'] };
     return async (token) => (await jwtVerify(token, key, options).catch(refuse)).payload;
   }
-  const keys = createRemoteJWKSet(new URL(auth.url), { timeoutDuration: keysTimeoutMs });
   const options = { ...required, algorithms: publicKeyAlgorithms, clockTolerance: issuerClockToleranceSeconds };
-  return async (token) => (await jwtVerify(token, keys, options).catch(refuse)).payload;
+  const verifyByKeys = checkByKeys(new URL(auth.url), options);
+  return (token) => verifyByKeys(token).catch(refuse);
+}
+
+/** Verifies with the keys that an issuer publishes, which are fetched when they are old or no key fits a token. */
+function checkByKeys(url: URL, options: JWTVerifyOptions): (token: string) => Promise<JWTPayload> {
+  // When keys are fetched is decided here: jose measures by the wall clock, and refuses a new key for half a minute.
+  const keys = createRemoteJWKSet(url, {
+    timeoutDuration: keysTimeoutMs,
+    cacheMaxAge: Infinity,
+    cooldownDuration: Infinity,
+  });
+  let fetchedAtMs = -Infinity;
+  let earlyFetches = maxEarlyFetches;
+  let countedAtMs = performance.now();
+  let fetching: Promise<void> | null = null;
+  /** Of the last fetch: as long as it fails, nothing is known about a token that no known key fits. */
+  let failure: unknown = null;
+
+  const fetchKeys = () => (fetching ??= fetchNow().finally(() => (fetching = null)));
+  const fetchNow = async (): Promise<void> => {
+    try {
+      await keys.reload();
+      fetchedAtMs = performance.now();
+      failure = null;
+    } catch (error) {
+      failure = error;
+      throw error;
+    }
+  };
+
+  const mayFetchEarly = (): boolean => {
+    const regained = Math.floor((performance.now() - countedAtMs) / earlyFetchEveryMs);
+    earlyFetches = Math.min(maxEarlyFetches, earlyFetches + regained);
+    countedAtMs += regained * earlyFetchEveryMs;
+    if (earlyFetches === 0) return false;
+    earlyFetches -= 1;
+    return true;
+  };
+
+  return async (token) => {
+    if (performance.now() - fetchedAtMs >= keysMaxAgeMs) await fetchKeys();
+    const seenAtMs = fetchedAtMs;
+    try {
+      return await verifyWithAny(token, keys, options);
+    } catch (error) {
+      if (!mayHaveNewKey(error, token)) throw error;
+      // Others may have fetched meanwhile, or be about to: that is enough for this token, too.
+      if (fetching === null && fetchedAtMs === seenAtMs && !mayFetchEarly()) throw failure ?? error;
+      if (fetching !== null || fetchedAtMs === seenAtMs) await fetchKeys();
+      return verifyWithAny(token, keys, options);
+    }
+  };
+}
+
+/** With the key that the token names; where it names none, with each that fits its algorithm. */
+async function verifyWithAny(
+  token: string,
+  keys: ReturnType<typeof createRemoteJWKSet>,
+  options: JWTVerifyOptions,
+): Promise<JWTPayload> {
+  try {
+    return (await jwtVerify(token, keys, options)).payload;
+  } catch (error) {
+    if (!(error instanceof errors.JWKSMultipleMatchingKeys)) throw error;
+    let tried = 0;
+    for await (const key of error) {
+      try {
+        return (await jwtVerify(token, key, options)).payload;
+      } catch (reason) {
+        if (!(reason instanceof errors.JWSSignatureVerificationFailed)) throw reason;
+      }
+      if (++tried === maxKeysTried) break;
+    }
+    throw new errors.JWSSignatureVerificationFailed();
+  }
+}
+
+/** A key that nobody knows, or a signature of none of them where the token does not say which key it means. */
+function mayHaveNewKey(error: unknown, token: string): boolean {
+  if (error instanceof errors.JWKSNoMatchingKey) return true;
+  return error instanceof errors.JWSSignatureVerificationFailed && decodeProtectedHeader(token).kid === undefined;
 }
 
 function secretKey(secret: string) {
@@ -103,8 +209,14 @@ function refuse(error: unknown): never {
     error instanceof errors.JWKSInvalid ||
     error.code === errors.JOSEError.code;
   if (isAboutKeys) throw new Unavailable({ cause: error });
-  const isExpired = error instanceof errors.JWTExpired;
-  throw new CallerError('UNAUTHENTICATED', isExpired ? 'The token has expired' : 'The token is not valid');
+  throw new CallerError('UNAUTHENTICATED', reasonOf(error));
+}
+
+function reasonOf(error: errors.JOSEError): string {
+  if (error instanceof errors.JWTExpired) return 'The token has expired';
+  const isEndless =
+    error instanceof errors.JWTClaimValidationFailed && error.claim === 'exp' && error.reason === 'missing';
+  return isEndless ? 'The token never expires: it must say when, by exp' : 'The token is not valid';
 }
 
 function callerOf({ sub, roles }: JWTPayload): Caller {
@@ -115,16 +227,9 @@ function callerOf({ sub, roles }: JWTPayload): Caller {
   return Object.freeze({ customerId: sub, isAdmin: Array.isArray(roles) && roles.includes('admin') });
 }
 
-function remember(
-  remembered: Map<string, Remembered>,
-  token: string,
-  caller: Caller,
-  expiresAtSeconds: number | undefined,
-  nowMs: number,
-): void {
-  const untilMs = Math.min(nowMs + maxRememberedMs, (expiresAtSeconds ?? Infinity) * 1000);
+function remember(remembered: Map<string, Remembered>, token: string, verified: Remembered): void {
   remembered.delete(token);
-  remembered.set(token, { caller, untilMs });
+  remembered.set(token, verified);
   if (remembered.size <= maxRemembered) return;
   // A Map keeps the order of insertion: the first one is the oldest.
   for (const oldest of remembered.keys()) {

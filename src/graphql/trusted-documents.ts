@@ -5,7 +5,15 @@
 import { createHash } from 'node:crypto';
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { getOperationAST, OperationTypeNode, parse, specifiedRules, validate, type GraphQLSchema } from 'graphql';
+import {
+  getOperationAST,
+  GraphQLError,
+  OperationTypeNode,
+  parse,
+  specifiedRules,
+  validate,
+  type GraphQLSchema,
+} from 'graphql';
 import { workOf, type Work } from '../admission/operation';
 import { projectPath } from '../config';
 import { CompiledOperations, type CompiledOperation } from './compiled-operations';
@@ -22,6 +30,13 @@ export interface TrustedDocument {
 export interface TrustedRequest {
   readonly document: TrustedDocument;
   readonly variables: Record<string, unknown>;
+}
+
+/** What a client may write in a request, over HTTP and WebSocket alike. */
+interface Asked {
+  readonly query?: unknown;
+  readonly operationName?: unknown;
+  readonly extensions?: unknown;
 }
 
 export class TrustedDocuments {
@@ -54,30 +69,45 @@ export class TrustedDocuments {
     return this.byText.has(text) || this.subscriptions.get(text) === text;
   }
 
-  /** What a message over WebSocket names by its hash, in place of a text. */
-  textOf(extensions: unknown): string | undefined {
-    const hash = hashIn(extensions);
-    return hash === undefined ? undefined : (this.byHash.get(hash)?.text ?? this.subscriptions.get(hash));
+  /**
+   * The request with its document spelled out: a hash alone becomes the text that it names, and an empty operation name is
+   * none. A hash that this server does not know says nothing beside a text, so it is left out: clients send both after a miss.
+   * Throws PERSISTED_QUERY_NOT_FOUND for an unknown hash without a text; clients then send the text, and go on using hashes.
+   */
+  spellOut<T extends Asked>(asked: T): T {
+    const request = asked.operationName === '' ? { ...asked, operationName: null } : asked;
+    const hash = hashIn(request.extensions);
+    if (hash === undefined) return request;
+    const text = this.byHash.get(hash)?.text ?? this.subscriptions.get(hash);
+    if (hasText(request)) {
+      return text === undefined || text === request.query ? { ...request, extensions: null } : request;
+    }
+    if (text === undefined) throw hashNotFound();
+    return { ...request, query: text, extensions: null };
   }
 
   /**
    * The trusted document that a request's body names, by its exact text or its hash. null: Apollo serves it, which is always
-   * right, and the only way for whatever is unusual (several operations, other extensions, malformed bodies).
+   * right, and the only way for whatever is unusual (several operations, malformed bodies).
    */
   match(body: unknown): TrustedRequest | null {
     if (!isObject(body)) return null;
     const { query, variables = null, operationName = null, extensions = null } = body;
     const document = this.find(query, extensions);
-    if (!document || !(operationName === null || operationName === document.operationName)) return null;
+    if (!document || !(operationName === null || operationName === '' || operationName === document.operationName)) {
+      return null;
+    }
     if (variables === null) return { document, variables: {} };
     return isObject(variables) ? { document, variables } : null;
   }
 
   private find(query: unknown, extensions: unknown): TrustedDocument | undefined {
-    if (extensions === null) return typeof query === 'string' ? this.byText.get(query) : undefined;
+    if (extensions === null || (isObject(extensions) && extensions['persistedQuery'] === undefined)) {
+      return typeof query === 'string' ? this.byText.get(query) : undefined;
+    }
     const hash = hashIn(extensions);
     const document = hash === undefined ? undefined : this.byHash.get(hash);
-    return query === undefined || query === null || query === document?.text ? document : undefined;
+    return !hasText({ query }) || query === document?.text ? document : undefined;
   }
 }
 
@@ -109,13 +139,24 @@ function trust(schema: GraphQLSchema, compiled: CompiledOperations, text: string
   };
 }
 
-/** As Apollo Client and urql send them: `{ persistedQuery: { version: 1, sha256Hash } }`, and nothing else. */
+/**
+ * As Apollo Client and urql send them: `{ persistedQuery: { version: 1, sha256Hash } }`, with other extensions beside it.
+ * Hexadecimal digits have no case, and codegen writes `sha256:` in front of them.
+ */
 function hashIn(extensions: unknown): string | undefined {
-  if (!isObject(extensions) || Object.keys(extensions).length !== 1) return undefined;
+  if (!isObject(extensions)) return undefined;
   const { persistedQuery } = extensions;
   if (!isObject(persistedQuery) || persistedQuery.version !== 1) return undefined;
-  return typeof persistedQuery.sha256Hash === 'string' ? persistedQuery.sha256Hash : undefined;
+  const { sha256Hash } = persistedQuery;
+  return typeof sha256Hash === 'string' ? sha256Hash.toLowerCase().replace(/^sha256:/, '') : undefined;
 }
+
+/** Over WebSocket the protocol demands a text, so clients that send a hash leave it empty. */
+const hasText = ({ query }: Asked): boolean => query !== undefined && query !== null && query !== '';
+
+/** Clients recognise this message. */
+const hashNotFound = () =>
+  new GraphQLError('PersistedQueryNotFound', { extensions: { code: 'PERSISTED_QUERY_NOT_FOUND' } });
 
 function isObject(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null && !Array.isArray(value);

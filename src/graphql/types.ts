@@ -2,10 +2,12 @@
 import { ArgsType, Field, ID, InputType, Int, ObjectType, registerEnumType, type ClassType } from 'type-graphql';
 import { ERROR_CODES, type ErrorCode } from '../domain/refusals';
 import {
+  CANCELLERS,
   HOLD_STATUSES,
   ORDER_STATUSES,
   PAYMENT_OUTCOMES,
   SALE_STATUSES,
+  type Canceller,
   type HoldStatus,
   type OrderStatus,
   type PaymentOutcome,
@@ -25,6 +27,12 @@ const OrderStatusEnum = enumOf(ORDER_STATUSES);
 registerEnumType(OrderStatusEnum, {
   name: 'OrderStatus',
   description: 'REFUND_DUE: money came, and no units could be had for it. An operator has to give it back.',
+});
+const CancellerEnum = enumOf([...CANCELLERS, 'OPERATOR']);
+registerEnumType(CancellerEnum, {
+  name: 'Canceller',
+  description:
+    'Who or what cancelled an order. PAYMENT_FAILED: the provider reported that the payment failed. PAYMENT_WINDOW: paymentDueAt passed without a payment.',
 });
 const SaleStatusEnum = enumOf(SALE_STATUSES);
 registerEnumType(SaleStatusEnum, {
@@ -56,8 +64,14 @@ export class Money {
   @Field(() => SafeInt)
   amountMinor!: number;
 
-  @Field(() => String)
+  @Field(() => String, { description: 'A code of ISO 4217, such as USD.' })
   currency!: string;
+
+  @Field(() => Int, {
+    description:
+      "Digits of the currency's minor unit by ISO 4217: the amount is amountMinor ÷ 10^digits. Do not take them from Intl or a browser, which differ for HUF, IDR, IQD and others. 2 for a code that ISO 4217 does not list.",
+  })
+  digits!: number;
 }
 
 @ObjectType(PLAIN)
@@ -162,6 +176,12 @@ export class Order {
 
   @Field(() => DateTime, { nullable: true, description: 'When it last happened.' })
   cancelledAt!: Date | null;
+
+  @Field(() => CancellerEnum, {
+    nullable: true,
+    description: 'Who or what cancelled it last; null exactly when cancelledAt is.',
+  })
+  cancelledBy!: Canceller | null;
 }
 
 @ObjectType({
@@ -471,7 +491,10 @@ export class CreateProductInput {
   @Field(() => SafeInt)
   priceMinor!: number;
 
-  @Field(() => String, { description: 'ISO 4217, as USD.' })
+  @Field(() => String, {
+    description:
+      'A code of ISO 4217 with a minor unit, such as USD; metals, XTS and XXX have none. Any other is BAD_USER_INPUT.',
+  })
   currency!: string;
 
   @Field(() => Int)

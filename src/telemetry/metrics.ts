@@ -2,6 +2,7 @@
 import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry, type MetricObjectWithValues } from 'prom-client';
 import type { Logger } from './logger';
 import { Reading } from './reading';
+import type { UncaughtKind } from './uncaught';
 
 /** What one process knows, in a form that can be sent to another and be added up there. */
 export type Snapshot = MetricObjectWithValues<{ value: number; labels: object; metricName?: string }>[];
@@ -103,6 +104,12 @@ export class Metrics {
     'A new payment event’s receipt minus its own timestamp',
     WEBHOOK_SECONDS,
   );
+  private readonly uncaughtErrors = this.counter(
+    'uncaught_errors_total',
+    'Errors that nothing caught, after which the process went on',
+    'kind',
+    ['exception', 'rejection'],
+  );
   private readonly readings: Reading<unknown>[] = [];
 
   /** One createHold was answered. */
@@ -129,6 +136,11 @@ export class Metrics {
 
   webhookLag(seconds: number): void {
     this.webhookSeconds(seconds);
+  }
+
+  /** An error that nothing caught; the process goes on. */
+  uncaught(kind: UncaughtKind): void {
+    this.uncaughtErrors(kind);
   }
 
   retry(reason: string): void {

@@ -2,7 +2,7 @@
 import type { IncomingMessage } from 'node:http';
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { Recorded, RecordPaymentEvent } from '../checkout/record-payment-event';
-import { Busy, RateLimited, Unavailable } from '../domain/errors';
+import { Busy, RateLimited, Unavailable, UnreadableRequest } from '../domain/errors';
 import type { Logger } from '../telemetry/logger';
 import type { Metrics } from '../telemetry/metrics';
 import type { Provider } from './provider';
@@ -49,7 +49,7 @@ async function receive(
   reply: FastifyReply,
 ): Promise<FastifyReply> {
   if (provider.missing !== null) return tryLater(reply, RETRY_AFTER_SECONDS, provider.missing);
-  if (!isPlainJson(request)) return problem(reply, 415, 'Send application/json, not compressed');
+  if (!isJson(request)) return problem(reply, 415, 'Send application/json');
   const receivedAtMs = Date.now();
   const body = Buffer.isBuffer(request.body) ? request.body : Buffer.alloc(0);
   const verdict = provider.verify(request.headers, body);
@@ -82,10 +82,9 @@ function answer(reply: FastifyReply, recorded: Recorded): FastifyReply {
   });
 }
 
-function isPlainJson({ headers }: FastifyRequest): boolean {
+function isJson({ headers }: FastifyRequest): boolean {
   const type = (headers['content-type'] ?? '').split(';')[0]!.trim().toLowerCase();
-  const encoding = headers['content-encoding'] ?? 'identity';
-  return type === 'application/json' && encoding === 'identity';
+  return type === 'application/json';
 }
 
 function problem(reply: FastifyReply, status: number, message: string): FastifyReply {
@@ -106,6 +105,7 @@ function answerError(log: Logger, error: FastifyError, request: FastifyRequest, 
     return problem(reply, 429, 'Too many messages without a valid signature');
   }
   const status = error.statusCode ?? 500;
+  if (error instanceof UnreadableRequest) return problem(reply, status, error.message);
   if (status === 413) return problem(reply, 413, `A message may have ${request.routeOptions.bodyLimit} bytes`);
   if (status === 415) return problem(reply, 415, 'Send application/json');
   if (status >= 400 && status < 500) return problem(reply, status, 'The request could not be read');

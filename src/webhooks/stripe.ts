@@ -1,6 +1,7 @@
 /** The provider `stripe`: Stripe's signatures, verified by its own package, and its events in our words. */
 import Stripe from 'stripe';
 import type { PaymentType } from '../domain/judge-payment';
+import { minorDigits } from '../domain/money';
 import type { PaymentMessage } from '../domain/payment-message';
 import { isObject, readJsonObject, storable, type JsonObject, type Problem } from './json-body';
 import { isAmount, isCurrency, isText, textRule } from './message';
@@ -10,6 +11,12 @@ import type { Provider } from './provider';
 const MAX_BODY_BYTES = 512 * 1024;
 /** What a shop puts into `metadata`, the first that is there. */
 const REFERENCE_KEYS = ['order_id', 'hold_id', 'reference'] as const;
+
+/**
+ * Digits of the unit in which Stripe counts, where that is another than ISO 4217's minor unit: it kept hundredths for ISK and UGX,
+ * and counts whole ariary. HUF and TWD are special for payouts only. https://docs.stripe.com/currencies#special-cases
+ */
+const STRIPE_DIGITS: Readonly<Record<string, number>> = { ISK: 2, UGX: 2, MGA: 0 };
 
 interface Meaning {
   readonly type: PaymentType;
@@ -75,17 +82,26 @@ export function parseStripeEvent(body: Buffer): PaymentMessage | Problem {
   const reference = referenceOf(about);
   const paymentId = meaning && idOf(about[meaning.payment]);
   const names = reference ?? (meaning?.isMoney ? paymentId : null);
-  const amount = meaning && about[meaning.amount];
-  const currency = typeof about.currency === 'string' ? about.currency.toUpperCase() : null;
+  const named = typeof about.currency === 'string' ? about.currency.toUpperCase() : null;
+  const currency = isCurrency(named) ? named : null;
   return {
     eventId: id,
     type: meaning && names !== null ? meaning.type : type,
     reference: names ?? '',
-    amountMinor: isAmount(amount) ? amount : null,
-    currency: isCurrency(currency) ? currency : null,
+    amountMinor: amountIn(currency, meaning && about[meaning.amount]),
+    currency,
     paymentId,
     payload: storable(read.object),
   };
+}
+
+/** In the currency's minor unit. null for what is no amount, or cannot be said exactly: a part of a króna. */
+function amountIn(currency: string | null, amount: unknown): number | null {
+  if (!isAmount(amount)) return null;
+  if (currency === null || !Object.hasOwn(STRIPE_DIGITS, currency)) return amount;
+  const shift = minorDigits(currency) - STRIPE_DIGITS[currency]!;
+  const inMinorUnit = shift < 0 ? amount / 10 ** -shift : amount * 10 ** shift;
+  return isAmount(inMinorUnit) ? inMinorUnit : null;
 }
 
 function referenceOf({ metadata }: JsonObject): string | null {

@@ -67,7 +67,7 @@ const bodies: [string, string | Buffer, Record<string, string>, number, string][
     '{"extensions":{"persistedQuery":{"version":1,"sha256Hash":"abc"}}}',
     json,
     400,
-    'PERSISTED_QUERY_NOT_SUPPORTED',
+    'PERSISTED_QUERY_NOT_FOUND',
   ],
   [
     '__proto__ among the variables',
@@ -81,7 +81,7 @@ const bodies: [string, string | Buffer, Record<string, string>, number, string][
     'a gzip bomb',
     Buffer.from('1f8b0800000000000003', 'hex'),
     { ...json, 'content-encoding': 'gzip' },
-    400,
+    415,
     'BAD_REQUEST',
   ],
   ['text/plain', '{"query":"{serverTime}"}', { 'content-type': 'text/plain' }, 415, 'BAD_REQUEST'],

@@ -1,8 +1,9 @@
 /** Every mutation over HTTP: what it grants, each code it refuses with, what a replay answers, and which inputs it takes. */
 import { randomUUID } from 'node:crypto';
+import { sweepOnce } from '../../src/checkout/sweep';
 import { newKey } from '../support/checkout';
 import { expectClean, expectNothingMoved } from '../support/invariants';
-import { expire } from '../support/time';
+import { expire, makeOrderOverdue } from '../support/time';
 import {
   mutationText,
   openServer,
@@ -316,6 +317,34 @@ describe('cancelOrder', () => {
     expect((await server.hold(product.id)).status).toBe('ACTIVE');
   });
 
+  test('an order says who or what cancelled it last, also once money has come for it', async () => {
+    const product = await server.product(9);
+    const orders = await Promise.all(
+      Array.from({ length: 4 }, async () => server.order((await server.hold(product.id)).id)),
+    );
+    const [open, byCustomer, byFailure, byWindow] = orders;
+    const read = async ({ id }: { id: string }) =>
+      (await server.gql(`{ order(id: "${id}") { status cancelledBy } }`)).body.data.order;
+    await server.mutate('cancelOrder', { orderId: byCustomer.id });
+    await server.webhook(paymentMessage('failed', byFailure));
+    await makeOrderOverdue(server.sql, byWindow.id);
+    await sweepOnce(server.app.checkout);
+    expect(await Promise.all(orders.map(read))).toEqual([
+      { status: 'PENDING_PAYMENT', cancelledBy: null },
+      { status: 'CANCELLED', cancelledBy: 'CUSTOMER' },
+      { status: 'CANCELLED', cancelledBy: 'PAYMENT_FAILED' },
+      { status: 'CANCELLED', cancelledBy: 'PAYMENT_WINDOW' },
+    ]);
+    await server.webhook(paymentMessage('succeeded', open));
+    await server.webhook(paymentMessage('succeeded', byCustomer));
+    await server.webhook(paymentMessage('succeeded', byWindow));
+    expect(await Promise.all([open, byCustomer, byWindow].map(read))).toEqual([
+      { status: 'PAID', cancelledBy: null },
+      { status: 'REFUND_DUE', cancelledBy: 'CUSTOMER' },
+      { status: 'PAID', cancelledBy: 'PAYMENT_WINDOW' },
+    ]);
+  });
+
   test('refuses what is missing, and what money has come for', async () => {
     const product = await server.product(9);
     const refuse = (orderId: string, code: string) =>
@@ -381,6 +410,9 @@ describe('createProduct', () => {
     ['small letters for a currency', { currency: 'usd' }, 200],
     ['a currency of two letters', { currency: 'US' }, 200],
     ['a currency and a line', { currency: 'USD\n' }, 200],
+    ['a currency that ISO 4217 does not list', { currency: 'BTC' }, 200],
+    ['a currency that was withdrawn', { currency: 'HRK' }, 200],
+    ['gold, which has no minor unit', { currency: 'XAU' }, 200],
     ['a price below nothing', { priceMinor: -1 }, 200],
     ['a price of 2^53', { priceMinor: 2 ** 53 }, 400],
     ['a price that is a text', { priceMinor: '100' }, 400],

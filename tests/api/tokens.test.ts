@@ -33,6 +33,82 @@ async function expectRefused(header: string, verifier = verify): Promise<void> {
   expect((refusal as Error).message).not.toContain(secret);
 }
 
+/** Publishes keys over HTTP, and counts how often it is asked. */
+async function issuerOf(jwks: () => unknown) {
+  let answer = jwks;
+  let fetched = 0;
+  const server = createServer((_request, response) => {
+    fetched += 1;
+    response.end(JSON.stringify(answer()));
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  return {
+    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}/keys`,
+    fetched: () => fetched,
+    answerWith: (next: () => unknown) => void (answer = next),
+    close: () => {
+      server.closeAllConnections();
+      server.close();
+    },
+  };
+}
+
+describe('an issuer whose tokens name no key (kid)', () => {
+  const pairs = [0, 1, 2].map(() => generateKeyPairSync('rsa', { modulusLength: 2048 }));
+  const ec = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+  const jwkOf = async (key: KeyObject, more: object = {}) => ({ ...(await exportJWK(key)), ...more });
+  const unnamed = (key: KeyObject, alg = 'RS256', payload: object = claims) =>
+    new SignJWT({ ...payload, n: Math.random() }).setProtectedHeader({ alg }).sign(key);
+
+  test('may have several keys: a token is verified with each that fits its algorithm', async () => {
+    const keys = [
+      ...(await Promise.all(pairs.slice(0, 2).map(({ publicKey }, n) => jwkOf(publicKey, { kid: `key-${n}` })))),
+      await jwkOf(ec.publicKey),
+      await jwkOf(pairs[2]!.publicKey, { use: 'enc' }),
+    ];
+    const issuer = await issuerOf(() => ({ keys }));
+    try {
+      const verifyByKeys = createTokenVerifier({ auth: { kind: 'jwks', url: issuer.url } });
+      for (const { privateKey } of pairs.slice(0, 2)) {
+        await expect(verifyByKeys(`Bearer ${await unnamed(privateKey)}`)).resolves.toMatchObject({
+          customerId: 'alice',
+        });
+        await expect(verifyByKeys(`Bearer ${await unnamed(privateKey, 'PS256')}`)).resolves.toMatchObject({
+          customerId: 'alice',
+        });
+      }
+      await expect(verifyByKeys(`Bearer ${await unnamed(ec.privateKey, 'ES256')}`)).resolves.toMatchObject({
+        customerId: 'alice',
+      });
+      expect(issuer.fetched()).toBe(1);
+      await expectRefused(`Bearer ${await unnamed(pairs[2]!.privateKey)}`, verifyByKeys);
+      const old = await unnamed(pairs[1]!.privateKey, 'RS256', { ...claims, exp: nowSeconds - 60 });
+      await expect(verifyByKeys(`Bearer ${old}`)).rejects.toThrow('The token has expired');
+    } finally {
+      issuer.close();
+    }
+  });
+
+  test('may exchange them: a token of a new key is accepted at once', async () => {
+    const [old, next] = await Promise.all(pairs.slice(0, 2).map(({ publicKey }) => jwkOf(publicKey)));
+    const issuer = await issuerOf(() => ({ keys: [old] }));
+    try {
+      const verifyByKeys = createTokenVerifier({ auth: { kind: 'jwks', url: issuer.url } });
+      await expect(verifyByKeys(`Bearer ${await unnamed(pairs[0]!.privateKey)}`)).resolves.toMatchObject({
+        customerId: 'alice',
+      });
+      issuer.answerWith(() => ({ keys: [old, next] }));
+      const tokens = await Promise.all(Array.from({ length: 50 }, () => unnamed(pairs[1]!.privateKey)));
+      for (const caller of await Promise.all(tokens.map((text) => verifyByKeys(`Bearer ${text}`)))) {
+        expect(caller.customerId).toBe('alice');
+      }
+      expect(issuer.fetched()).toBe(2);
+    } finally {
+      issuer.close();
+    }
+  });
+});
+
 test('without a header a shopper is anonymous', async () => {
   await expect(verify(undefined)).resolves.toEqual({ customerId: '', isAdmin: false });
 });
@@ -45,7 +121,6 @@ describe('a caller is', () => {
     ['no admin by a role that is no list', { ...claims, roles: 'admin' }, { customerId: 'alice', isAdmin: false }],
     ['no admin by an object', { ...claims, roles: { admin: true } }, { customerId: 'alice', isAdmin: false }],
     ['anybody with a long name', { ...claims, sub: 'ü'.repeat(255) }, { customerId: 'ü'.repeat(255), isAdmin: false }],
-    ['welcome when the token has no end', { ...claims, exp: undefined }, { customerId: 'alice', isAdmin: false }],
     ['welcome for several audiences', { ...claims, aud: ['other', 'shop'] }, { customerId: 'alice', isAdmin: false }],
   ])('%s', async (_name, payload, caller) => {
     const header = `Bearer ${token(payload)}`;
@@ -92,6 +167,8 @@ describe('a token is refused', () => {
     ['with a critical header nobody knows', token(claims, { alg: 'HS256', crit: ['x'], x: 1 })],
     ['that has expired', token({ ...claims, exp: nowSeconds - 1 })],
     ['that expired long ago', token({ ...claims, exp: 1 })],
+    ['that never expires', token({ ...claims, exp: undefined })],
+    ['that never expires, by null', token({ ...claims, exp: null })],
     ['whose end is a text', token({ ...claims, exp: String(claims.exp) })],
     ['that is not valid yet', token({ ...claims, nbf: nowSeconds + 600 })],
     ['of another issuer', token({ ...claims, iss: 'somebody' })],
@@ -109,6 +186,40 @@ describe('a token is refused', () => {
     ['whose payload is no JSON', token(Buffer.from('alice').toString('base64url'))],
     ['whose payload is no base64', token('ä')],
   ])('%s', (_name, text) => expectRefused(`Bearer ${text}`));
+});
+
+test('a token without an expiry is refused with the reason, and accepted only where a setting says so', async () => {
+  const header = `Bearer ${token({ ...claims, exp: undefined })}`;
+  await expect(verify(header)).rejects.toMatchObject({
+    code: 'UNAUTHENTICATED',
+    message: expect.stringMatching(/exp/),
+  });
+  const lenient = createTokenVerifier({ auth: { ...auth, allowsNoExpiry: true } });
+  for (let n = 0; n < 2; n++) await expect(lenient(header)).resolves.toEqual({ customerId: 'alice', isAdmin: false });
+  await expectRefused(`Bearer ${token({ ...claims, exp: nowSeconds - 1 })}`, lenient);
+});
+
+test('a wall clock that is set back does not prolong the memory of a verified token', async () => {
+  jest.useFakeTimers({ now: Date.now(), doNotFake: ['nextTick', 'setImmediate', 'setTimeout', 'queueMicrotask'] });
+  const issuer = await issuerOf(() => ({ keys: [] }));
+  try {
+    const ec = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+    const jwk = { ...(await exportJWK(ec.publicKey)), kid: 'ec' };
+    issuer.answerWith(() => ({ keys: [jwk] }));
+    const verifyByKeys = createTokenVerifier({ auth: { kind: 'jwks', url: issuer.url } });
+    const signed = await new SignJWT({ sub: 'alice' })
+      .setProtectedHeader({ alg: 'ES256', kid: 'ec' })
+      .setExpirationTime('5h')
+      .sign(ec.privateKey);
+    await expect(verifyByKeys(`Bearer ${signed}`)).resolves.toMatchObject({ customerId: 'alice' });
+    issuer.answerWith(() => ({ keys: [] }));
+    jest.advanceTimersByTime(11 * 60_000);
+    jest.setSystemTime(Date.now() - 3_600_000);
+    await expectRefused(`Bearer ${signed}`, verifyByKeys);
+  } finally {
+    jest.useRealTimers();
+    issuer.close();
+  }
 });
 
 test('a token that was accepted is refused once it has expired', async () => {

@@ -4,7 +4,7 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Client } from 'pg';
-import { insertHoldsInBulk } from '../../src/database/benchmark';
+import { insertHoldsInBulk } from '../../src/tools/bench/bench-sql';
 import type { Product } from '../../src/domain/records';
 import { CITUS_URL } from '../support/citus';
 import { ALICE, message, newKey, openShop, serverOn, type Server, type Shop } from '../support/checkout';

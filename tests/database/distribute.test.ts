@@ -3,7 +3,7 @@ import { randomBytes } from 'node:crypto';
 import { Client } from 'pg';
 import { distribute } from '../../src/database/distribute';
 import { openDatabase } from '../../src/database/orm';
-import { createDatabase, migrateAt } from '../../src/database/scratch-database';
+import { createDatabase, migrateAt } from '../../src/tools/load/scratch-database';
 import { seed } from '../../src/database/seed';
 import { run, setLockTimeout, sql } from '../../src/database/statement';
 import { lockStock } from '../../src/checkout/stock-keeper';

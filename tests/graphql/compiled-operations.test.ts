@@ -2,7 +2,8 @@
 import { buildSchema, execute, getOperationAST, Kind, parse, visit, type FieldNode, type GraphQLSchema } from 'graphql';
 import { CompiledOperations } from '../../src/graphql/compiled-operations';
 import { checkoutSchema, developmentSchema } from '../../src/graphql/schema';
-import { Chance, Tally } from '../prove/chance';
+import { Random } from '../../src/tools/load/random';
+import { Tally } from '../prove/tally';
 import {
   compiledExecutor,
   DIFFERENCE,
@@ -13,7 +14,7 @@ import {
   type ExecutorOf,
 } from '../prove/documents';
 
-const SEED = new Chance(Date.now()).seed();
+const SEED = new Random(Date.now()).seed();
 
 test.each<[string, () => GraphQLSchema, number]>([
   ['the schema of the shop', developmentSchema, 200],

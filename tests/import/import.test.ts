@@ -122,6 +122,125 @@ test.each<[string, () => string[], number, RegExp]>([
   expect(ended.err).not.toMatch(/\n\s+at /);
 });
 
+const HIDDEN = resolve(__dirname, 'fixtures/products_hidden.csv');
+
+test('what Shopify hides is passed over with a line each, and what it does not track is refused', async () => {
+  const refused = await importing(HIDDEN);
+  expect([refused.code, refused.out]).toEqual([1, '']);
+  expect(refused.err.split('\n')).toEqual([
+    'line 3: "HIDDEN-1" is passed over: its product is not published',
+    'line 4: "UNLISTED-1" is passed over: its product is unlisted',
+    'line 5: Shopify does not track the stock of "UNTRACKED-1": --stock says how many units such lines have',
+    'line 6: "OVERSELL-1" goes on selling in Shopify when it is out of stock, and never here',
+    'error: 1 line is bad, so nothing was changed; --skip-bad imports the other 2',
+    '',
+  ]);
+  expect(await skus()).toEqual([]);
+
+  const { code, out } = await importing(HIDDEN, '--stock', '20');
+  expect([code, out]).toEqual([
+    0,
+    'Imported 3 products, priced in USD; 1 doubt, see above; passed over 1 line of drafts and archived products; ' +
+      'passed over 2 lines of unlisted and unpublished products.\n',
+  ]);
+  const stock = await shop.sql<{ sku: string; available: number }>(
+    'SELECT sku, available FROM products JOIN stock ON product_id = id ORDER BY sku',
+  );
+  expect(stock.map(({ sku, available }) => [sku, available])).toEqual([
+    ['OK-1', 5],
+    ['OVERSELL-1', 0],
+    ['UNTRACKED-1', 20],
+  ]);
+});
+
+test('a dry run says what would happen to each line, and changes nothing', async () => {
+  const before = await snapshot(shop.sql);
+  const { code, out, err } = await importing(HIDDEN, '--stock', '20', '--currency', 'KWD', '--dry-run');
+  expect(code).toBe(0);
+  expect(out.split('\n')).toEqual([
+    'line 2: would add "OK-1", "OK": 5 units at 10.000 KWD',
+    'line 5: would add "UNTRACKED-1", "Untracked": 20 units at 10.000 KWD',
+    'line 6: would add "OVERSELL-1", "Oversell": 0 units at 10.000 KWD',
+    expect.stringMatching(
+      /^Nothing was changed: this was a dry run. It would have imported 3 products, priced in KWD; /,
+    ),
+    '',
+  ]);
+  expect(err).toMatch(/^line 3: "HIDDEN-1"[^]*\nline 7: "DRAFT-1" is passed over: its product is draft\n$/);
+  const refused = await importing(HIDDEN, '--dry-run');
+  expect(refused.code).toBe(1);
+  expect(refused.err).toMatch(/error: 1 line is bad, so nothing would be imported; --skip-bad imports the other 2\n$/);
+  expect(await snapshot(shop.sql)).toEqual(before);
+
+  await importing(HIDDEN, '--stock', '20');
+  expect((await importing(HIDDEN, '--stock', '20', '--dry-run')).err).toMatch(/line 2: SKU "OK-1" is on sale already/);
+});
+
+test('the sale opens, closes and is limited as the options say; without a start it is open at once', async () => {
+  const file = await fileOf('a,A,S1,5,1.00');
+  const { code, out } = await importing(
+    ...[file, '--sale-starts-at', '2098-11-27T10:00:00+01:00', '--sale-ends-at', '2098-11-28T00:00:00Z'],
+    ...['--max-per-customer', '2'],
+  );
+  expect([code, out]).toEqual([
+    0,
+    'Imported 1 product, priced in USD; on sale from 2098-11-27T09:00:00.000Z; on sale until 2098-11-28T00:00:00.000Z; ' +
+      'at most 2 for each customer.\n',
+  ]);
+  const [row] = await shop.sql('SELECT id, sale_starts_at, sale_ends_at, max_per_customer FROM products');
+  expect(row).toMatchObject({
+    sale_starts_at: new Date('2098-11-27T09:00:00Z'),
+    sale_ends_at: new Date('2098-11-28T00:00:00Z'),
+    max_per_customer: 2,
+  });
+  const hold = await shop.createHold({ productId: String(row!.id), quantity: 1, customerId: 'alice' });
+  expect(hold).toMatchObject({ granted: false, refusals: [{ code: 'SALE_NOT_STARTED' }] });
+});
+
+test('with --not-on-sale nothing can be held until updateProduct opens the sale', async () => {
+  const { out } = await importing(await fileOf('a,A,S1,5,1.00'), '--not-on-sale');
+  expect(out).toBe('Imported 1 product, priced in USD; not on sale until updateProduct says when.\n');
+  const [row] = await shop.sql<{ id: string }>('SELECT id FROM products');
+  const hold = () => shop.createHold({ productId: row!.id, quantity: 1, customerId: '' });
+  expect(await hold()).toMatchObject({ granted: false, refusals: [{ code: 'SALE_NOT_STARTED' }] });
+  await shop.updateProduct({ productId: row!.id, saleStartsAt: null });
+  expect(await hold()).toMatchObject({ granted: true });
+});
+
+test('the stock of several locations comes from the inventory export', async () => {
+  const products = join(directory, 'several.csv');
+  const inventory = join(directory, 'inventory.csv');
+  await writeFile(products, 'Handle,Title,Variant SKU,Variant Inventory Tracker,Variant Price\na,A,S1,shopify,1.00\n');
+  await writeFile(inventory, 'Handle,SKU,Location,Available (not editable)\na,S1,Berlin,10\na,S1,Paris,5\n');
+  expect(await importing(products)).toMatchObject({ code: 1, err: expect.stringContaining('--inventory') });
+  expect(await importing(products, '--inventory', inventory)).toMatchObject({ code: 0, err: '' });
+  expect(await shop.sql('SELECT total, available FROM stock')).toEqual([{ total: 15, available: 15 }]);
+});
+
+test.each<[string, string[], number, RegExp]>([
+  ['a time without a zone', ['--sale-starts-at', '2098-11-27T10:00:00'], 2, /with its zone, such as/],
+  ['a day that does not exist', ['--sale-starts-at', '2098-02-30T10:00:00Z'], 2, /with its zone, such as/],
+  ['a sale that is over', ['--sale-ends-at', '2020-01-01T00:00:00Z'], 1, /^error: --sale-ends-at 2020.* in the past/],
+  [
+    'a sale that ends before it begins',
+    ['--sale-starts-at', '2098-01-02T00:00:00Z', '--sale-ends-at', '2098-01-01T00:00:00Z'],
+    1,
+    /^error: saleStartsAt must be before saleEndsAt/,
+  ],
+  ['two starts', ['--not-on-sale', '--sale-starts-at', '2098-01-02T00:00:00Z'], 2, /cannot be used with option/],
+  ['a limit of nothing', ['--max-per-customer', '0'], 2, /whole number from 1/],
+  ['stock below nothing', ['--stock', '-1'], 2, /whole number from 0/],
+  ['an inventory that is not there', ['--inventory', 'nowhere.csv'], 1, /^error: There is no file "nowhere.csv"/],
+  ['an inventory that is none', ['--inventory', FIXTURE], 1, /^error: The inventory file .*cannot be used/],
+  ['a directory', ['--inventory', '/'], 1, /^error: "\/" is no file/],
+])('%s is refused in one line, and nothing is changed', async (_name, args, code, message) => {
+  const ended = await importing(FIXTURE, ...args);
+  expect([ended.code, ended.out]).toEqual([code, '']);
+  expect(ended.err).toMatch(message);
+  expect(ended.err).not.toMatch(/\n\s+at /);
+  expect(await skus()).toEqual([]);
+});
+
 test('ten thousand lines take seconds', async () => {
   const lines = Array.from({ length: 10_000 }, (_, n) => `h${n},Product ${n},SKU-${n},${n % 50},${n}.99`);
   const startedAt = performance.now();

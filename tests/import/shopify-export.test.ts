@@ -1,20 +1,23 @@
 /** A Shopify export is read as an editor shows it: its units, its lines, and what is wrong with each. */
 import { readFile } from 'node:fs/promises';
 import { resolve } from 'node:path';
-import { readShopifyExport, shown, UnreadableExport } from '../../src/cli/shopify-export';
+import { shown, UnreadableExport } from '../../src/cli/csv-file';
+import { readShopifyExport, type ReadOptions } from '../../src/cli/shopify-export';
+import { readShopifyInventory } from '../../src/cli/shopify-inventory';
 import { minorDigits, parsePrice } from '../../src/domain/money';
 
 const FIXTURE = resolve(__dirname, 'fixtures/products_export.csv');
 const HEADER = 'Handle,Title,Variant SKU,Variant Inventory Qty,Variant Price,Body (HTML)';
 
-const read = (text: string | Buffer, currency = 'USD') => readShopifyExport(Buffer.from(text as string), currency);
+const read = (text: string | Buffer, currency = 'USD', options?: ReadOptions) =>
+  readShopifyExport(Buffer.from(text as string), currency, options);
 const readLines = (...lines: string[]) => read([HEADER, ...lines].join('\n'));
 const badOf = async (...lines: string[]) => (await readLines(...lines)).bad;
 
 test('an export becomes a product a variant, with images, drafts and archived products passed over', async () => {
-  const { good, bad, images, inactive } = await read(await readFile(FIXTURE));
-  expect(bad).toEqual([]);
-  expect([images, inactive]).toEqual([1, 2]);
+  const { good, bad, doubts, hidden, images, inactive } = await read(await readFile(FIXTURE));
+  expect([bad, doubts, hidden]).toEqual([[], [], []]);
+  expect([images, inactive.length]).toEqual([1, 2]);
   const read_ = good.map(({ line, product: { product, total } }) => ({
     ...{ line, sku: product.sku, name: product.name, description: product.description },
     ...{ price: product.priceMinor, total },
@@ -121,9 +124,176 @@ describe('a bad line is named by its number and its reason', () => {
     expect(asOldMac.bad.map(({ line }) => line)).toEqual([8, 11, 12]);
   });
 
+  test('a file that is no CSV cannot speak to a terminal through the error', async () => {
+    const reading = read(`${HEADER}\na,A,S,1,1.00,"x"\u001b[2J\n`);
+    await expect(reading).rejects.toThrow(
+      /^The record that begins after line 1 is no CSV: a closing quote is followed/,
+    );
+  });
+
   test('what is shown of it cannot speak to a terminal', () => {
     expect(shown('\u001b[2J\u009b31m\u202eevil"')).toBe('"\\u001b[2J\\u009b31m\\u202eevil\\""');
   });
+});
+
+describe('a product that Shopify hides from its shoppers is not put on sale', () => {
+  const header = 'Handle,Title,Published,Variant SKU,Variant Inventory Qty,Variant Price,Status';
+  const readOne = (published: string, status: string) => read(`${header}\na,A,${published},S,1,1.00,${status}\n`);
+
+  test.each([
+    ['true', 'active'],
+    ['TRUE', 'Active'],
+    ['', ''],
+  ])('but one with Published %j and Status %j is', async (published, status) => {
+    expect(await readOne(published, status)).toMatchObject({ good: [{ line: 2 }], bad: [], hidden: [], inactive: [] });
+  });
+
+  test.each<[string, string, 'hidden' | 'inactive', string]>([
+    ['false', 'active', 'hidden', '"S" is passed over: its product is not published'],
+    ['FALSE', '', 'hidden', '"S" is passed over: its product is not published'],
+    ['true', 'unlisted', 'hidden', '"S" is passed over: its product is unlisted'],
+    ['true', 'UNLISTED', 'hidden', '"S" is passed over: its product is unlisted'],
+    ['false', 'draft', 'inactive', '"S" is passed over: its product is draft'],
+    ['true', 'archived', 'inactive', '"S" is passed over: its product is archived'],
+  ])('with Published %j and Status %j it counts as %s', async (published, status, list, reason) => {
+    expect(await readOne(published, status)).toMatchObject({ good: [], bad: [], [list]: [{ line: 2, reason }] });
+  });
+
+  test.each([
+    ['WAHR', 'active', 'Published is "WAHR": give true or false'],
+    ['true', 'scheduled', 'Status is "scheduled": give one of active, draft, archived, unlisted'],
+  ])('and one with Published %j and Status %j is a bad line, for nobody knows', async (published, status, reason) => {
+    expect(await readOne(published, status)).toMatchObject({ good: [], bad: [{ line: 2, reason }] });
+  });
+
+  test('its variants follow its first line, also by the names of columns since 2025', async () => {
+    const { good, hidden } = await read(
+      'Title,URL handle,Published on online store,SKU,Option1 value,Price,Inventory quantity\n' +
+        'A,a,FALSE,S1,1,1.00,1\n,a,,S2,2,1.00,1\nB,b,TRUE,S3,1,1.00,1\n',
+    );
+    expect([good.map(({ line }) => line), hidden.map(({ line }) => line)]).toEqual([[4], [2, 3]]);
+  });
+});
+
+describe('stock that Shopify does not track', () => {
+  const header = 'Handle,Title,Variant SKU,Variant Inventory Tracker,Variant Inventory Qty,Variant Price';
+  const lines = [
+    header,
+    'a,A,TRACKED,shopify,3,1.00',
+    'b,B,FREE,,0,1.00',
+    'c,C,OLD,,7,1.00',
+    'd,D,ELSE,shipwire,2,1.00',
+  ];
+
+  test('is a bad line, and never SOLD_OUT in silence', async () => {
+    const { good, bad } = await read(lines.join('\n'));
+    expect(good.map(({ product }) => product.product.sku)).toEqual(['TRACKED', 'ELSE']);
+    expect(bad).toEqual([
+      { line: 3, reason: expect.stringMatching(/^Shopify does not track the stock of "FREE": --stock says/) },
+      { line: 4, reason: expect.stringMatching(/^Shopify does not track the stock of "OLD": --stock says/) },
+    ]);
+  });
+
+  test('is what the caller says it is', async () => {
+    const { good, bad } = await read(lines.join('\n'), 'USD', { stock: 50 });
+    expect(bad).toEqual([]);
+    expect(good.map(({ product }) => product.total)).toEqual([3, 50, 50, 2]);
+  });
+});
+
+test.each([
+  ['Variant Inventory Policy', 'continue', '"S" goes on selling in Shopify when it is out of stock, and never here'],
+  [
+    'Continue selling when out of stock',
+    'TRUE',
+    '"S" goes on selling in Shopify when it is out of stock, and never here',
+  ],
+  ['Gift Card', 'true', expect.stringMatching(/^"S" is a gift card in Shopify/)],
+])('%s %s is imported, and is a doubt with its line', async (column, cell, reason) => {
+  const text = `Handle,Title,Variant SKU,Variant Inventory Qty,Variant Price,${column}\na,A,S,0,1.00,${cell}`;
+  expect(await read(text)).toMatchObject({ good: [{ line: 2 }], bad: [], doubts: [{ line: 2, reason }] });
+});
+
+describe('a store with several locations', () => {
+  const products = 'Handle,Title,Variant SKU,Variant Inventory Tracker,Variant Price';
+  const lines = [products, 'a,A,S1,shopify,1.00', 'b,B,S2,shopify,1.00', 'c,C,S3,,1.00'];
+  const withInventory = async (text: string, stock?: number) =>
+    read(lines.join('\n'), 'USD', { inventory: await readShopifyInventory(Buffer.from(text)), stock });
+  const all = 'Handle,Title,Option1 Name,Option1 Value,SKU,HS Code,COO,Location,Bin name,Incoming (not editable),';
+  const quantities = 'Unavailable (not editable),Committed (not editable),Available (not editable),';
+  const byLine = `${all}${quantities}On hand (current),On hand (new)`;
+
+  test('has no stock in its product export: the error says where it is', async () => {
+    await expect(read(lines.join('\n'))).rejects.toThrow(
+      /names no column Variant Inventory Qty: of a store with several locations .* --inventory, or --stock/,
+    );
+    const { good } = await read(lines.join('\n'), 'USD', { stock: 9 });
+    expect(good.map(({ product }) => product.total)).toEqual([9, 9, 9]);
+  });
+
+  test('has it in its inventory export, as one line for each location', async () => {
+    const { good, bad } = await withInventory(
+      [
+        byLine,
+        'a,A,Title,Default Title,S1,,,Berlin,A1,0,1,2,10,13,',
+        'a,A,Title,Default Title,S1,,,Paris,,0,0,0,5,5,',
+        'b,B,Title,Default Title,S2,,,Berlin,,0,0,0,4,4,',
+        'b,B,Title,Default Title,S2,,,Paris,,not stocked,not stocked,not stocked,not stocked,not stocked,',
+        ',,,,,,,Paris,,0,0,0,x,1,',
+      ].join('\n'),
+    );
+    expect(good.map(({ product }) => product.total)).toEqual([15, 4]);
+    expect(bad).toEqual([{ line: 4, reason: expect.stringContaining('does not track the stock of "S3"') }]);
+  });
+
+  test('has it there as one column for each location, too', async () => {
+    const { good } = await withInventory(
+      [
+        'Handle,Title,Option1 Name,Option1 Value,SKU,HS Code,COO,Berlin,"Paris, Rive Gauche"',
+        'a,A,Title,Default Title,S1,,,10,-3',
+        'b,B,Title,Default Title,S2,,,not stocked,Not stocked',
+      ].join('\n'),
+      50,
+    );
+    expect(good.map(({ product }) => product.total)).toEqual([7, 0, 50]);
+  });
+
+  test.each([
+    ['no such SKU', [], /^SKU "S1" is not in the inventory file: --stock says/],
+    ['no number', ['a,A,S1,Berlin,ten'], /^SKU "S1" has "ten" at "Berlin" in line 2 of the inventory file/],
+    ['nothing', ['a,A,S1,Berlin,'], /^SKU "S1" has nothing at "Berlin" in line 2 of the inventory file/],
+    ['half a unit', ['a,A,S1,Berlin,1.5'], /^SKU "S1" has "1.5" at "Berlin"/],
+    ['less than nothing', ['a,A,S1,Berlin,-5', 'a,A,S1,Paris,2'], /^SKU "S1" has -3 units over all locations/],
+    ['one location twice', ['a,A,S1,Berlin,5', 'z,Z,S1,Berlin,2'], /^SKU "S1" stands twice for "Berlin" .* 2 and 3/],
+    ['a cell too many', ['a,A,S1,Berlin,5,6'], /^SKU "S1" has 6 cells in line 2 of the inventory file, not 5/],
+  ])('whose inventory tells %s of a SKU has one bad line', async (_name, inventory, reason) => {
+    const others = 'b,B,S2,Berlin,1';
+    const { good, bad } = await withInventory(['Handle,Title,SKU,Location,Available', ...inventory, others].join('\n'));
+    expect(good.map(({ line }) => line)).toEqual([3]);
+    expect(bad[0]).toEqual({ line: 2, reason: expect.stringMatching(reason) });
+  });
+
+  test.each([
+    ['', /empty/],
+    ['Handle;SKU;Location;Available', /separated by semicolons, and must be separated by commas/],
+    ['Handle,SKU,Location,On hand', /names no column Available/],
+    ['Handle,SKU,COO', /names no location/],
+    ['SKU,Location,Available,Available', /"Available" and "Available", which mean the same/],
+  ])('whose inventory file begins with %j is refused', async (text, message) => {
+    await expect(withInventory(text)).rejects.toThrow(UnreadableExport);
+    await expect(withInventory(text)).rejects.toThrow(message);
+  });
+});
+
+test('rows that a spreadsheet left empty are no lines of images', async () => {
+  expect(await readLines('a,A,S,1,1.00,', ',,,,,', ' ,,, ,,', '')).toMatchObject({ good: [{}], bad: [], images: 0 });
+});
+
+test('variants of a product whose first line is bad name that line', async () => {
+  expect(await badOf(`a,A,S1,1,1.00,${'<i>'.repeat(40_000)}`, 'a,,S2,1,1.00,')).toEqual([
+    { line: 2, reason: expect.stringMatching(/^Body \(HTML\) has 120000 characters/) },
+    { line: 3, reason: 'belongs to the product of line 2, which is bad' },
+  ]);
 });
 
 describe('a file that is no such export is refused as a whole', () => {
@@ -133,6 +303,11 @@ describe('a file that is no such export is refused as a whole', () => {
     ['semicolons', HEADER.replaceAll(',', ';'), /separated by commas/],
     ['UTF-16', Buffer.from(HEADER, 'utf16le'), /names no column|UTF-8/],
     ['Latin-1', Buffer.from(`${HEADER}\na,Köln,S,1,1.00,`, 'latin1'), /UTF-8/],
+    ['cp1252', Buffer.from(`${HEADER}\r\na,A,S,1,1.00,\r\na,50 \x80,S,1,1.00,`, 'latin1'), /UTF-8 \(see line 3\)/],
+    ['semicolons and quotes', `${HEADER},x\na,"A";1`.replaceAll(',', ';'), /separated by commas/],
+    ['tabs', HEADER.replaceAll(',', '\t'), /separated by commas/],
+    ['one column twice', `${HEADER},title\n`, /"Title" and "title", which mean the same/],
+    ['one column by two names', `${HEADER},SKU\n`, /"Variant SKU" and "SKU", which mean the same/],
     [
       'a quote that is never closed',
       `${HEADER}\na,A,S,1,1.00,\nb,"B,S2,1,1.00,\nc,C,S3,1,1.00,`,

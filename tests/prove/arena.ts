@@ -13,7 +13,7 @@ import { reconcile } from '../../src/database/reconcile';
 import { closeLogger, createLogger, type Logger } from '../../src/telemetry/logger';
 import type { Sql } from '../support/database';
 import { HttpClient } from './client';
-import { freePort } from '../support/ports';
+import { findFreePort } from '../../src/tools/load/ports';
 
 const HOME = projectPath('.data/prove');
 const TEMPLATE = 'prove_template';
@@ -184,7 +184,7 @@ export class Room {
   /** A server process; `settings` are environment variables. Answers when it is ready. */
   async server(settings: Record<string, string> = {}, databaseUrl = this.url): Promise<ServerProcess> {
     const logFile = `${this.files}.server-${this.servers.length + 1}.log`;
-    const server = new ServerProcess(await freePort(), logFile, { ...settings, DATABASE_URL: databaseUrl });
+    const server = new ServerProcess(await findFreePort(), logFile, { ...settings, DATABASE_URL: databaseUrl });
     this.servers.push(server);
     await server.start();
     return server;

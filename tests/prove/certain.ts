@@ -9,7 +9,7 @@ import { deadlocks } from '../support/invariants';
 import { collide, collideWithLock, NoRace, stampede } from '../support/races';
 import { expireIn } from '../support/time';
 import { ensure, Violation, type Room } from './arena';
-import type { Tally } from './chance';
+import type { Tally } from './tally';
 
 /** Long enough to be judged live, short enough for the patience of a race. */
 const LEFT_MS = 700;

@@ -1,10 +1,10 @@
 /** One client of a checkout, over HTTP or in this process: asks what the specification knows, and reads the answer in its words. */
 import { createHmac, randomUUID } from 'node:crypto';
-import { Agent, request } from 'node:http';
 import { developmentJwtSecret, developmentWebhookSecret } from '../../src/config';
 import { Busy, Unavailable } from '../../src/domain/errors';
 import type { Order } from '../../src/domain/records';
 import type { Answer } from '../../src/domain/refusals';
+import { HttpClient as Http, type HttpAnswer } from '../../src/tools/load/http-client';
 import { codesOf, rawMessage, type Server } from '../support/checkout';
 import type { EventState, EventType, HoldState, Op, OrderState, Reply, State } from './spec';
 import type { Sql } from '../support/database';
@@ -91,9 +91,11 @@ const DOCUMENTS = {
 
 /** A server process, asked over HTTP. */
 export class HttpClient {
-  private readonly agent = new Agent({ keepAlive: true, maxSockets: 600 });
+  private readonly http: Http;
 
-  constructor(readonly url: string) {}
+  constructor(readonly url: string) {
+    this.http = new Http(new URL(url), { connections: 600, answerWithinMs: ANSWER_MS });
+  }
 
   readonly ask: Client = (op) => {
     switch (op.kind) {
@@ -130,15 +132,16 @@ export class HttpClient {
 
   /** The status of a page; 0 when nobody answers. */
   async status(path: string): Promise<number> {
-    return (await this.send('GET', path, {}, null)).status;
+    return (await this.send(this.http.get(path))).status;
   }
 
   async query(document: string, variables = {}, customer = ''): Promise<Sent> {
-    return this.send('POST', '/graphql', headersFor(customer), JSON.stringify({ query: document, variables }));
+    const body = JSON.stringify({ query: document, variables });
+    return this.send(this.http.post('/graphql', body, headersFor(customer)));
   }
 
   close(): void {
-    this.agent.destroy();
+    this.http.close();
   }
 
   private async mutate(name: keyof typeof DOCUMENTS, customer: string, input: object): Promise<Reply> {
@@ -159,7 +162,7 @@ export class HttpClient {
     const body = JSON.stringify({ event_id: op.id, type: `payment.${op.type}`, data });
     const id = `msg_${randomUUID()}`;
     const timestamp = String(Math.floor(Date.now() / 1_000));
-    const sent = await this.send('POST', '/webhooks/payments', signed(id, timestamp, body), body);
+    const sent = await this.send(this.http.post('/webhooks/payments', body, signed(id, timestamp, body)));
     if (sent.status === 0) return { code: sent.body };
     if (sent.status === 200) {
       const answer = json<{ outcome: string; duplicate: boolean; order_id?: string }>(sent.body);
@@ -169,30 +172,12 @@ export class HttpClient {
     return { code: sent.status === 503 ? 'UNAVAILABLE' : 'INTERNAL', status: `${sent.status} ${sent.body}` };
   }
 
-  private send(method: string, path: string, headers: Record<string, string>, body: string | null): Promise<Sent> {
-    return new Promise((resolve) => {
-      const sent = request(`${this.url}${path}`, {
-        method,
-        agent: this.agent,
-        headers: { ...(body !== null && { 'content-type': 'application/json' }), ...headers },
-      });
-      const patience = setTimeout(() => sent.destroy(), ANSWER_MS);
-      const end = (status: number, text: string) => {
-        clearTimeout(patience);
-        resolve({ status, body: text });
-      };
-      sent.once('error', (error: NodeJS.ErrnoException) => {
-        end(0, error.code === 'ECONNREFUSED' ? 'UNREACHED' : 'LOST');
-      });
-      sent.once('response', (response) => {
-        const chunks: Buffer[] = [];
-        response.on('data', (chunk: Buffer) => chunks.push(chunk));
-        response.once('end', () => end(response.statusCode!, Buffer.concat(chunks).toString()));
-        response.once('error', () => end(0, 'LOST'));
-        response.once('aborted', () => end(0, 'LOST'));
-      });
-      sent.end(body ?? undefined);
-    });
+  private async send(asked: Promise<HttpAnswer>): Promise<Sent> {
+    try {
+      return await asked;
+    } catch (error) {
+      return { status: 0, body: (error as NodeJS.ErrnoException).code === 'ECONNREFUSED' ? 'UNREACHED' : 'LOST' };
+    }
   }
 }
 

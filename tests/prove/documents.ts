@@ -35,7 +35,8 @@ import {
 } from 'graphql';
 import { CompiledOperations } from '../../src/graphql/compiled-operations';
 import { ensure } from './arena';
-import { Chance, type Tally } from './chance';
+import { Random } from '../../src/tools/load/random';
+import type { Tally } from './tally';
 
 /** What executes an operation. null: the variables do not fit, and nothing was executed. */
 export type Executor = (context: unknown, variables: Record<string, unknown>) => Promise<ExecutionResult | null>;
@@ -107,18 +108,18 @@ export async function proveDocuments(
   executorOf: ExecutorOf,
   tally: Tally,
 ): Promise<void> {
-  const chance = new Chance(seed);
+  const random = new Random(seed);
   await withHandledRejections(async () => {
     let count = 0;
     while (count < documents) {
-      const { text, document } = new DocumentMaker(schema, chance.fork()).document();
+      const { text, document } = new DocumentMaker(schema, random.fork()).document();
       // The maker does not know every rule, as of fields that cannot be merged.
       if (validate(schema, document).length > 0) {
         tally.add('invalid (not counted)');
         continue;
       }
       count += 1;
-      await compareDocument(schema, text, document, chance.fork(), executorOf, tally);
+      await compareDocument(schema, text, document, random.fork(), executorOf, tally);
     }
   });
 }
@@ -155,7 +156,7 @@ async function compareDocument(
   schema: GraphQLSchema,
   text: string,
   document: DocumentNode,
-  chance: Chance,
+  random: Random,
   executorOf: ExecutorOf,
   tally: Tally,
 ): Promise<void> {
@@ -164,12 +165,12 @@ async function compareDocument(
   const spreads = text.match(/\.\.\.\s*F\d+/g) ?? [];
   if (new Set(spreads).size < spreads.length) tally.add('fragments spread again');
   const names = document.definitions.flatMap((node) => (node.kind === 'OperationDefinition' ? [node.name?.value] : []));
-  const operationName = chance.of(names);
+  const operationName = random.oneOf(names);
   const operation = getOperationAST(document, operationName)!;
   const executor = executorOf(schema, document, operation);
   for (let n = 0; n < VARIABLE_SETS; n += 1) {
-    const variables = variablesFor(schema, operation, chance);
-    const world = chance.seed();
+    const variables = variablesFor(schema, operation, random);
+    const world = random.seed();
     const [expected, actual] = [new World(world), new World(world)];
     const right = await execute({
       schema,
@@ -269,7 +270,7 @@ export function withChance(original: GraphQLSchema): GraphQLSchema {
       field.resolve = (source: Source | undefined, args: Record<string, unknown>, world: World, info) => {
         const seed = hash(`${source?.[SEED] ?? world.seed} ${field.name} ${world.asked(args, info)}`);
         spoil(args, info, seed);
-        return answer(field.type, new Chance(seed));
+        return answer(field.type, new Random(seed));
       };
     }
   }
@@ -288,13 +289,15 @@ function spoil(args: Record<string, unknown>, { fieldNodes }: GraphQLResolveInfo
 }
 
 /** Now or later, a value or a failure. */
-function answer(type: GraphQLOutputType, chance: Chance): unknown {
-  const ticks = chance.is(0.3) ? chance.int(0, 4) : -1;
+function answer(type: GraphQLOutputType, random: Random): unknown {
+  const ticks = random.isTrue(0.3) ? random.integer(0, 4) : -1;
   const value = () => {
-    if (!chance.is(0.04)) return valueOf(type, chance);
-    throw chance.of([
+    if (!random.isTrue(0.04)) return valueOf(type, random);
+    // Resolvers may throw anything.
+    // eslint-disable-next-line @typescript-eslint/only-throw-error
+    throw random.oneOf([
       new Error('broken'),
-      new GraphQLError('refused', { extensions: { code: 'FORBIDDEN', detail: chance.int(0, 9) } }),
+      new GraphQLError('refused', { extensions: { code: 'FORBIDDEN', detail: random.integer(0, 9) } }),
       'a text',
       undefined,
     ]);
@@ -303,58 +306,58 @@ function answer(type: GraphQLOutputType, chance: Chance): unknown {
 }
 
 async function later(ticks: number, value: () => unknown): Promise<unknown> {
-  for (let n = 0; n < ticks; n += 1) await null;
+  for (let n = 0; n < ticks; n += 1) await Promise.resolve();
   return value();
 }
 
-function valueOf(type: GraphQLOutputType, chance: Chance): unknown {
-  if (chance.is(isNonNullType(type) ? 0.01 : 0.12)) return chance.of([null, undefined, new Error('returned')]);
+function valueOf(type: GraphQLOutputType, random: Random): unknown {
+  if (random.isTrue(isNonNullType(type) ? 0.01 : 0.12)) return random.oneOf([null, undefined, new Error('returned')]);
   const nullable = getNullableType(type);
   if (isListType(nullable)) {
     const item = nullable.ofType as GraphQLOutputType;
-    if (chance.is(0.02)) return 'not a list';
-    const items = Array.from({ length: chance.int(0, 2) }, () =>
-      chance.is(0.1) ? later(1, () => valueOf(item, chance)) : valueOf(item, chance),
+    if (random.isTrue(0.02)) return 'not a list';
+    const items = Array.from({ length: random.integer(0, 2) }, () =>
+      random.isTrue(0.1) ? later(1, () => valueOf(item, random)) : valueOf(item, random),
     );
-    return chance.is(0.1) ? new Set(items) : items;
+    return random.isTrue(0.1) ? new Set(items) : items;
   }
   if (isLeafType(nullable))
-    return chance.is(0.02) ? { not: 'a leaf' } : (LEAVES[nullable.name]?.(chance) ?? enumValue(nullable, chance));
-  return isObjectType(nullable) ? source(nullable, chance.seed()) : null;
+    return random.isTrue(0.02) ? { not: 'a leaf' } : (LEAVES[nullable.name]?.(random) ?? enumValue(nullable, random));
+  return isObjectType(nullable) ? source(nullable, random.seed()) : null;
 }
 
-const enumValue = (type: unknown, chance: Chance) =>
-  isEnumType(type) ? chance.of(type.getValues()).value : 'a scalar';
+const enumValue = (type: unknown, random: Random) =>
+  isEnumType(type) ? random.oneOf(type.getValues()).value : 'a scalar';
 
-const LEAVES: Readonly<Record<string, (chance: Chance) => unknown>> = {
-  ID: (chance) => (chance.is(0.5) ? `id${chance.int(0, 9)}` : chance.int(0, 9)),
-  String: (chance) => `text ${chance.int(0, 9)}`,
-  Int: (chance) => chance.int(-5, 5),
-  Float: (chance) => chance.int(-5, 5) / 2,
-  Boolean: (chance) => chance.is(0.5),
-  DateTime: (chance) => new Date(chance.int(0, 2_000_000_000)),
-  PositiveInt: (chance) => chance.int(1, 9),
-  SafeInt: (chance) => chance.int(-9, 9),
-  Even: (chance) => chance.int(0, 4) * (chance.is(0.9) ? 2 : 1),
+const LEAVES: Readonly<Record<string, (random: Random) => unknown>> = {
+  ID: (random) => (random.isTrue(0.5) ? `id${random.integer(0, 9)}` : random.integer(0, 9)),
+  String: (random) => `text ${random.integer(0, 9)}`,
+  Int: (random) => random.integer(-5, 5),
+  Float: (random) => random.integer(-5, 5) / 2,
+  Boolean: (random) => random.isTrue(0.5),
+  DateTime: (random) => new Date(random.integer(0, 2_000_000_000)),
+  PositiveInt: (random) => random.integer(1, 9),
+  SafeInt: (random) => random.integer(-9, 9),
+  Even: (random) => random.integer(0, 4) * (random.isTrue(0.9) ? 2 : 1),
 };
 
 function source(type: GraphQLObjectType, seed: number): Source {
   const made: Source = { [SEED]: seed };
   for (const field of Object.values(type.getFields())) {
     if (field.resolve) continue;
-    const chance = new Chance(hash(`${seed} ${field.name}`));
-    if (chance.is(0.2)) {
+    const random = new Random(hash(`${seed} ${field.name}`));
+    if (random.isTrue(0.2)) {
       // Asked for, with arguments: a method of its source.
       const method = function (this: Source, args: Record<string, unknown>, world: World, info: GraphQLResolveInfo) {
         const given = world.asked(args, info);
         if (this !== made) throw new Error('a method was taken away from its source');
-        return answer(field.type, new Chance(hash(`${seed} ${field.name} ${given}`)));
+        return answer(field.type, new Random(hash(`${seed} ${field.name} ${given}`)));
       };
       Object.assign(made, { [field.name]: method });
     } else {
       // Read twice by graphql itself: the same value each time.
-      const at = chance.seed();
-      Object.defineProperty(made, field.name, { get: () => answer(field.type, new Chance(at)), enumerable: true });
+      const at = random.seed();
+      Object.defineProperty(made, field.name, { get: () => answer(field.type, new Random(at)), enumerable: true });
     }
   }
   return made;
@@ -381,25 +384,28 @@ class DocumentMaker {
 
   constructor(
     private readonly schema: GraphQLSchema,
-    private readonly chance: Chance,
+    private readonly random: Random,
   ) {
     const types = Object.values(schema.getTypeMap()).filter(
       (type): type is GraphQLObjectType =>
         isObjectType(type) && !type.name.startsWith('__') && type !== schema.getSubscriptionType(),
     );
-    this.planned = Array.from({ length: chance.int(0, 5) }, (_, n) => ({ name: `F${n}`, type: chance.of(types) }));
+    this.planned = Array.from({ length: random.integer(0, 5) }, (_, n) => ({
+      name: `F${n}`,
+      type: random.oneOf(types),
+    }));
   }
 
   document(): { text: string; document: DocumentNode } {
-    const { schema, chance } = this;
+    const { schema, random } = this;
     // A fragment spreads only those that come after it, which are made first: there are no cycles.
     for (let n = this.planned.length - 1; n >= 0; n -= 1) {
       const { name, type } = this.planned[n]!;
       this.fragments.unshift({ name, type, body: this.selections(type, 1, n + 1) });
     }
-    const count = chance.is(0.85) ? 1 : 2;
+    const count = random.isTrue(0.85) ? 1 : 2;
     const operations = Array.from({ length: count }, (_, n) => {
-      const isMutation = schema.getMutationType() && chance.is(0.35);
+      const isMutation = schema.getMutationType() && random.isTrue(0.35);
       const type = isMutation ? schema.getMutationType()! : schema.getQueryType()!;
       return { keyword: isMutation ? 'mutation' : 'query', name: `O${n}`, body: this.selections(type, 3, 0) };
     });
@@ -429,18 +435,18 @@ class DocumentMaker {
   }
 
   private selections(type: GraphQLObjectType, depth: number, firstFragment: number): string {
-    const { chance } = this;
+    const { random } = this;
     const parts: string[] = [];
-    for (let n = chance.int(1, 4); n > 0; n -= 1) {
+    for (let n = random.integer(1, 4); n > 0; n -= 1) {
       const spreadable = this.planned.slice(firstFragment).filter((fragment) => fragment.type === type);
-      const choice = chance.next();
+      const choice = random.next();
       if (choice < 0.3 && spreadable.length > 0) {
-        parts.push(`... ${chance.of(spreadable).name}${this.conditions()}`);
+        parts.push(`... ${random.oneOf(spreadable).name}${this.conditions()}`);
       } else if (choice < 0.45 && depth > 0) {
-        const condition = chance.is(0.6) ? ` on ${type.name}` : '';
+        const condition = random.isTrue(0.6) ? ` on ${type.name}` : '';
         parts.push(`...${condition}${this.conditions()} ${this.selections(type, depth - 1, firstFragment)}`);
       } else if (choice < 0.52) {
-        parts.push(`${chance.is(0.3) ? 'kind: ' : ''}__typename${this.conditions()}`);
+        parts.push(`${random.isTrue(0.3) ? 'kind: ' : ''}__typename${this.conditions()}`);
       } else {
         parts.push(this.field(type, depth, firstFragment) ?? '__typename');
       }
@@ -449,10 +455,10 @@ class DocumentMaker {
   }
 
   private field(type: GraphQLObjectType, depth: number, firstFragment: number): string | null {
-    const { chance } = this;
+    const { random } = this;
     const menu = this.menuOf(type).filter((entry) => depth > 0 || isLeafType(getNamedType(entry.type)));
     if (menu.length === 0) return null;
-    const entry = chance.of(menu);
+    const entry = random.oneOf(menu);
     const named = getNamedType(entry.type);
     const below = isObjectType(named) ? ` ${this.selections(named, depth - 1, firstFragment)}` : '';
     return `${entry.head}${this.conditions()}${below}`;
@@ -462,16 +468,16 @@ class DocumentMaker {
   private menuOf(type: GraphQLObjectType): { head: string; type: GraphQLOutputType; name: string }[] {
     const known = this.menus.get(type.name);
     if (known) return known;
-    const { chance } = this;
+    const { random } = this;
     const fields = Object.values(type.getFields());
     const menu = Array.from({ length: 5 }, (_, n) => {
-      const field = chance.of(fields);
+      const field = random.oneOf(fields);
       const args = field.args.flatMap((arg) => {
         const isRequired = isNonNullType(arg.type) && arg.defaultValue === undefined;
-        if (!isRequired && chance.is(0.35)) return [];
+        if (!isRequired && random.isTrue(0.35)) return [];
         return [`${arg.name}: ${this.value(arg.type, arg.defaultValue !== undefined, 3)}`];
       });
-      const alias = chance.is(0.4) || field.args.length > 0 ? `${field.name}${n}: ` : '';
+      const alias = random.isTrue(0.4) || field.args.length > 0 ? `${field.name}${n}: ` : '';
       return {
         head: `${alias}${field.name}${args.length > 0 ? `(${args.join(', ')})` : ''}`,
         type: field.type,
@@ -483,56 +489,56 @@ class DocumentMaker {
   }
 
   private conditions(): string {
-    const { chance } = this;
+    const { random } = this;
     const one = () => {
-      const name = chance.of(['skip', 'include']);
-      if (chance.is(0.3)) return ` @${name}(if: ${chance.is(0.5)})`;
+      const name = random.oneOf(['skip', 'include']);
+      if (random.isTrue(0.3)) return ` @${name}(if: ${random.isTrue(0.5)})`;
       const type = this.schema.getType('Boolean') as GraphQLInputType;
       return ` @${name}(if: $${this.variable(type, true, false)})`;
     };
-    if (chance.is(0.7)) return '';
+    if (random.isTrue(0.7)) return '';
     const first = one();
-    const second = chance.is(0.2) ? one() : '';
+    const second = random.isTrue(0.2) ? one() : '';
     return first.slice(0, 4) === second.slice(0, 4) ? first : first + second;
   }
 
   /** A literal, a variable, or a literal with variables in it. `hasDefault`: the place has one, so null may come in by a variable. */
   private value(type: GraphQLInputType, hasDefault: boolean, depth: number): string {
-    const { chance } = this;
+    const { random } = this;
     const isRequired = isNonNullType(type);
     const nullable = getNullableType(type) as GraphQLInputType;
-    if (chance.is(0.4)) return `$${this.variable(nullable, isRequired, hasDefault)}`;
-    if (!isRequired && chance.is(0.15)) return 'null';
+    if (random.isTrue(0.4)) return `$${this.variable(nullable, isRequired, hasDefault)}`;
+    if (!isRequired && random.isTrue(0.15)) return 'null';
     if (isListType(nullable)) {
       const item = nullable.ofType as GraphQLInputType;
-      if (chance.is(0.15)) return this.value(item, false, depth - 1);
-      return `[${Array.from({ length: chance.int(0, 2) }, () => this.value(item, false, depth - 1)).join(', ')}]`;
+      if (random.isTrue(0.15)) return this.value(item, false, depth - 1);
+      return `[${Array.from({ length: random.integer(0, 2) }, () => this.value(item, false, depth - 1)).join(', ')}]`;
     }
     if (isInputObjectType(nullable)) {
       const all = Object.values(nullable.getFields());
-      const fields = nullable.isOneOf ? [chance.of(all)] : all;
+      const fields = nullable.isOneOf ? [random.oneOf(all)] : all;
       const parts = fields.flatMap((field) => {
         const isNeeded = (isNonNullType(field.type) && field.defaultValue === undefined) || nullable.isOneOf;
-        if (!isNeeded && (depth <= 0 || chance.is(0.4))) return [];
+        if (!isNeeded && (depth <= 0 || random.isTrue(0.4))) return [];
         return [`${field.name}: ${this.value(field.type, field.defaultValue !== undefined, depth - 1)}`];
       });
       return `{ ${parts.join(', ')} }`;
     }
-    return literalOf(inputValue(nullable, chance, 0), nullable);
+    return literalOf(inputValue(nullable, random, 0), nullable);
   }
 
   /** Of this type or a stricter one; where there is a default for it, of a looser one, too. */
   private variable(nullable: GraphQLInputType, isRequired: boolean, hasDefault: boolean): string {
-    const { chance } = this;
-    const isStrict = isRequired ? !(hasDefault && chance.is(0.7)) : chance.is(0.2);
+    const { random } = this;
+    const isStrict = isRequired ? !(hasDefault && random.isTrue(0.7)) : random.isTrue(0.2);
     const needsDefault = isRequired && !hasDefault;
-    const isLoose = isStrict && needsDefault && chance.is(0.4);
+    const isLoose = isStrict && needsDefault && random.isTrue(0.4);
     const isNonNull = isStrict && !isLoose;
-    const given = isLoose || chance.is(0.25) ? inputValue(nullable, chance, 2) : undefined;
+    const given = isLoose || random.isTrue(0.25) ? inputValue(nullable, random, 2) : undefined;
     const defaultText = given === undefined ? '' : ` = ${literalOf(given, nullable)}`;
     const declared = `${String(nullable)}${isNonNull ? '!' : ''}${defaultText}`;
     const known = this.variables.get(declared);
-    if (known && chance.is(0.8)) return known.name;
+    if (known && random.isTrue(0.8)) return known.name;
     const name = `v${this.variables.size}`;
     this.variables.set(known ? `${declared} ${name}` : declared, { name, declaration: `$${name}: ${declared}` });
     return name;
@@ -540,34 +546,34 @@ class DocumentMaker {
 }
 
 /** As JSON has it. Never null at its top, so that it may be a default. */
-function inputValue(type: GraphQLInputType, chance: Chance, depth: number): unknown {
+function inputValue(type: GraphQLInputType, random: Random, depth: number): unknown {
   const nullable = getNullableType(type) as GraphQLInputType;
   if (isListType(nullable)) {
-    return Array.from({ length: chance.int(0, 2) }, () =>
-      inputOrNull(nullable.ofType as GraphQLInputType, chance, depth - 1),
+    return Array.from({ length: random.integer(0, 2) }, () =>
+      inputOrNull(nullable.ofType as GraphQLInputType, random, depth - 1),
     );
   }
   if (isInputObjectType(nullable)) {
     const all = Object.values(nullable.getFields());
-    const fields = nullable.isOneOf ? [chance.of(all)] : all;
+    const fields = nullable.isOneOf ? [random.oneOf(all)] : all;
     return Object.fromEntries(
       fields.flatMap((field) => {
         const isNeeded = isNonNullType(field.type) && field.defaultValue === undefined;
-        if (!isNeeded && !nullable.isOneOf && (depth <= 0 || chance.is(0.4))) return [];
+        if (!isNeeded && !nullable.isOneOf && (depth <= 0 || random.isTrue(0.4))) return [];
         const value = nullable.isOneOf
-          ? inputValue(field.type, chance, depth - 1)
-          : inputOrNull(field.type, chance, depth - 1);
+          ? inputValue(field.type, random, depth - 1)
+          : inputOrNull(field.type, random, depth - 1);
         return [[field.name, value]];
       }),
     );
   }
-  if (isEnumType(nullable)) return chance.of(nullable.getValues()).name;
-  const value = LEAVES[(nullable as { name: string }).name]?.(chance) ?? 'a scalar';
+  if (isEnumType(nullable)) return random.oneOf(nullable.getValues()).name;
+  const value = LEAVES[(nullable as { name: string }).name]?.(random) ?? 'a scalar';
   return value instanceof Date ? value.toISOString() : value;
 }
 
-const inputOrNull = (type: GraphQLInputType, chance: Chance, depth: number) =>
-  !isNonNullType(type) && chance.is(0.2) ? null : inputValue(type, chance, depth);
+const inputOrNull = (type: GraphQLInputType, random: Random, depth: number) =>
+  !isNonNullType(type) && random.isTrue(0.2) ? null : inputValue(type, random, depth);
 
 function literalOf(value: unknown, type: GraphQLInputType): string {
   const nullable = getNullableType(type) as GraphQLInputType;
@@ -590,19 +596,19 @@ const WRONG = [null, 'wrong', 1.5, -1, true, [], {}, [null], { nobody: 'knows' }
 function variablesFor(
   schema: GraphQLSchema,
   operation: OperationDefinitionNode,
-  chance: Chance,
+  random: Random,
 ): Record<string, unknown> {
   const variables: Record<string, unknown> = {};
-  const isCareless = chance.is(0.1);
+  const isCareless = random.isTrue(0.1);
   for (const { variable, type, defaultValue } of operation.variableDefinitions ?? []) {
     const isRequired = type.kind === 'NonNullType' && !defaultValue;
-    if (!isRequired && chance.is(0.3)) continue;
+    if (!isRequired && random.isTrue(0.3)) continue;
     const name = variable.name.value;
-    if (isCareless && chance.is(0.3)) variables[name] = chance.of(WRONG);
-    else if (type.kind !== 'NonNullType' && chance.is(0.2)) variables[name] = null;
-    else variables[name] = inputValue(typeOf(schema, type), chance, 2);
+    if (isCareless && random.isTrue(0.3)) variables[name] = random.oneOf(WRONG);
+    else if (type.kind !== 'NonNullType' && random.isTrue(0.2)) variables[name] = null;
+    else variables[name] = inputValue(typeOf(schema, type), random, 2);
   }
-  if (chance.is(0.1)) variables.unknown = 1;
+  if (random.isTrue(0.1)) variables.unknown = 1;
   return variables;
 }
 

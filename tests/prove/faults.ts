@@ -5,11 +5,11 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { Client } from 'pg';
 import type { Wire } from '../support/wire';
 import { ensure, until, type FailpointOrder, type Room, type ServerProcess } from './arena';
-import type { Chance } from './chance';
+import type { Random } from '../../src/tools/load/random';
 
 export interface Scene {
   readonly room: Room;
-  readonly chance: Chance;
+  readonly random: Random;
   readonly servers: readonly ServerProcess[];
   /** Between each server and PostgreSQL. */
   readonly wires: readonly Wire[];
@@ -57,7 +57,7 @@ const CUT = /"event":"lock.retry".*"reason":"(connection|ECONNRESET|EPIPE|57P01|
 const OUTCOME_UNKNOWN = /"event":"lock.retry".*"outcomeUnknown":true/;
 const GAVE_UP_WAITING = /"event":"transaction.failed".*"reason":"55P03"/;
 
-const any = <T>({ chance }: Scene, items: readonly T[]): T => chance.of(items);
+const any = <T>({ random }: Scene, items: readonly T[]): T => random.oneOf(items);
 
 export const FAULTS: readonly Fault[] = [
   {
@@ -148,7 +148,7 @@ export const FAULTS: readonly Fault[] = [
   { name: 'COMMIT is lost', run: (scene) => losing(scene, /COMMIT/, 'question'), logs: [OUTCOME_UNKNOWN] },
   {
     name: 'any statement is lost, or its answer',
-    run: (scene) => losing(scene, /./, scene.chance.is(0.5) ? 'answer' : 'question'),
+    run: (scene) => losing(scene, /./, scene.random.isTrue(0.5) ? 'answer' : 'question'),
     logs: [CUT],
   },
   {
@@ -225,7 +225,7 @@ export const FAULTS: readonly Fault[] = [
       const codes = ['40001', '40P01'];
       scene.servers.forEach((server, n) => {
         const order = { point: 'before-commit', action: 'throw', code: codes[n % 2]! } as const;
-        server.arm({ ...order, probability: 0.3, seed: scene.chance.seed() });
+        server.arm({ ...order, probability: 0.3, seed: scene.random.seed() });
       });
       await sleep(LASTS_MS);
       for (const server of scene.servers) server.arm(null);
@@ -325,7 +325,7 @@ export function faultNamed(name: string): Fault {
 async function killAt(scene: Scene, point: FailpointOrder['point']): Promise<void> {
   const server = any(scene, scene.servers);
   server.expectEnd();
-  server.arm({ point, action: 'kill', probability: 0.2, seed: scene.chance.seed() });
+  server.arm({ point, action: 'kill', probability: 0.2, seed: scene.random.seed() });
   while (server.isRunning) await sleep(10);
   await restart(server, scene);
 }
@@ -359,10 +359,10 @@ async function untilNotReady({ servers, isAlone }: Scene): Promise<void> {
   }
 }
 
-async function losing({ wires, chance }: Scene, pattern: RegExp, loss: 'answer' | 'question'): Promise<void> {
+async function losing({ wires, random }: Scene, pattern: RegExp, loss: 'answer' | 'question'): Promise<void> {
   for (const wire of wires) {
-    const own = chance.fork();
-    wire.lose(pattern, loss, () => own.is(pattern.source === '.' ? 0.02 : 0.25));
+    const own = random.fork();
+    wire.lose(pattern, loss, () => own.isTrue(pattern.source === '.' ? 0.02 : 0.25));
   }
   await sleep(LASTS_MS);
   for (const wire of wires) wire.lose(null);

@@ -5,7 +5,8 @@ import { MultiBar, type SingleBar } from 'cli-progress';
 import { Command } from 'commander';
 import { runCommand, wholeNumberOption } from '../../src/cli/options';
 import { Arena, FAILURE_FILE, Violation } from './arena';
-import { Chance, Tally } from './chance';
+import { Random } from '../../src/tools/load/random';
+import { Tally } from './tally';
 import { DISK_IS_FULL, faultNamed, FAULTS, LOG_DOES_NOT_FIT, type Fault } from './faults';
 import { proveCertain } from './certain';
 import { MODEL_NEEDS, proveModel } from './model';
@@ -86,8 +87,8 @@ const PARTS: readonly Part[] = [
     run: async (run) => {
       for (let n = 0; n === 0 || isTimeLeft(run)(); n += 1) {
         const seed = run.seed + n;
-        const chance = new Chance(seed);
-        await strike(run, `swarm, seed ${seed}`, chance, chooseFaults(seed, chance));
+        const random = new Random(seed);
+        await strike(run, `swarm, seed ${seed}`, random, chooseFaults(seed, random));
       }
     },
   },
@@ -99,7 +100,7 @@ const PARTS: readonly Part[] = [
     run: async (run) => {
       for (const [n, fault] of FAULTS.entries()) {
         if (!fault.name.includes(run.fault)) continue;
-        await strike(run, `faults, seed ${run.seed + n}`, new Chance(run.seed + n), [fault]);
+        await strike(run, `faults, seed ${run.seed + n}`, new Random(run.seed + n), [fault]);
       }
     },
   },
@@ -111,11 +112,11 @@ const PARTS: readonly Part[] = [
     run: async (run) => {
       for (let n = 0; n < TIMES_FULL; n += 1) {
         const fault = n % 2 === 0 ? DISK_IS_FULL : LOG_DOES_NOT_FIT;
-        await strike(run, `disk, seed ${run.seed + n}`, new Chance(run.seed + n), [fault]);
+        await strike(run, `disk, seed ${run.seed + n}`, new Random(run.seed + n), [fault]);
       }
       // A server that lives finds out what became of its COMMIT: only one that ends leaves its clients without knowing.
       const seed = run.seed + TIMES_FULL;
-      await strike(run, `disk, seed ${seed}`, new Chance(seed), [DISK_IS_FULL, CRASH]);
+      await strike(run, `disk, seed ${seed}`, new Random(seed), [DISK_IS_FULL, CRASH]);
     },
   },
 ];
@@ -125,21 +126,21 @@ const CRASH = faultNamed('kill -9 of a server right after a COMMIT, before anybo
 const LOSSES = [faultNamed('COMMIT is carried out, its answer lost'), faultNamed('COMMIT is lost')];
 
 /** By the seed of the sale, so that one can be had again without those before it. */
-function chooseFaults(seed: number, chance: Chance): Fault[] {
-  const faults = [seed % 2 === 0 ? CRASH : chance.of(LOSSES)];
-  while (faults.length < 3 && chance.is(0.5)) {
+function chooseFaults(seed: number, random: Random): Fault[] {
+  const faults = [seed % 2 === 0 ? CRASH : random.oneOf(LOSSES)];
+  while (faults.length < 3 && random.isTrue(0.5)) {
     const clashes = (fault: Fault) =>
       faults.some((other) => (other.restarts && fault.restarts) || (other.arms && fault.arms));
     const fitting = FAULTS.filter((fault) => !faults.includes(fault) && !clashes(fault));
-    faults.push(chance.of(fitting));
+    faults.push(random.oneOf(fitting));
   }
   return faults;
 }
 
-async function strike(run: Run, name: string, chance: Chance, faults: readonly Fault[]): Promise<void> {
+async function strike(run: Run, name: string, random: Random, faults: readonly Fault[]): Promise<void> {
   const title = faults.map((fault) => fault.name).join(' + ');
   try {
-    const measured = await proveSwarm(run.arena, chance, faults, run.tally);
+    const measured = await proveSwarm(run.arena, random, faults, run.tally);
     run.say(`${title}\n      ${row(measured)}`);
   } catch (error) {
     if (error instanceof Error) error.message = `${name}, ${title}: ${error.message}`;

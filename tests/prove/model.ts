@@ -4,7 +4,8 @@ import fc from 'fast-check';
 import { serverOn, type Server } from '../support/checkout';
 import { expire, expireIn, makeOrderOverdue } from '../support/time';
 import { ensure, Violation, type Room } from './arena';
-import { Chance, type Tally } from './chance';
+import { Random } from '../../src/tools/load/random';
+import type { Tally } from './tally';
 import { clientOf, readState, type Client } from './client';
 import { canonical, explain, step, type Call, type Op, type Reply, type State } from './spec';
 import { Universe } from './universe';
@@ -81,12 +82,12 @@ export async function proveModel(room: Room, seed: number, untilMs: () => boolea
 async function walk(stage: Stage, intents: readonly Intent[], world: number, tally: Tally): Promise<void> {
   const { room, server, client } = stage;
   const universe = new Universe();
-  await universe.stock(new Chance(world), server, 2);
+  await universe.stock(new Random(world), server, 2);
   let state = await readState(room.sql, universe.products, `${universe.eventPrefix}%`);
   const story: unknown[] = [];
   for (const intent of intents) {
-    const chance = new Chance(intent.seed);
-    const op = universe.op(chance, state);
+    const random = new Random(intent.seed);
+    const op = universe.op(random, state);
     const expected = structuredClone(state);
     switch (intent.kind) {
       case 'ask': {
@@ -97,7 +98,7 @@ async function walk(stage: Stage, intents: readonly Intent[], world: number, tal
         break;
       }
       case 'expire': {
-        const hold = chance.of([...live(state), '']);
+        const hold = random.oneOf([...live(state), '']);
         if (hold === '') continue;
         await expire(room.sql, hold);
         story.push(['expire', hold]);
@@ -106,10 +107,10 @@ async function walk(stage: Stage, intents: readonly Intent[], world: number, tal
         break;
       }
       case 'atExpiry': {
-        const hold = chance.of([...live(state), '']);
+        const hold = random.oneOf([...live(state), '']);
         if (hold === '') continue;
-        const about = aboutHold(chance, universe, hold, state, op);
-        const ms = stage.aimMs + chance.int(-2, 2);
+        const about = aboutHold(random, universe, hold, state, op);
+        const ms = stage.aimMs + random.integer(-2, 2);
         await expireIn(room.sql, hold, ms);
         const reply = await client(about);
         await sleep(Math.max(ms, 0) + 4);
@@ -131,7 +132,7 @@ async function walk(stage: Stage, intents: readonly Intent[], world: number, tal
         break;
       }
       case 'overdue': {
-        const order = chance.of([...unpaid(state), '']);
+        const order = random.oneOf([...unpaid(state), '']);
         if (order === '') continue;
         await makeOrderOverdue(room.sql, order);
         // Nothing but the sweep cancels it.
@@ -182,11 +183,11 @@ const live = (state: State) => Object.keys(state.holds).filter((id) => state.hol
 const unpaid = (state: State) =>
   Object.keys(state.orders).filter((id) => state.orders[id]!.status === 'PENDING_PAYMENT');
 
-function aboutHold(chance: Chance, { eventPrefix }: Universe, hold: string, state: State, otherwise: Op): Op {
+function aboutHold(random: Random, { eventPrefix }: Universe, hold: string, state: State, otherwise: Op): Op {
   const { customer, quantity, product } = state.holds[hold]!;
   const amount = quantity * 1_000;
-  const id = `${eventPrefix}${chance.id()}`;
-  return chance.of<Op>([
+  const id = `${eventPrefix}${random.id()}`;
+  return random.oneOf<Op>([
     { kind: 'order', holds: [hold], customer, key: null, keyedId: null },
     { kind: 'release', hold, customer },
     { kind: 'hold', product, quantity: 1, customer, key: null },

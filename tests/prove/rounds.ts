@@ -6,7 +6,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { serverOn, type Server } from '../support/checkout';
 import { expireIn, makeOrderOverdue } from '../support/time';
 import { ensure, type Room } from './arena';
-import { Chance, type Tally } from './chance';
+import { Random } from '../../src/tools/load/random';
+import type { Tally } from './tally';
 import { readState, type Client } from './client';
 import { explain, step, type Call, type Op, type State } from './spec';
 import { Universe } from './universe';
@@ -42,16 +43,16 @@ export async function proveRounds(
     reruns = all;
   };
   for (let n = 0; isTimeLeft(); n += 1) {
-    const chance = new Chance(seed + n);
+    const random = new Random(seed + n);
     const universe = new Universe();
-    await universe.stock(chance, own, 2);
+    await universe.stock(random, own, 2);
     let state = await readState(room.sql, universe.products, `${universe.eventPrefix}%`);
-    state = await warmUp(room, universe, chance, clients, state);
+    state = await warmUp(room, universe, random, clients, state);
     for (let round = 0; round < ROUNDS_A_UNIVERSE; round += 1) {
       state = await playRound(
         room,
         universe,
-        chance,
+        random,
         clients,
         own,
         state,
@@ -75,11 +76,11 @@ export async function proveRounds(
 }
 
 /** Something to meet at: a few holds, orders and events, one after another. */
-async function warmUp(room: Room, universe: Universe, chance: Chance, clients: Client[], from: State): Promise<State> {
+async function warmUp(room: Room, universe: Universe, random: Random, clients: Client[], from: State): Promise<State> {
   let state = from;
-  for (let n = chance.int(2, 6); n > 0; n -= 1) {
-    const op = universe.op(chance, state);
-    const reply = await chance.of(clients)(op);
+  for (let n = random.integer(2, 6); n > 0; n -= 1) {
+    const op = universe.op(random, state);
+    const reply = await random.oneOf(clients)(op);
     const expected = structuredClone(state);
     ensure(step(expected, op, reply), 'an answer that the promises do not allow', { op, reply, state });
     state = await look(room, universe, expected);
@@ -90,17 +91,17 @@ async function warmUp(room: Room, universe: Universe, chance: Chance, clients: C
 async function playRound(
   room: Room,
   universe: Universe,
-  chance: Chance,
+  random: Random,
   clients: readonly Client[],
   own: Server,
   start: State,
   tally: Tally,
   name: string,
 ): Promise<State> {
-  const ops = chooseOps(universe, chance, start);
-  const expiring = chance.is(0.4) ? chance.of([null, ...live(start)]) : null;
-  const overdue = chance.is(0.3) ? chance.of([null, ...unpaid(start)]) : null;
-  const sweeps = chance.is(0.35);
+  const ops = chooseOps(universe, random, start);
+  const expiring = random.isTrue(0.4) ? random.oneOf([null, ...live(start)]) : null;
+  const overdue = random.isTrue(0.3) ? random.oneOf([null, ...unpaid(start)]) : null;
+  const sweeps = random.isTrue(0.35);
   if (overdue) await makeOrderOverdue(room.sql, overdue);
   if (overdue) universe.overdueOrders.add(overdue);
   const from = performance.now();
@@ -111,11 +112,11 @@ async function playRound(
     until: Infinity,
     isOptional,
   });
-  if (expiring) await expireIn(room.sql, expiring, chance.int(0, 12));
+  if (expiring) await expireIn(room.sql, expiring, random.integer(0, 12));
 
   const asked = ops.map(async (op, index): Promise<Call> => {
     const client = clients[index % clients.length]!;
-    if (chance.is(0.3)) await sleep(chance.int(0, 6));
+    if (random.isTrue(0.3)) await sleep(random.integer(0, 6));
     const call = { op, from: performance.now() };
     const reply = await client(op);
     return { ...call, reply, until: performance.now() };
@@ -164,14 +165,14 @@ async function playRound(
 }
 
 /** Several clients want the same: copies of one operation, or operations that speak of the same things. */
-function chooseOps(universe: Universe, chance: Chance, state: State): Op[] {
-  const count = chance.int(2, 8);
-  const ops = Array.from({ length: count }, () => universe.op(chance, state));
-  for (let n = 1; n < count; n += 1) if (chance.is(0.25)) ops[n] = ops[n - 1]!;
-  if (chance.is(0.3)) {
-    const product = chance.of(universe.products);
-    const customer = chance.of(['', 'alice']);
-    return ops.map(() => ({ kind: 'hold', product, quantity: chance.int(1, 2), customer, key: null }));
+function chooseOps(universe: Universe, random: Random, state: State): Op[] {
+  const count = random.integer(2, 8);
+  const ops = Array.from({ length: count }, () => universe.op(random, state));
+  for (let n = 1; n < count; n += 1) if (random.isTrue(0.25)) ops[n] = ops[n - 1]!;
+  if (random.isTrue(0.3)) {
+    const product = random.oneOf(universe.products);
+    const customer = random.oneOf(['', 'alice']);
+    return ops.map(() => ({ kind: 'hold', product, quantity: random.integer(1, 2), customer, key: null }));
   }
   return ops;
 }

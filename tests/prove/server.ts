@@ -1,13 +1,13 @@
 /** The server as a child of the proof: the same program, in which the parent may arm failpoints. */
 import { armFailpoints } from '../../src/database/failpoints';
 import type { FailpointOrder } from './arena';
-import { Chance } from './chance';
+import { Random } from '../../src/tools/load/random';
 
 process.on('message', (order: FailpointOrder | 'disarm') => {
   if (order === 'disarm') return armFailpoints(null);
-  const chance = new Chance(order.seed);
+  const random = new Random(order.seed);
   armFailpoints((point) => {
-    if (point !== order.point || !chance.is(order.probability)) return;
+    if (point !== order.point || !random.isTrue(order.probability)) return;
     if (order.action === 'kill') process.kill(process.pid, 'SIGKILL');
     throw Object.assign(new Error(`failpoint ${point}`), { code: order.code });
   });

@@ -8,7 +8,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { serverOn } from '../support/checkout';
 import { Wire } from '../support/wire';
 import { ensure, until, type Arena, type Room, type ServerProcess } from './arena';
-import type { Chance, Tally } from './chance';
+import type { Random } from '../../src/tools/load/random';
+import type { Tally } from './tally';
 import type { Fault, Scene } from './faults';
 import { PRICE_MINOR, type Op, type Reply } from './spec';
 
@@ -70,7 +71,7 @@ const isToRepeat = (reply: Reply) => isUnknown(reply) || reply.code === 'BUSY' |
  */
 export async function proveSwarm(
   arena: Arena,
-  chance: Chance,
+  random: Random,
   faults: readonly Fault[],
   tally: Tally,
   settings: Record<string, string> = {},
@@ -102,7 +103,7 @@ export async function proveSwarm(
       ),
     );
   }
-  const scene: Scene = { room, chance, servers, wires, products, isAlone };
+  const scene: Scene = { room, random, servers, wires, products, isAlone };
   const history: Intent[] = [];
   const load = { isOn: true };
   const shoppers = Array.from({ length: SHOPPERS }, (_, n) => shop(scene, n, history, load));
@@ -111,7 +112,7 @@ export async function proveSwarm(
     const linesBefore = servers.map((server) => server.logLines().length);
     const struck = await Promise.allSettled(
       faults.map(async (fault, n) => {
-        await sleep(n * chance.int(0, 1_500));
+        await sleep(n * random.integer(0, 1_500));
         await fault.run(scene);
       }),
     );
@@ -142,23 +143,23 @@ export async function proveSwarm(
 }
 
 /** What shoppers, and whoever judges their sale, need of a scene. */
-export type Sale = Pick<Scene, 'chance' | 'products'> & {
+export type Sale = Pick<Scene, 'random' | 'products'> & {
   readonly servers: readonly Pick<ServerProcess, 'client'>[];
   readonly room: Pick<Room, 'sql' | 'ensureClean'>;
 };
 
 /** A shopper: holds, orders, pays, changes their mind; asks again when they do not know. */
 export async function shop(scene: Sale, number: number, history: Intent[], load: { isOn: boolean }): Promise<void> {
-  const { chance, products } = scene;
+  const { random, products } = scene;
   const customer = CUSTOMERS[number % CUSTOMERS.length]!;
   for (let n = 0; load.isOn; n += 1) {
-    const name = `${number}-${n}-${chance.id()}`;
+    const name = `${number}-${n}-${random.id()}`;
     const ask = (op: Op) => insist(scene, { op, replies: [] }, history);
-    const product = chance.of(products);
+    const product = random.oneOf(products);
     const owner = product === products[2] && customer === '' ? 'alice' : customer;
-    const quantity = chance.int(1, 2);
+    const quantity = random.integer(1, 2);
     const hold = await ask({ kind: 'hold', product, quantity, customer: owner, key: `h-${name}` });
-    await sleep(chance.int(5, 40));
+    await sleep(random.integer(5, 40));
     if (hold.code !== 'ok') continue;
     const amount = quantity * PRICE_MINOR;
     const event = (type: 'succeeded' | 'failed' | 'refunded', reference: string): Op => ({
@@ -169,7 +170,7 @@ export async function shop(scene: Sale, number: number, history: Intent[], load:
       amount,
       payment: `p-${name}`,
     });
-    const roll = chance.next();
+    const roll = random.next();
     if (roll < 0.1) continue;
     if (roll < 0.2) {
       await ask({ kind: 'release', hold: hold.id!, customer: owner });
@@ -183,18 +184,18 @@ export async function shop(scene: Sale, number: number, history: Intent[], load:
       if (roll < 0.55) await ask(event('failed', order.id!));
       if (roll > 0.45 && roll < 0.95) {
         const paid = await ask(event('succeeded', order.id!));
-        if (chance.is(0.3)) await ask(event('succeeded', order.id!));
-        if (paid.code === 'ok' && chance.is(0.1)) await ask(event('refunded', order.id!));
+        if (random.isTrue(0.3)) await ask(event('succeeded', order.id!));
+        if (paid.code === 'ok' && random.isTrue(0.1)) await ask(event('refunded', order.id!));
       }
     }
   }
 }
 
 /** As a good client does: the same request with the same key, at another server, a few times. */
-async function insist({ servers, chance }: Sale, intent: Intent, history: Intent[]): Promise<Reply> {
+async function insist({ servers, random }: Sale, intent: Intent, history: Intent[]): Promise<Reply> {
   history.push(intent);
   for (let attempt = 1; ; attempt += 1) {
-    const server = chance.int(0, servers.length - 1);
+    const server = random.integer(0, servers.length - 1);
     const [from, askedAt] = [performance.now(), Date.now()];
     const reply = await servers[server]!.client.ask(intent.op);
     intent.replies.push({ reply, from, until: performance.now(), askedAt, server });
@@ -204,12 +205,12 @@ async function insist({ servers, chance }: Sale, intent: Intent, history: Intent
 }
 
 /** Every server is ready, and sells of the last product. */
-export async function untilRecovered({ servers, products, chance }: Sale): Promise<number> {
+export async function untilRecovered({ servers, products, random }: Sale): Promise<number> {
   const startedAt = performance.now();
   for (const { client } of servers) {
     const isBack = await until(RECOVERS_WITHIN_MS, async () => {
       if ((await client.status('/readyz')) !== 200) return false;
-      const key = `canary-${chance.id()}`;
+      const key = `canary-${random.id()}`;
       return (
         (await client.ask({ kind: 'hold', product: products.at(-1)!, quantity: 1, customer: '', key })).code === 'ok'
       );

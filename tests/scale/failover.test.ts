@@ -7,7 +7,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { Pool } from 'pg';
 import { openDatabase, type Database } from '../../src/database/orm';
 import { run, setStatementTimeout, sql } from '../../src/database/statement';
-import { Chance, Tally } from '../prove/chance';
+import { Random } from '../../src/tools/load/random';
+import { Tally } from '../prove/tally';
 import { HttpClient } from '../prove/client';
 import { audit, shop, untilRecovered, type Intent, type Sale } from '../prove/swarm';
 import { expectClean } from '../support/invariants';
@@ -46,7 +47,7 @@ testWithStandby.each(Array.from({ length: ROUNDS }, (_, n) => n + 1))(
       const products = [];
       for (const stock of [40, 100_000]) products.push((await server.product(stock)).id as string);
       const sale: Sale = {
-        chance: new Chance(round),
+        random: new Random(round),
         products,
         servers: [{ client: new HttpClient(server.url) }],
         room: {

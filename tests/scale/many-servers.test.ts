@@ -3,7 +3,8 @@
  * in the middle of it: whoever repeats with their key gets an answer, and every answer was true.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
-import { Chance, Tally } from '../prove/chance';
+import { Random } from '../../src/tools/load/random';
+import { Tally } from '../prove/tally';
 import { HttpClient } from '../prove/client';
 import { audit, shop, type Intent, type Sale } from '../prove/swarm';
 import { freshDatabase, type FreshDatabase } from '../support/database';
@@ -47,7 +48,7 @@ test('a rolling restart of four servers under load loses nothing, and nothing is
   const clients = servers.map(({ url }) => new HttpClient(url));
   const { id: hot } = await servers[0]!.product(STOCK);
   const sale: Sale = {
-    chance: new Chance(4),
+    random: new Random(4),
     products: [hot],
     servers: clients.map((client) => ({ client })),
     room: { sql: db.sql, ensureClean: () => expectClean(db) },

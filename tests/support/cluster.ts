@@ -6,7 +6,7 @@
  */
 import { randomBytes } from 'node:crypto';
 import { Client } from 'pg';
-import { dropDatabase } from '../../src/database/scratch-database';
+import { dropDatabase } from '../../src/tools/load/scratch-database';
 
 /** Every database of every run begins so. */
 const PREFIX = 'flashsale_test';

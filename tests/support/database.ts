@@ -4,7 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { Pool, type Client } from 'pg';
 import { openDatabase, type Database } from '../../src/database/orm';
 import { closeLogger, type Logger } from '../../src/telemetry/logger';
-import { createDatabase, createTables } from '../../src/database/scratch-database';
+import { createDatabase, createTables } from '../../src/tools/load/scratch-database';
 import { CITUS_URL, SHARDS } from './citus';
 import { connectAdmin, databaseUrl, drop, nameOf, servedUrl, TEMPLATE } from './cluster';
 import { testLogger } from './log';

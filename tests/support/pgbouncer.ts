@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Client } from 'pg';
-import { freePort } from './ports';
+import { findFreePort } from '../../src/tools/load/ports';
 
 const READY_WITHIN_MS = 10_000;
 /** It refuses to run as root; this account has nothing but what all have. */
@@ -42,7 +42,7 @@ export async function startPgBouncer(program: string, serverUrl: string, poolSiz
   const server = new URL(serverUrl);
   const user = decodeURIComponent(server.username);
   const password = decodeURIComponent(server.password);
-  const port = await freePort();
+  const port = await findFreePort();
   const settings = [
     '[databases]',
     `* = host=${server.hostname} port=${server.port || 5432} user=${user}${password && ` password=${password}`}`,

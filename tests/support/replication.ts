@@ -9,7 +9,7 @@ import { promisify } from 'node:util';
 import { Client } from 'pg';
 import { projectPath } from '../../src/config';
 import { findBinaries, findHome, handOver, run, start, type Home } from '../../src/database/embedded-postgres-home';
-import { freePort } from './ports';
+import { findFreePort } from '../../src/tools/load/ports';
 
 /** Another PostgreSQL than the embedded one: the folder of its binaries. */
 const BINARIES = process.env.TEST_POSTGRES_BINARIES;
@@ -55,11 +55,11 @@ export async function startReplication({ synchronous }: { synchronous: boolean }
   await run(homes.primary, binaries, 'initdb', ['-D', homes.primary.data, ...options]);
   await copyAs(homes.primary, homes.standby);
 
-  const primary = new Server(homes.primary, binaries, await freePort(), {
+  const primary = new Server(homes.primary, binaries, await findFreePort(), {
     ...SETTINGS,
     ...(synchronous && { synchronous_standby_names: '*' }),
   });
-  const standby = new Server(homes.standby, binaries, await freePort(), {
+  const standby = new Server(homes.standby, binaries, await findFreePort(), {
     ...SETTINGS,
     primary_conninfo: `host=127.0.0.1 port=${primary.port} user=postgres application_name=standby`,
   });

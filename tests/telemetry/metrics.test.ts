@@ -57,6 +57,7 @@ test('every metric of the contract is exported, beside those of the process', as
     'stock_available gauge',
     'sweep_lag_seconds gauge',
     'transaction_retries_total counter',
+    'uncaught_errors_total counter',
     'webhook_lag_seconds histogram',
   ]);
   expect(text).toMatch(/^process_cpu_seconds_total /m);

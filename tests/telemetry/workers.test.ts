@@ -5,7 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { createProduct } from '../../src/checkout/create-product';
 import { build, ROOT, type Build } from '../support/build';
 import { openShop, type Shop } from '../support/checkout';
-import { freePort } from '../support/ports';
+import { findFreePort } from '../../src/tools/load/ports';
 
 const READY_WITHIN_MS = 30_000;
 
@@ -18,7 +18,7 @@ const said: string[] = [];
 beforeAll(async () => {
   shop = await openShop();
   built = await build();
-  const port = await freePort();
+  const port = await findFreePort();
   url = `http://127.0.0.1:${port}`;
   server = spawn(process.execPath, [built.path('src/main.js')], {
     cwd: ROOT,

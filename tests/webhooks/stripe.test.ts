@@ -210,6 +210,48 @@ describe('an event means', () => {
   });
 });
 
+describe('an amount is read in the minor unit of ISO 4217, whatever unit Stripe counts in', () => {
+  const read = (currency: string, amount: number) =>
+    parseStripeEvent(
+      Buffer.from(
+        JSON.stringify(event('payment_intent.succeeded', intent({ id: 'o', totalMinor: amount }, { currency }))),
+      ),
+    );
+
+  test.each<[what: string, currency: string, stripe: number, minor: number | null]>([
+    ['5 krónur, which Stripe counts in hundredths', 'isk', 500, 5],
+    ['a part of a króna, which cannot be paid', 'isk', 550, null],
+    ['5 Ugandan shillings, which Stripe counts in hundredths', 'ugx', 500, 5],
+    ['5 ariary, which Stripe counts whole', 'mga', 5, 500],
+    ['more ariary than can be counted exactly', 'mga', 90_071_992_547_410, null],
+    ['5 forint, whole for payouts alone', 'huf', 500, 500],
+    ['5.50 forint', 'huf', 550, 550],
+    ['5 Taiwan dollars, whole for payouts alone', 'twd', 500, 500],
+    ['5 yen', 'jpy', 5, 5],
+    ['1.500 dinars', 'kwd', 1_500, 1_500],
+    ['a lari', 'gel', 100, 100],
+  ])('%s', (_what, currency, stripe, minor) => {
+    expect(read(currency, stripe)).toMatchObject({ amountMinor: minor, currency: currency.toUpperCase() });
+  });
+
+  test.each([
+    ['ISK', 4_990, 499_000],
+    ['UGX', 4_990, 499_000],
+    ['MGA', 499_000, 4_990],
+    ['HUF', 499_000, 499_000],
+    ['TWD', 499_000, 499_000],
+  ])('an order of %s is paid and refunded by the amounts that Stripe reports', async (currency, priceMinor, stripe) => {
+    const order = await shop.orderOf(await shop.product(1, { priceMinor, currency }));
+    const more = { currency: currency.toLowerCase() };
+    const paid = intent(order, { ...more, amount: stripe, amount_received: stripe });
+    expect((await send(event('payment_intent.succeeded', paid))).body).toMatchObject({ outcome: 'APPLIED' });
+    expect(await statusOf(order.id)).toBe('PAID');
+    const refunded = charge(order, { ...more, amount: stripe, amount_refunded: stripe });
+    expect((await send(event('charge.refunded', refunded))).body).toMatchObject({ outcome: 'APPLIED' });
+    expect(await statusOf(order.id)).toBe('REFUNDED');
+  });
+});
+
 describe('a copy', () => {
   test('with other bytes is a duplicate, and has no second effect', async () => {
     const order = await newOrder();

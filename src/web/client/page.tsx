@@ -1,5 +1,5 @@
 /** The page: products on one side, what the shopper holds and ordered on the other. */
-import { useCallback, useRef, useState } from 'preact/hooks';
+import { useRef, useState } from 'preact/hooks';
 import { Header } from './parts/header';
 import { HoldList } from './parts/hold-list';
 import { OrderList } from './parts/order-list';
@@ -7,7 +7,7 @@ import { ProductCard } from './parts/product-card';
 import { Countdown } from './parts/countdown';
 import { announce, Announcer } from './shop/announce';
 import { useClockSync } from './shop/clock';
-import { useHolds, type Hold } from './shop/holds';
+import { useHolds, useLive, type Hold } from './shop/holds';
 import { useOrders } from './shop/orders';
 import { useProducts, type Products } from './shop/products';
 import { useSession } from './shop/session';
@@ -19,17 +19,8 @@ export function Shop() {
     setGoodbye(reason);
     announce(reason);
   });
-  const shopper = session?.customerId ?? '';
-  const [newOrderId, setNewOrderId] = useState<string | null>(null);
-  const holdsHeading = useRef<HTMLHeadingElement>(null);
   useClockSync();
   const stock = useProducts();
-  const orders = useOrders(shopper);
-  const holds = useHolds(
-    shopper,
-    useCallback((order) => orders.show(order), [orders.show]),
-  );
-
   return (
     <>
       <a class="skip" href="#holds">
@@ -37,6 +28,23 @@ export function Shop() {
       </a>
       <Header connection={stock.connection} session={session} />
       {goodbye && !session && <p class="strip">{goodbye}</p>}
+      <Counter key={session?.customerId ?? ''} shopper={session?.customerId ?? ''} stock={stock} />
+      <footer>
+        <p>What you see is what is left, as of now. What you hold is yours, until its time is over.</p>
+      </footer>
+      <Announcer />
+    </>
+  );
+}
+
+/** What one shopper does, '' being anonymous. Another shopper gets another one: nothing of the first is left. */
+function Counter({ shopper, stock }: { shopper: string; stock: Products }) {
+  const [newOrderId, setNewOrderId] = useState<string | null>(null);
+  const holdsHeading = useRef<HTMLHeadingElement>(null);
+  const orders = useOrders(shopper);
+  const holds = useHolds(shopper, orders.arrived);
+  return (
+    <>
       <main>
         <div class="hero">
           <h1>
@@ -54,7 +62,7 @@ export function Shop() {
               <ProductCard
                 key={product.id}
                 product={product}
-                isSignedIn={session !== null}
+                isSignedIn={shopper !== ''}
                 onHold={(quantity) => holds.hold(product.id, quantity)}
               />
             ))}
@@ -66,10 +74,6 @@ export function Shop() {
         </aside>
       </main>
       <HoldBar holds={holds.holds} />
-      <footer>
-        <p>What you see is what is left, as of now. What you hold is yours, until its time is over.</p>
-      </footer>
-      <Announcer />
     </>
   );
 }
@@ -101,7 +105,7 @@ function Shelf({ stock, children }: { stock: Products; children: preact.Componen
 
 /** On a phone the holds are far below: this keeps their time in view. */
 function HoldBar({ holds }: { holds: readonly Hold[] }) {
-  const live = holds.filter(({ status }) => status === 'ACTIVE');
+  const live = useLive(holds);
   const next = live.map(({ expiresAt }) => expiresAt).sort()[0];
   if (next === undefined) return null;
   const count = live.reduce((sum, { quantity }) => sum + quantity, 0);

@@ -1,5 +1,5 @@
 /** What the shop says: refusals, statuses, money and times, in words for people. */
-import type { ErrorCode, OrderStatus, RefusalFragment, SaleStatus } from './generated/graphql';
+import type { Canceller, ErrorCode, OrderStatus, RefusalFragment, SaleStatus } from './generated/graphql';
 import { RequestFailed } from './api/ask';
 
 /** Each code in words. What only operators meet is here too, so that a new code cannot be forgotten. */
@@ -56,24 +56,54 @@ export const ORDER_STATUS: Record<OrderStatus, string> = {
   REFUNDED: 'Refunded',
 };
 
-export const ORDER_STORY: Record<OrderStatus, string> = {
+const CANCELLED_BY: Record<Canceller, string> = {
+  CUSTOMER: 'You cancelled it.',
+  OPERATOR: 'The shop cancelled it.',
+  PAYMENT_FAILED: 'The payment failed, so it was cancelled.',
+  PAYMENT_WINDOW: 'No payment came in time, so it was cancelled.',
+};
+
+const ORDER_STORY: Record<Exclude<OrderStatus, 'CANCELLED' | 'REFUND_DUE'>, string> = {
   PENDING_PAYMENT: 'Your units are set aside until the payment comes.',
   PAID: 'It is yours. Thank you!',
-  CANCELLED: 'No payment came in time, or it failed, or you cancelled. The units are on sale again.',
-  REFUND_DUE: 'Your payment came, but the units were gone. You get your money back.',
   REFUNDED: 'You have your money back.',
 };
 
+/** Where the order stands, and why. */
+export function orderStory({ status, cancelledBy }: { status: OrderStatus; cancelledBy: Canceller | null }): string {
+  switch (status) {
+    case 'CANCELLED':
+      return `${cancelledBy ? CANCELLED_BY[cancelledBy] : 'It was cancelled.'} The units are on sale again.`;
+    case 'REFUND_DUE':
+      return cancelledBy === 'CUSTOMER'
+        ? 'Your payment came after you had cancelled. You get your money back.'
+        : 'Your payment came, but the units were gone. You get your money back.';
+    default:
+      return ORDER_STORY[status];
+  }
+}
+
+export interface Money {
+  readonly amountMinor: number;
+  readonly currency: string;
+  readonly digits: number;
+}
+
 const formats = new Map<string, Intl.NumberFormat>();
 
-/** Minor units are exact; how many make a unit is the currency's own affair (JPY has none). */
-export function money({ amountMinor, currency }: { amountMinor: number; currency: string }): string {
-  let format = formats.get(currency);
+/**
+ * In the reader's way of writing, exactly. How many digits the minor unit has is said by the server: a browser knows how many are
+ * usually shown, and that is another number for HUF, IDR and others. The amount is handed over as text, for no fraction is exact.
+ */
+export function money({ amountMinor, currency, digits }: Money): string {
+  const key = `${currency} ${digits}`;
+  let format = formats.get(key);
   if (!format) {
-    format = new Intl.NumberFormat(undefined, { style: 'currency', currency });
-    formats.set(currency, format);
+    const shown = { minimumFractionDigits: digits, maximumFractionDigits: digits };
+    format = new Intl.NumberFormat(undefined, { style: 'currency', currency, ...shown });
+    formats.set(key, format);
   }
-  return format.format(amountMinor / 10 ** (format.resolvedOptions().maximumFractionDigits ?? 2));
+  return format.format(`${amountMinor}E-${digits}` as Intl.StringNumericLiteral);
 }
 
 export const units = (count: number): string => (count === 1 ? '1 unit' : `${count} units`);

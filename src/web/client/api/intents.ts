@@ -1,4 +1,5 @@
 /** Idempotency keys: one for each thing a shopper means to do, kept until the shop has said what became of it. */
+import { tabKept } from './kept';
 
 const STORE = 'intents';
 
@@ -28,12 +29,12 @@ export function newKey(): string {
 
 function stored(): Record<string, string> {
   try {
-    return JSON.parse(sessionStorage.getItem(STORE) ?? '{}') as Record<string, string>;
+    return JSON.parse(tabKept.get(STORE) ?? '{}') as Record<string, string>;
   } catch {
     return {};
   }
 }
 
 function store(keys: Record<string, string>): void {
-  sessionStorage.setItem(STORE, JSON.stringify(keys));
+  tabKept.set(STORE, JSON.stringify(keys));
 }

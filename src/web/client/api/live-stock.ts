@@ -2,12 +2,16 @@
 import { createClient, type Client, type SubscribePayload } from 'graphql-ws';
 import { StockChangedDocument, type StockChangedSubscription } from '../generated/graphql';
 import { trustedName } from './ask';
+import { backoff } from './retry';
+import { onWake, rest } from './wake';
 
 export type StockLevel = StockChangedSubscription['stockChanged'];
 export type Connection = 'connecting' | 'live' | 'lost';
 
 const LONGEST_WAIT_MS = 10_000;
 const PING_MS = 15_000;
+/** A socket whose ping is not answered within this time is dead, whatever the browser believes: a phone that left its network. */
+const PONG_MS = 5_000;
 
 export interface LiveStock {
   /** The current level of each product, then each change. At most 100 products. Answers how to stop. */
@@ -16,45 +20,94 @@ export interface LiveStock {
 }
 
 export function connectLiveStock(onConnection: (connection: Connection) => void): LiveStock {
+  let socket: WebSocket | null = null;
+  let pongTimer: ReturnType<typeof setTimeout> | undefined;
   const client: Client = createClient({
     url: `${location.origin.replace(/^http/, 'ws')}/graphql`,
     retryAttempts: Infinity,
     shouldRetry: () => true,
-    retryWait: async (retries) => {
-      const wait = Math.min(LONGEST_WAIT_MS, 500 * 2 ** retries) * (0.5 + Math.random() / 2);
-      await new Promise((resolve) => setTimeout(resolve, wait));
-    },
+    retryWait: (retries) => rest(Math.min(LONGEST_WAIT_MS, 500 * 2 ** retries) * (0.5 + Math.random() / 2)),
     keepAlive: PING_MS,
     on: {
       connecting: (isRetry) => onConnection(isRetry ? 'lost' : 'connecting'),
-      connected: () => onConnection('live'),
-      closed: () => onConnection('lost'),
+      connected: (connected) => {
+        socket = connected as WebSocket;
+        onConnection('live');
+      },
+      ping: (isReceived) => !isReceived && expectPong(),
+      pong: (isReceived) => isReceived && clearTimeout(pongTimer),
+      closed: () => {
+        socket = null;
+        clearTimeout(pongTimer);
+        onConnection('lost');
+      },
     },
   });
+  const expectPong = () => {
+    clearTimeout(pongTimer);
+    pongTimer = setTimeout(() => client.terminate(), PONG_MS);
+  };
+  /** Asks at once whether the socket still lives, instead of within PING_MS. */
+  const check = () => {
+    if (socket?.readyState !== WebSocket.OPEN) return;
+    socket.send('{"type":"ping"}');
+    expectPong();
+  };
+  const stopWaking = onWake(check);
+  addEventListener('offline', check);
   return {
-    watch: (productIds, onLevel) => watch(client, productIds, onLevel, () => onConnection('lost')),
-    close: () => void client.dispose(),
+    watch: (productIds, onLevel) =>
+      watch(client, productIds, onLevel, (isServed) => onConnection(isServed ? 'live' : 'lost')),
+    close: () => {
+      stopWaking();
+      removeEventListener('offline', check);
+      clearTimeout(pongTimer);
+      void client.dispose();
+    },
   };
 }
 
-/** By the document's hash; a server that does not know it is asked again with the text. */
+/**
+ * By the document's hash; a server that does not know it is asked with the text. A subscription that ends although nobody has
+ * stopped it (the server could not serve it, or said so of the connection) is made again after a while.
+ */
 function watch(
   client: Client,
   productIds: readonly string[],
   onLevel: (level: StockLevel) => void,
-  onFailure: () => void,
+  onServed: (isServed: boolean) => void,
 ): () => void {
   const variables = { productIds: [...productIds] };
-  const text = { query: String(StockChangedDocument), variables };
+  const text: SubscribePayload = { query: String(StockChangedDocument), variables };
   const extensions = trustedName(StockChangedDocument);
-  const subscribe = (question: SubscribePayload, onError: () => void) =>
-    client.subscribe<StockChangedSubscription>(question, {
-      next: ({ data }) => data && onLevel(data.stockChanged),
-      error: onError,
-      complete: () => undefined,
+  let isOver = false;
+  let failures = 0;
+  let stop: () => void = () => undefined;
+  const subscribe = (question: SubscribePayload) => {
+    if (isOver) return;
+    const again = async () => {
+      if (isOver) return;
+      // Refused by its hash: that costs no wait.
+      if (question === text) {
+        onServed(false);
+        await rest(backoff((failures += 1)));
+      }
+      subscribe(text);
+    };
+    stop = client.subscribe<StockChangedSubscription>(question, {
+      next: ({ data }) => {
+        if (!data) return;
+        if (failures > 0) onServed(true);
+        failures = 0;
+        onLevel(data.stockChanged);
+      },
+      error: again,
+      complete: again,
     });
-  let stop = extensions
-    ? subscribe({ query: '', variables, extensions }, () => (stop = subscribe(text, onFailure)))
-    : subscribe(text, onFailure);
-  return () => stop();
+  };
+  subscribe(extensions ? { query: '', variables, extensions } : text);
+  return () => {
+    isOver = true;
+    stop();
+  };
 }

@@ -12,7 +12,8 @@ export async function request<Result, Variables>(
     return await ask(document, variables, session?.token);
   } catch (error) {
     const hasExpired = error instanceof RequestFailed && error.code === 'UNAUTHENTICATED' && session;
-    if (hasExpired) endSession('Your sign-in has expired.');
+    // A shopper who has signed in again meanwhile is not signed out by the answer to the old token.
+    if (hasExpired && currentSession()?.token === session.token) endSession('Your sign-in has expired.');
     throw error;
   }
 }

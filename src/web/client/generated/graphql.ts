@@ -8,6 +8,13 @@ export type CancelOrderInput = {
   orderId: string | number;
 };
 
+/** Who or what cancelled an order. PAYMENT_FAILED: the provider reported that the payment failed. PAYMENT_WINDOW: paymentDueAt passed without a payment. */
+export type Canceller =
+  | 'CUSTOMER'
+  | 'OPERATOR'
+  | 'PAYMENT_FAILED'
+  | 'PAYMENT_WINDOW';
+
 export type CreateHoldInput = {
   /** Your own name of this one intent, 1 to 255 characters; a UUID is best. Repeat a request with the same key, and it has one effect. */
   idempotencyKey?: string | null | undefined;
@@ -70,13 +77,13 @@ export type SaleStatus =
   | 'SOLD_OUT'
   | 'UPCOMING';
 
-export type MoneyPartsFragment = { amountMinor: number, currency: string };
+export type MoneyPartsFragment = { amountMinor: number, currency: string, digits: number };
 
-export type ProductCardFragment = { id: string, sku: string, name: string, description: string | null, availableStock: number, totalStock: number, saleStatus: SaleStatus, saleStartsAt: string | null, saleEndsAt: string | null, maxPerCustomer: number | null, price: { amountMinor: number, currency: string } };
+export type ProductCardFragment = { id: string, sku: string, name: string, description: string | null, availableStock: number, totalStock: number, saleStatus: SaleStatus, saleStartsAt: string | null, saleEndsAt: string | null, maxPerCustomer: number | null, price: { amountMinor: number, currency: string, digits: number } };
 
-export type HoldStubFragment = { id: string, quantity: number, status: HoldStatus, createdAt: string, expiresAt: string, product: { id: string, name: string, sku: string }, unitPrice: { amountMinor: number, currency: string }, total: { amountMinor: number, currency: string } };
+export type HoldStubFragment = { id: string, quantity: number, status: HoldStatus, createdAt: string, expiresAt: string, product: { id: string, name: string, sku: string }, unitPrice: { amountMinor: number, currency: string, digits: number }, total: { amountMinor: number, currency: string, digits: number } };
 
-export type OrderCardFragment = { id: string, status: OrderStatus, createdAt: string, paymentDueAt: string, paidAt: string | null, cancelledAt: string | null, lines: Array<{ quantity: number, unitPrice: { amountMinor: number, currency: string }, product: { id: string, name: string, sku: string } }>, total: { amountMinor: number, currency: string } };
+export type OrderCardFragment = { id: string, status: OrderStatus, createdAt: string, paymentDueAt: string, paidAt: string | null, cancelledAt: string | null, cancelledBy: Canceller | null, lines: Array<{ quantity: number, unitPrice: { amountMinor: number, currency: string, digits: number }, product: { id: string, name: string, sku: string } }>, total: { amountMinor: number, currency: string, digits: number } };
 
 export type RefusalFragment = { code: ErrorCode, message: string, field: Array<string> | null, retryAfterMs: number | null, stockReturnsAt: string | null };
 
@@ -85,28 +92,28 @@ export type HoldQueryVariables = Exact<{
 }>;
 
 
-export type HoldQuery = { hold: { id: string, quantity: number, status: HoldStatus, createdAt: string, expiresAt: string, order: { id: string, status: OrderStatus, createdAt: string, paymentDueAt: string, paidAt: string | null, cancelledAt: string | null, lines: Array<{ quantity: number, unitPrice: { amountMinor: number, currency: string }, product: { id: string, name: string, sku: string } }>, total: { amountMinor: number, currency: string } } | null, product: { id: string, name: string, sku: string }, unitPrice: { amountMinor: number, currency: string }, total: { amountMinor: number, currency: string } } | null };
+export type HoldQuery = { hold: { id: string, quantity: number, status: HoldStatus, createdAt: string, expiresAt: string, order: { id: string, status: OrderStatus, createdAt: string, paymentDueAt: string, paidAt: string | null, cancelledAt: string | null, cancelledBy: Canceller | null, lines: Array<{ quantity: number, unitPrice: { amountMinor: number, currency: string, digits: number }, product: { id: string, name: string, sku: string } }>, total: { amountMinor: number, currency: string, digits: number } } | null, product: { id: string, name: string, sku: string }, unitPrice: { amountMinor: number, currency: string, digits: number }, total: { amountMinor: number, currency: string, digits: number } } | null };
 
 export type CreateHoldMutationVariables = Exact<{
   input: CreateHoldInput;
 }>;
 
 
-export type CreateHoldMutation = { createHold: { hold: { id: string, quantity: number, status: HoldStatus, createdAt: string, expiresAt: string, product: { id: string, name: string, sku: string }, unitPrice: { amountMinor: number, currency: string }, total: { amountMinor: number, currency: string } } | null, userErrors: Array<{ code: ErrorCode, message: string, field: Array<string> | null, retryAfterMs: number | null, stockReturnsAt: string | null }> } };
+export type CreateHoldMutation = { createHold: { hold: { id: string, quantity: number, status: HoldStatus, createdAt: string, expiresAt: string, product: { id: string, name: string, sku: string }, unitPrice: { amountMinor: number, currency: string, digits: number }, total: { amountMinor: number, currency: string, digits: number } } | null, userErrors: Array<{ code: ErrorCode, message: string, field: Array<string> | null, retryAfterMs: number | null, stockReturnsAt: string | null }> } };
 
 export type ReleaseHoldMutationVariables = Exact<{
   input: ReleaseHoldInput;
 }>;
 
 
-export type ReleaseHoldMutation = { releaseHold: { hold: { id: string, quantity: number, status: HoldStatus, createdAt: string, expiresAt: string, product: { id: string, name: string, sku: string }, unitPrice: { amountMinor: number, currency: string }, total: { amountMinor: number, currency: string } } | null, userErrors: Array<{ code: ErrorCode, message: string, field: Array<string> | null, retryAfterMs: number | null, stockReturnsAt: string | null }> } };
+export type ReleaseHoldMutation = { releaseHold: { hold: { id: string, quantity: number, status: HoldStatus, createdAt: string, expiresAt: string, product: { id: string, name: string, sku: string }, unitPrice: { amountMinor: number, currency: string, digits: number }, total: { amountMinor: number, currency: string, digits: number } } | null, userErrors: Array<{ code: ErrorCode, message: string, field: Array<string> | null, retryAfterMs: number | null, stockReturnsAt: string | null }> } };
 
 export type OrderQueryVariables = Exact<{
   id: string | number;
 }>;
 
 
-export type OrderQuery = { order: { id: string, status: OrderStatus, createdAt: string, paymentDueAt: string, paidAt: string | null, cancelledAt: string | null, lines: Array<{ quantity: number, unitPrice: { amountMinor: number, currency: string }, product: { id: string, name: string, sku: string } }>, total: { amountMinor: number, currency: string } } | null };
+export type OrderQuery = { order: { id: string, status: OrderStatus, createdAt: string, paymentDueAt: string, paidAt: string | null, cancelledAt: string | null, cancelledBy: Canceller | null, lines: Array<{ quantity: number, unitPrice: { amountMinor: number, currency: string, digits: number }, product: { id: string, name: string, sku: string } }>, total: { amountMinor: number, currency: string, digits: number } } | null };
 
 export type OrdersQueryVariables = Exact<{
   first?: number;
@@ -114,21 +121,21 @@ export type OrdersQueryVariables = Exact<{
 }>;
 
 
-export type OrdersQuery = { orders: { edges: Array<{ node: { id: string, status: OrderStatus, createdAt: string, paymentDueAt: string, paidAt: string | null, cancelledAt: string | null, lines: Array<{ quantity: number, unitPrice: { amountMinor: number, currency: string }, product: { id: string, name: string, sku: string } }>, total: { amountMinor: number, currency: string } } }>, pageInfo: { hasNextPage: boolean, endCursor: string | null } } };
+export type OrdersQuery = { orders: { edges: Array<{ node: { id: string, status: OrderStatus, createdAt: string, paymentDueAt: string, paidAt: string | null, cancelledAt: string | null, cancelledBy: Canceller | null, lines: Array<{ quantity: number, unitPrice: { amountMinor: number, currency: string, digits: number }, product: { id: string, name: string, sku: string } }>, total: { amountMinor: number, currency: string, digits: number } } }>, pageInfo: { hasNextPage: boolean, endCursor: string | null } } };
 
 export type CreateOrderMutationVariables = Exact<{
   input: CreateOrderInput;
 }>;
 
 
-export type CreateOrderMutation = { createOrder: { order: { id: string, status: OrderStatus, createdAt: string, paymentDueAt: string, paidAt: string | null, cancelledAt: string | null, lines: Array<{ quantity: number, unitPrice: { amountMinor: number, currency: string }, product: { id: string, name: string, sku: string } }>, total: { amountMinor: number, currency: string } } | null, userErrors: Array<{ code: ErrorCode, message: string, field: Array<string> | null, retryAfterMs: number | null, stockReturnsAt: string | null }> } };
+export type CreateOrderMutation = { createOrder: { order: { id: string, status: OrderStatus, createdAt: string, paymentDueAt: string, paidAt: string | null, cancelledAt: string | null, cancelledBy: Canceller | null, lines: Array<{ quantity: number, unitPrice: { amountMinor: number, currency: string, digits: number }, product: { id: string, name: string, sku: string } }>, total: { amountMinor: number, currency: string, digits: number } } | null, userErrors: Array<{ code: ErrorCode, message: string, field: Array<string> | null, retryAfterMs: number | null, stockReturnsAt: string | null }> } };
 
 export type CancelOrderMutationVariables = Exact<{
   input: CancelOrderInput;
 }>;
 
 
-export type CancelOrderMutation = { cancelOrder: { order: { id: string, status: OrderStatus, createdAt: string, paymentDueAt: string, paidAt: string | null, cancelledAt: string | null, lines: Array<{ quantity: number, unitPrice: { amountMinor: number, currency: string }, product: { id: string, name: string, sku: string } }>, total: { amountMinor: number, currency: string } } | null, userErrors: Array<{ code: ErrorCode, message: string, field: Array<string> | null, retryAfterMs: number | null, stockReturnsAt: string | null }> } };
+export type CancelOrderMutation = { cancelOrder: { order: { id: string, status: OrderStatus, createdAt: string, paymentDueAt: string, paidAt: string | null, cancelledAt: string | null, cancelledBy: Canceller | null, lines: Array<{ quantity: number, unitPrice: { amountMinor: number, currency: string, digits: number }, product: { id: string, name: string, sku: string } }>, total: { amountMinor: number, currency: string, digits: number } } | null, userErrors: Array<{ code: ErrorCode, message: string, field: Array<string> | null, retryAfterMs: number | null, stockReturnsAt: string | null }> } };
 
 export type ProductsQueryVariables = Exact<{
   first?: number;
@@ -136,7 +143,7 @@ export type ProductsQueryVariables = Exact<{
 }>;
 
 
-export type ProductsQuery = { serverTime: string, products: { edges: Array<{ node: { id: string, sku: string, name: string, description: string | null, availableStock: number, totalStock: number, saleStatus: SaleStatus, saleStartsAt: string | null, saleEndsAt: string | null, maxPerCustomer: number | null, price: { amountMinor: number, currency: string } } }>, pageInfo: { hasNextPage: boolean, endCursor: string | null } } };
+export type ProductsQuery = { serverTime: string, products: { edges: Array<{ node: { id: string, sku: string, name: string, description: string | null, availableStock: number, totalStock: number, saleStatus: SaleStatus, saleStartsAt: string | null, saleEndsAt: string | null, maxPerCustomer: number | null, price: { amountMinor: number, currency: string, digits: number } } }>, pageInfo: { hasNextPage: boolean, endCursor: string | null } } };
 
 export type ServerTimeQueryVariables = Exact<{ [key: string]: never; }>;
 
@@ -172,6 +179,7 @@ export const MoneyPartsFragmentDoc = new TypedDocumentString(`
     fragment MoneyParts on Money {
   amountMinor
   currency
+  digits
 }
     `, {"fragmentName":"MoneyParts"}) as unknown as TypedDocumentString<MoneyPartsFragment, unknown>;
 export const ProductCardFragmentDoc = new TypedDocumentString(`
@@ -193,6 +201,7 @@ export const ProductCardFragmentDoc = new TypedDocumentString(`
     fragment MoneyParts on Money {
   amountMinor
   currency
+  digits
 }`, {"fragmentName":"ProductCard"}) as unknown as TypedDocumentString<ProductCardFragment, unknown>;
 export const HoldStubFragmentDoc = new TypedDocumentString(`
     fragment HoldStub on Hold {
@@ -216,6 +225,7 @@ export const HoldStubFragmentDoc = new TypedDocumentString(`
     fragment MoneyParts on Money {
   amountMinor
   currency
+  digits
 }`, {"fragmentName":"HoldStub"}) as unknown as TypedDocumentString<HoldStubFragment, unknown>;
 export const OrderCardFragmentDoc = new TypedDocumentString(`
     fragment OrderCard on Order {
@@ -239,10 +249,12 @@ export const OrderCardFragmentDoc = new TypedDocumentString(`
   paymentDueAt
   paidAt
   cancelledAt
+  cancelledBy
 }
     fragment MoneyParts on Money {
   amountMinor
   currency
+  digits
 }`, {"fragmentName":"OrderCard"}) as unknown as TypedDocumentString<OrderCardFragment, unknown>;
 export const RefusalFragmentDoc = new TypedDocumentString(`
     fragment Refusal on UserError {
@@ -265,6 +277,7 @@ export const HoldDocument = new TypedDocumentString(`
     fragment MoneyParts on Money {
   amountMinor
   currency
+  digits
 }
 fragment HoldStub on Hold {
   id
@@ -305,7 +318,8 @@ fragment OrderCard on Order {
   paymentDueAt
   paidAt
   cancelledAt
-}`, {"hash":"sha256:d642f76ef845de0ac12d5205204dcc414bd222f180eb38733d369ee19ef692c4"}) as unknown as TypedDocumentString<HoldQuery, HoldQueryVariables>;
+  cancelledBy
+}`, {"hash":"sha256:ba8c8ad22b96a42feb149be6f69f2ce59601d420434f5aafd9ad6853c2706407"}) as unknown as TypedDocumentString<HoldQuery, HoldQueryVariables>;
 export const CreateHoldDocument = new TypedDocumentString(`
     mutation CreateHold($input: CreateHoldInput!) {
   createHold(input: $input) {
@@ -320,6 +334,7 @@ export const CreateHoldDocument = new TypedDocumentString(`
     fragment MoneyParts on Money {
   amountMinor
   currency
+  digits
 }
 fragment HoldStub on Hold {
   id
@@ -345,7 +360,7 @@ fragment Refusal on UserError {
   field
   retryAfterMs
   stockReturnsAt
-}`, {"hash":"sha256:600e936136f05ea921fe16647b534e3f89c436d51b9c709d2b1fe48950dd9929"}) as unknown as TypedDocumentString<CreateHoldMutation, CreateHoldMutationVariables>;
+}`, {"hash":"sha256:7d326396ad34d592b7db66dd226bd71743b17a8b48e3eb64944fc33be391525d"}) as unknown as TypedDocumentString<CreateHoldMutation, CreateHoldMutationVariables>;
 export const ReleaseHoldDocument = new TypedDocumentString(`
     mutation ReleaseHold($input: ReleaseHoldInput!) {
   releaseHold(input: $input) {
@@ -360,6 +375,7 @@ export const ReleaseHoldDocument = new TypedDocumentString(`
     fragment MoneyParts on Money {
   amountMinor
   currency
+  digits
 }
 fragment HoldStub on Hold {
   id
@@ -385,7 +401,7 @@ fragment Refusal on UserError {
   field
   retryAfterMs
   stockReturnsAt
-}`, {"hash":"sha256:277e2e59e1c76b647fd1ca06fab2e16921881c43f8ab02e375538eee92dc5b65"}) as unknown as TypedDocumentString<ReleaseHoldMutation, ReleaseHoldMutationVariables>;
+}`, {"hash":"sha256:487ce0e44b121e6729f103764981fb9a8bf89e8a5913760b188902428b17d7f6"}) as unknown as TypedDocumentString<ReleaseHoldMutation, ReleaseHoldMutationVariables>;
 export const OrderDocument = new TypedDocumentString(`
     query Order($id: ID!) {
   order(id: $id) {
@@ -395,6 +411,7 @@ export const OrderDocument = new TypedDocumentString(`
     fragment MoneyParts on Money {
   amountMinor
   currency
+  digits
 }
 fragment OrderCard on Order {
   id
@@ -417,7 +434,8 @@ fragment OrderCard on Order {
   paymentDueAt
   paidAt
   cancelledAt
-}`, {"hash":"sha256:759b4b442a1d33ea3bf72413e3490eba05c5a865eedc2f49058f4dc7f4a85722"}) as unknown as TypedDocumentString<OrderQuery, OrderQueryVariables>;
+  cancelledBy
+}`, {"hash":"sha256:32b3d6e3e88696df2bcf06b469e4314ff7f739acc33ff815ea7ed1483a04d2fe"}) as unknown as TypedDocumentString<OrderQuery, OrderQueryVariables>;
 export const OrdersDocument = new TypedDocumentString(`
     query Orders($first: Int! = 20, $after: String) {
   orders(first: $first, after: $after) {
@@ -435,6 +453,7 @@ export const OrdersDocument = new TypedDocumentString(`
     fragment MoneyParts on Money {
   amountMinor
   currency
+  digits
 }
 fragment OrderCard on Order {
   id
@@ -457,7 +476,8 @@ fragment OrderCard on Order {
   paymentDueAt
   paidAt
   cancelledAt
-}`, {"hash":"sha256:0c760e26586c6ce0a940b2538a055ff79a12a753dd837877f21fcb83d1edeede"}) as unknown as TypedDocumentString<OrdersQuery, OrdersQueryVariables>;
+  cancelledBy
+}`, {"hash":"sha256:8e8ce6464cbc68411fc5024f688ae5859af5d6cd2490cf5c517ab8b63d279f58"}) as unknown as TypedDocumentString<OrdersQuery, OrdersQueryVariables>;
 export const CreateOrderDocument = new TypedDocumentString(`
     mutation CreateOrder($input: CreateOrderInput!) {
   createOrder(input: $input) {
@@ -472,6 +492,7 @@ export const CreateOrderDocument = new TypedDocumentString(`
     fragment MoneyParts on Money {
   amountMinor
   currency
+  digits
 }
 fragment OrderCard on Order {
   id
@@ -494,6 +515,7 @@ fragment OrderCard on Order {
   paymentDueAt
   paidAt
   cancelledAt
+  cancelledBy
 }
 fragment Refusal on UserError {
   code
@@ -501,7 +523,7 @@ fragment Refusal on UserError {
   field
   retryAfterMs
   stockReturnsAt
-}`, {"hash":"sha256:67f14eeca5f1cd0411a3b70423bf807a844ce75f394b9f1d775c5c526a1bbb42"}) as unknown as TypedDocumentString<CreateOrderMutation, CreateOrderMutationVariables>;
+}`, {"hash":"sha256:26c51187bf8e51bdadfc97143d661807dcd55d209ade0ca3c17d963ec013928d"}) as unknown as TypedDocumentString<CreateOrderMutation, CreateOrderMutationVariables>;
 export const CancelOrderDocument = new TypedDocumentString(`
     mutation CancelOrder($input: CancelOrderInput!) {
   cancelOrder(input: $input) {
@@ -516,6 +538,7 @@ export const CancelOrderDocument = new TypedDocumentString(`
     fragment MoneyParts on Money {
   amountMinor
   currency
+  digits
 }
 fragment OrderCard on Order {
   id
@@ -538,6 +561,7 @@ fragment OrderCard on Order {
   paymentDueAt
   paidAt
   cancelledAt
+  cancelledBy
 }
 fragment Refusal on UserError {
   code
@@ -545,7 +569,7 @@ fragment Refusal on UserError {
   field
   retryAfterMs
   stockReturnsAt
-}`, {"hash":"sha256:cd0b8ea2b2e9198d496573303c878132380bbad7d5fe55a4f5a0857d395a1a34"}) as unknown as TypedDocumentString<CancelOrderMutation, CancelOrderMutationVariables>;
+}`, {"hash":"sha256:5cbf527d2c07118f7837effcce4e2510fb6168eb17bed85e8b3bf1d20f44229a"}) as unknown as TypedDocumentString<CancelOrderMutation, CancelOrderMutationVariables>;
 export const ProductsDocument = new TypedDocumentString(`
     query Products($first: Int! = 50, $after: String) {
   serverTime
@@ -564,6 +588,7 @@ export const ProductsDocument = new TypedDocumentString(`
     fragment MoneyParts on Money {
   amountMinor
   currency
+  digits
 }
 fragment ProductCard on Product {
   id
@@ -579,7 +604,7 @@ fragment ProductCard on Product {
   saleStartsAt
   saleEndsAt
   maxPerCustomer
-}`, {"hash":"sha256:26cd5e51718ddbed1bd8de5e29977e7a928e5d5f702c9e3834a188705b3f3bda"}) as unknown as TypedDocumentString<ProductsQuery, ProductsQueryVariables>;
+}`, {"hash":"sha256:682ae8a139f013a66d015276f1b180b98a68fb8574208577fe2a3fcbd4dbc825"}) as unknown as TypedDocumentString<ProductsQuery, ProductsQueryVariables>;
 export const ServerTimeDocument = new TypedDocumentString(`
     query ServerTime {
   serverTime

@@ -1,6 +1,7 @@
 /** One question, asked again and again while somebody looks; its last answer stays when the next one does not come. */
 import { useCallback, useEffect, useRef, useState } from 'preact/hooks';
 import { RequestFailed } from '../api/ask';
+import { onWake } from '../api/wake';
 
 /** A question rests for so many times what its answer took: a busy database is not asked every second. */
 const REST_FACTOR = 4;
@@ -46,11 +47,11 @@ export function useFeed<T>(about: string | null, ask: () => Promise<T>, everyMs:
       timer = setTimeout(look, Math.min(waitMs, LONGEST_WAIT_MS));
     };
     void look();
-    document.addEventListener('visibilitychange', look);
+    const stopWaking = onWake(() => void look());
     return () => {
       isOver = true;
       clearTimeout(timer);
-      document.removeEventListener('visibilitychange', look);
+      stopWaking();
     };
   }, [about, everyMs, turn]);
 

@@ -1,14 +1,14 @@
 /** The operator's token: kept for this tab alone, and gone with it. */
+import { tabKept } from '../api/kept';
 
 const STORE = 'operator token';
 
 export function storedToken(): string | null {
-  return sessionStorage.getItem(STORE);
+  return tabKept.get(STORE);
 }
 
 export function storeToken(token: string | null): void {
-  if (token === null) sessionStorage.removeItem(STORE);
-  else sessionStorage.setItem(STORE, token);
+  tabKept.set(STORE, token);
 }
 
 /** What was pasted, without what is often copied along. null: no header could carry it, so it is no token. */

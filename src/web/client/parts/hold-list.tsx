@@ -1,13 +1,13 @@
-/** The shopper's holds, and the order that is made of the chosen ones. */
+/** The shopper's holds, and the orders that are made of the chosen ones: one for each currency. */
 import type { RefObject } from 'preact';
 import { useState } from 'preact/hooks';
-import { useServerNow } from '../shop/clock';
-import type { Hold, Holds } from '../shop/holds';
+import { useLive, type Hold, type Holds } from '../shop/holds';
 import type { Orders } from '../shop/orders';
 import type { Problem } from '../shop/outcome';
 import { money, units } from '../words';
 import { HoldStub } from './hold-stub';
 import { Notice } from './notice';
+import { StateOfKnowledge } from './state-of-knowledge';
 
 interface Props {
   readonly holds: Holds;
@@ -22,19 +22,20 @@ export function HoldList({ holds, orders, headingRef, onPlaced }: Props) {
   const [problem, setProblem] = useState<Problem | null>(null);
   const live = useLive(holds.holds);
   const chosen = live.filter(({ id }) => !left.has(id));
+  const payable = byCurrency(chosen);
 
-  const place = async () => {
-    if (isAsking || chosen.length === 0) return;
+  const place = async (chosen: readonly Hold[]) => {
+    if (isAsking) return;
     setIsAsking(true);
     setProblem(null);
     const outcome = await orders.place(chosen);
     setIsAsking(false);
     if ('problem' in outcome) {
       setProblem(outcome.problem);
-      for (const { id } of chosen) void holds.refresh(id).catch(() => undefined);
+      for (const { id } of chosen) holds.refresh(id);
       return;
     }
-    for (const { id } of chosen) holds.drop(id);
+    for (const { id } of chosen) holds.becameOrder(id);
     onPlaced(outcome.done.id);
   };
 
@@ -50,9 +51,9 @@ export function HoldList({ holds, orders, headingRef, onPlaced }: Props) {
       <h2 id="holds-title" ref={headingRef} tabIndex={-1}>
         Your holds
       </h2>
-      {holds.holds.length === 0 && (
-        <p class="quiet">Nothing on hold. What you hold is yours alone until its time runs out.</p>
-      )}
+      <StateOfKnowledge knowledge={holds.knowledge} isEmpty={holds.holds.length === 0} what="holds">
+        Nothing on hold. What you hold is yours alone until its time runs out.
+      </StateOfKnowledge>
       <ul class="stubs">
         {holds.holds.map((hold) => (
           <HoldStub
@@ -61,41 +62,47 @@ export function HoldList({ holds, orders, headingRef, onPlaced }: Props) {
             isChosen={!left.has(hold.id)}
             onChoose={(isChosen) => setLeft(isChosen ? without(left, hold.id) : new Set([...left, hold.id]))}
             onRelease={() => release(hold)}
-            onOver={() => void holds.refresh(hold.id).catch(() => undefined)}
+            onRefresh={() => holds.refresh(hold.id)}
             onDrop={() => {
-              holds.drop(hold.id);
+              holds.dismiss(hold.id);
               headingRef.current?.focus();
             }}
           />
         ))}
       </ul>
-      {live.length > 0 && (
-        <button type="button" class="button main wide" aria-disabled={isAsking || chosen.length === 0} onClick={place}>
-          {isAsking ? 'Placing your order…' : orderWords(chosen)}
+      {payable.length > 1 && <p class="quiet small">One order has one currency: order these one after the other.</p>}
+      {live.length > 0 && payable.length === 0 && (
+        <button type="button" class="button main wide" aria-disabled>
+          Choose what to order
         </button>
       )}
+      {payable.map((together) => (
+        <button
+          key={together[0]!.total.currency}
+          type="button"
+          class="button main wide"
+          aria-disabled={isAsking}
+          onClick={() => place(together)}
+        >
+          {isAsking ? 'Placing your order…' : orderWords(together)}
+        </button>
+      ))}
       <Notice problem={problem} />
     </section>
   );
 }
 
-/** Those that can be ordered, as far as the page can tell; the shop decides. */
-function useLive(holds: readonly Hold[]): readonly Hold[] {
-  const active = holds.filter(({ status }) => status === 'ACTIVE');
-  const now = useServerNow(active.length > 0, 1_000);
-  return active.filter(({ expiresAt }) => Date.parse(expiresAt) > now);
-}
-
+/** Of one currency. */
 function orderWords(holds: readonly Hold[]): string {
-  if (holds.length === 0) return 'Choose what to order';
   const count = holds.reduce((sum, { quantity }) => sum + quantity, 0);
-  return `Order ${units(count)} · ${totalsOf(holds).join(' + ')}`;
+  const amountMinor = holds.reduce((sum, { total }) => sum + total.amountMinor, 0);
+  return `Order ${units(count)} · ${money({ ...holds[0]!.total, amountMinor })}`;
 }
 
-function totalsOf(holds: readonly Hold[]): string[] {
-  const totals = new Map<string, number>();
-  for (const { total } of holds) totals.set(total.currency, (totals.get(total.currency) ?? 0) + total.amountMinor);
-  return [...totals].map(([currency, amountMinor]) => money({ amountMinor, currency }));
+/** An order has one currency, so there are as many orders to place. */
+function byCurrency(holds: readonly Hold[]): Hold[][] {
+  const currencies = new Set(holds.map(({ total }) => total.currency));
+  return [...currencies].map((currency) => holds.filter(({ total }) => total.currency === currency));
 }
 
 function without(ids: ReadonlySet<string>, id: string): ReadonlySet<string> {

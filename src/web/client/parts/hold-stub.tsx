@@ -16,14 +16,16 @@ interface Props {
   readonly isChosen: boolean;
   readonly onChoose: (isChosen: boolean) => void;
   readonly onRelease: () => void;
-  readonly onOver: () => void;
+  /** Something may have become of it: ask the shop. */
+  readonly onRefresh: () => void;
   readonly onDrop: () => void;
 }
 
-export function HoldStub({ hold, isChosen, onChoose, onRelease, onOver, onDrop }: Props) {
+export function HoldStub({ hold, isChosen, onChoose, onRelease, onRefresh, onDrop }: Props) {
   const { product, quantity, total, expiresAt, createdAt, status } = hold;
   const now = useServerNow(status === 'ACTIVE');
-  const leftMs = Date.parse(expiresAt) - now;
+  // Until the shop's time is known, the shop's word counts alone.
+  const leftMs = now === null ? Infinity : Date.parse(expiresAt) - now;
   const isLive = status === 'ACTIVE' && leftMs > 0;
   const wholeMs = Date.parse(expiresAt) - Date.parse(createdAt);
   const nameId = useId();
@@ -48,27 +50,33 @@ export function HoldStub({ hold, isChosen, onChoose, onRelease, onOver, onDrop }
         </p>
         {isLive ? (
           <span class="dial" style={{ '--left': `${Math.min(1, leftMs / wholeMs)}turn` }}>
-            <Countdown until={expiresAt} label={`${product.name}: on hold for another`} onOver={onOver} />
+            <Countdown until={expiresAt} label={`${product.name}: on hold for another`} />
           </span>
         ) : (
-          <span class="tag">{status === 'CONSUMED' ? 'Ordered' : 'Expired'}</span>
+          <span class="tag">{status === 'EXPIRED' ? 'Expired' : 'Time is up'}</span>
         )}
       </div>
-      {isLive ? (
+      {isLive && (
         <div class="stub-act">
           <button type="button" class="button" aria-describedby={nameId} onClick={onRelease}>
             Release
           </button>
         </div>
-      ) : (
+      )}
+      {!isLive && status === 'ACTIVE' && (
+        <p class="small">Asking the shop what became of it. If you have paid, your order appears below.</p>
+      )}
+      {status === 'EXPIRED' && (
         <div class="stub-act">
-          <p class="small">The time ran out, and the units went back on sale.</p>
+          <p class="small">
+            The time ran out, and the units went back on sale. If you have paid all the same, your order appears below.
+          </p>
           <button type="button" class="button" aria-describedby={nameId} onClick={onDrop}>
             Dismiss
           </button>
         </div>
       )}
-      {isLive && isDevelopment() && <ProviderPanel about={{ kind: 'hold', hold, onSent: onOver }} />}
+      {isLive && isDevelopment() && <ProviderPanel about={{ kind: 'hold', hold, onSent: onRefresh }} />}
     </li>
   );
 }
@@ -81,7 +89,7 @@ function useSpokenWarning({ product, status }: Hold, leftMs: number): void {
     announce(words);
   };
   const isSoon = status === 'ACTIVE' && leftMs > 0 && leftMs < WARN_MS;
-  const isOver = status === 'EXPIRED' || (status === 'ACTIVE' && leftMs <= 0);
+  const isOver = status === 'EXPIRED';
   useEffect(() => {
     if (isSoon) say('soon', `${product.name}: your hold ends in ${Math.ceil(leftMs / 1_000)} seconds.`);
     if (isOver) say('over', `${product.name}: your hold ran out, and the units went back on sale.`);

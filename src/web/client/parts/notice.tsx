@@ -1,22 +1,34 @@
-/** Why something was not done, beside the button that was pressed; read out at once. */
+/** Why something was not done, beside the button that was pressed; read out at once, and scrolled into sight. */
+import { useEffect, useRef } from 'preact/hooks';
+import { useServerNow } from '../shop/clock';
 import type { Problem } from '../shop/outcome';
 import { Countdown } from './countdown';
 
 export function Notice({ problem }: { problem: Problem | null }) {
+  const place = useRef<HTMLDivElement>(null);
   const returnsAt = problem?.refusals.find(({ stockReturnsAt }) => stockReturnsAt)?.stockReturnsAt;
+  useEffect(() => {
+    if (problem) place.current?.scrollIntoView({ block: 'nearest' });
+  }, [problem]);
   return (
-    <div role="alert" class="notice-place">
+    <div ref={place} role="alert" class="notice-place">
       {problem && (
         <p class="notice">
           {problem.words}
-          {returnsAt && (
-            <>
-              {' '}
-              Held units may come back in <Countdown until={returnsAt} label="Held units may come back in" />.
-            </>
-          )}
+          {returnsAt && <MayComeBack at={returnsAt} />}
         </p>
       )}
     </div>
+  );
+}
+
+function MayComeBack({ at }: { at: string }) {
+  const now = useServerNow();
+  if (now !== null && Date.parse(at) <= now) return <> Held units may be back by now: try again.</>;
+  return (
+    <>
+      {' '}
+      Held units may come back in <Countdown until={at} label="Held units may come back in" />.
+    </>
   );
 }

@@ -1,12 +1,14 @@
 /** The shopper's orders: what they are waiting for, and how they ended. */
 import { useEffect, useRef, useState } from 'preact/hooks';
+import { useServerNow } from '../shop/clock';
 import type { Order, Orders } from '../shop/orders';
 import type { Problem } from '../shop/outcome';
 import { isDevelopment } from '../api/environment';
-import { dateInWords, money, ORDER_STATUS, ORDER_STORY } from '../words';
+import { dateInWords, money, ORDER_STATUS, orderStory } from '../words';
 import { Countdown } from './countdown';
 import { Notice } from './notice';
 import { ProviderPanel } from './provider-panel';
+import { StateOfKnowledge } from './state-of-knowledge';
 
 interface Props {
   readonly orders: Orders;
@@ -18,12 +20,19 @@ export function OrderList({ orders, newId }: Props) {
   return (
     <section id="orders" class="panel" aria-labelledby="orders-title">
       <h2 id="orders-title">Your orders</h2>
-      {orders.orders.length === 0 && <p class="quiet">No orders yet.</p>}
+      <StateOfKnowledge knowledge={orders.knowledge} isEmpty={orders.orders.length === 0} what="orders">
+        No orders yet.
+      </StateOfKnowledge>
       <ol class="orders">
         {orders.orders.map((order) => (
           <OrderCard key={order.id} order={order} orders={orders} isNew={order.id === newId} />
         ))}
       </ol>
+      {orders.hasMore && (
+        <button type="button" class="button" onClick={orders.loadMore}>
+          Show older orders
+        </button>
+      )}
     </section>
   );
 }
@@ -58,17 +67,8 @@ function OrderCard({ order, orders, isNew }: { order: Order; orders: Orders; isN
           </li>
         ))}
       </ul>
-      <p class="small">{ORDER_STORY[order.status]}</p>
-      {isUnpaid && (
-        <p class="window">
-          Pay within{' '}
-          <Countdown
-            until={order.paymentDueAt}
-            label="Pay within"
-            onOver={() => void orders.refresh(order.id).catch(() => undefined)}
-          />
-        </p>
-      )}
+      <p class="small">{orderStory(order)}</p>
+      {isUnpaid && <PaymentWindow until={order.paymentDueAt} />}
       <p class="quiet small">
         {dateInWords(order.createdAt)} · <code>{order.id}</code>
       </p>
@@ -80,5 +80,17 @@ function OrderCard({ order, orders, isNew }: { order: Order; orders: Orders; isN
       <Notice problem={problem} />
       {isDevelopment() && <ProviderPanel about={{ kind: 'order', order, orders }} />}
     </li>
+  );
+}
+
+function PaymentWindow({ until }: { until: string }) {
+  const now = useServerNow();
+  if (now !== null && Date.parse(until) <= now) {
+    return <p class="window">The time to pay is over. Asking the shop what became of it.</p>;
+  }
+  return (
+    <p class="window">
+      Pay within <Countdown until={until} label="Pay within" />
+    </p>
   );
 }

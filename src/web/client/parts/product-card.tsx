@@ -2,7 +2,8 @@
 import { useEffect, useId, useState } from 'preact/hooks';
 import type { Hold } from '../shop/holds';
 import type { Outcome, Problem } from '../shop/outcome';
-import type { Product } from '../shop/products';
+import { useServerNow } from '../shop/clock';
+import { saleStatusAt, type Product } from '../shop/products';
 import { dateInWords, money, SALE_STATUS, units } from '../words';
 import { Art } from './art';
 import { Countdown } from './countdown';
@@ -14,12 +15,15 @@ import { StockMeter } from './stock-meter';
 const MOST_AT_ONCE = 20;
 
 interface Props {
+  /** As the shop has told it last. */
   readonly product: Product;
   readonly isSignedIn: boolean;
   readonly onHold: (quantity: number) => Promise<Outcome<Hold>>;
 }
 
-export function ProductCard({ product, isSignedIn, onHold }: Props) {
+export function ProductCard({ product: told, isSignedIn, onHold }: Props) {
+  const now = useServerNow(told.saleStartsAt !== null || told.saleEndsAt !== null);
+  const product = { ...told, saleStatus: saleStatusAt(told, now) };
   const [quantity, setQuantity] = useState(1);
   const [isAsking, setIsAsking] = useState(false);
   const [problem, setProblem] = useState<Problem | null>(null);

@@ -36,7 +36,6 @@ export function ProviderPanel({ about }: { about: About }) {
     }
     if (about.kind === 'hold') return about.onSent();
     about.orders.expect(reference, (move.delayMs ?? 0) + 2 * LATE_MS);
-    await about.orders.refresh(reference).catch(() => undefined);
   };
 
   const moves = about.kind === 'hold' ? movesForHold(about.hold) : movesForOrder(about.order);
@@ -69,7 +68,7 @@ function movesForHold({ total }: Hold): Move[] {
 }
 
 function movesForOrder({ status, paymentDueAt, total }: Order): Move[] {
-  const late = Math.max(0, Math.ceil(Date.parse(paymentDueAt) - serverNow())) + LATE_MS;
+  const late = Math.max(0, Math.ceil(Date.parse(paymentDueAt) - (serverNow() ?? Date.now()))) + LATE_MS;
   switch (status) {
     case 'PENDING_PAYMENT':
       return [

@@ -1,18 +1,21 @@
 /** The shop's time. A device's clock may be wrong by hours; what it measures between two moments is right. */
 import { useEffect, useState } from 'preact/hooks';
 import { request } from '../api/request';
+import { untilAnswered } from '../api/retry';
+import { onWake } from '../api/wake';
 import { ServerTimeDocument } from '../generated/graphql';
 
 const SAMPLES = 3;
 const RESYNC_MS = 5 * 60_000;
 
-/** Server time in ms at `performance.now() === 0`; until it is known, the device's own. */
-let origin = Date.now() - performance.now();
+/** Server time in ms at `performance.now() === 0`; null until the shop has said what time it is. The device's own is no substitute. */
+let origin: number | null = null;
 
-export const serverNow = (): number => origin + performance.now();
+/** null: not known yet, so nothing can be said of what is over. */
+export const serverNow = (): number | null => (origin === null ? null : origin + performance.now());
 
 /** Asks for `serverTime` and takes the answer that was under way for the shortest time: it is wrong by half of that at most. */
-export async function syncClock(): Promise<void> {
+async function syncClock(): Promise<void> {
   let best = Infinity;
   for (let sample = 0; sample < SAMPLES; sample += 1) {
     const askedAt = performance.now();
@@ -25,29 +28,45 @@ export async function syncClock(): Promise<void> {
   }
 }
 
-/** Keeps the shop's time: now and then, and whenever the page is looked at again, for a device that slept measures nothing. */
+/**
+ * Keeps the shop's time: asks until it is known, now and then, and whenever the page wakes, for a device that slept may have
+ * measured nothing.
+ */
 export function useClockSync(): void {
   useEffect(() => {
-    const sync = () => void syncClock().catch(() => undefined);
-    const onVisible = () => document.visibilityState === 'visible' && sync();
+    let stop: () => void = () => undefined;
+    const sync = () => {
+      stop();
+      stop = untilAnswered(
+        syncClock,
+        () => undefined,
+        () => undefined,
+      );
+    };
     sync();
     const timer = setInterval(sync, RESYNC_MS);
-    document.addEventListener('visibilitychange', onVisible);
+    const stopWaking = onWake(sync);
     return () => {
+      stop();
       clearInterval(timer);
-      document.removeEventListener('visibilitychange', onVisible);
+      stopWaking();
     };
   }, []);
 }
 
-/** The shop's time, again and again. `isRunning` false: nothing is drawn anew. */
-export function useServerNow(isRunning = true, everyMs = 250): number {
+/** The shop's time, again and again; null until it is known. `isRunning` false: nothing is drawn again. */
+export function useServerNow(isRunning = true, everyMs = 250): number | null {
   const [now, setNow] = useState(serverNow);
   useEffect(() => {
     if (!isRunning) return;
-    setNow(serverNow());
-    const timer = setInterval(() => setNow(serverNow()), everyMs);
-    return () => clearInterval(timer);
+    const draw = () => setNow(serverNow());
+    draw();
+    const timer = setInterval(draw, everyMs);
+    const stopWaking = onWake(draw);
+    return () => {
+      clearInterval(timer);
+      stopWaking();
+    };
   }, [isRunning, everyMs]);
   return now;
 }

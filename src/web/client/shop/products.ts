@@ -1,8 +1,9 @@
-/** The products of the page, kept as live as the socket: levels come by themselves, everything else with a reload. */
+/** The products of the page: levels come by the socket, everything else by asking again whenever it may have changed. */
 import { useCallback, useEffect, useMemo, useRef, useState } from 'preact/hooks';
 import { connectLiveStock, type Connection, type LiveStock, type StockLevel } from '../api/live-stock';
 import { request } from '../api/request';
-import { persistently } from '../api/retry';
+import { untilAnswered } from '../api/retry';
+import { onWake } from '../api/wake';
 import { ProductsDocument, type ProductCardFragment } from '../generated/graphql';
 import { SALE_STATUS } from '../words';
 import { announce } from './announce';
@@ -11,14 +12,19 @@ export type Product = ProductCardFragment;
 
 /** One subscription watches a page; a server takes 100 products in one. */
 const PAGE = 50;
+/** A page that was left for less time is not asked for again when it is looked at: names, prices and windows seldom change. */
+const FRESH_MS = 60_000;
+/** A shop with nothing on the shelf has nothing to watch, so it is asked for now and then. */
+const EMPTY_MS = 30_000;
 
 export interface Products {
   readonly products: readonly Product[];
   readonly phase: 'loading' | 'ready' | 'failed';
   readonly connection: Connection;
   readonly hasMore: boolean;
-  loadMore(): Promise<void>;
-  reload(): Promise<void>;
+  loadMore(): void;
+  /** Asks for all that is shown again, until it is answered. */
+  reload(): void;
 }
 
 export function useProducts(): Products {
@@ -27,28 +33,68 @@ export function useProducts(): Products {
   const [connection, setConnection] = useState<Connection>('connecting');
   const [cursor, setCursor] = useState<string | null>(null);
   const live = useRef<LiveStock | null>(null);
+  const shown = useRef(PAGE);
+  const loadedAt = useRef(-Infinity);
+  const stopLoading = useRef<() => void>(() => undefined);
+  /** Of this connection: newer than whatever a query answers. */
+  const levels = useRef(new Map<string, StockLevel>());
 
   const applyLevel = useCallback((level: StockLevel) => {
-    setProducts((all) => all.map((product) => (product.id === level.product.id ? withLevel(product, level) : product)));
+    levels.current.set(level.product.id, level);
+    setProducts((all) =>
+      all.map((product) => {
+        if (product.id !== level.product.id) return product;
+        if (level.saleStatus !== product.saleStatus) announce(`${product.name}: ${SALE_STATUS[level.saleStatus]}.`);
+        return withLevel(product, level);
+      }),
+    );
   }, []);
 
-  const load = async (after: string | null) => {
-    try {
-      const page = await persistently(() => request(ProductsDocument, { first: PAGE, after }));
-      const loaded = page.products.edges.map(({ node }) => node);
-      setProducts((known) => (after === null ? loaded : [...known, ...loaded]));
-      setCursor(page.products.pageInfo.hasNextPage ? page.products.pageInfo.endCursor : null);
-      setPhase('ready');
-    } catch {
-      setPhase('failed');
-    }
+  const load = (count: number) => {
+    stopLoading.current();
+    shown.current = count;
+    stopLoading.current = untilAnswered(
+      () => pagesOf(count),
+      ({ loaded, next }) => {
+        setProducts(
+          loaded.map((product) => {
+            const level = levels.current.get(product.id);
+            return level ? withLevel(product, level) : product;
+          }),
+        );
+        setCursor(next);
+        setPhase('ready');
+        loadedAt.current = performance.now();
+      },
+      () => setPhase((known) => (known === 'ready' ? known : 'failed')),
+    );
   };
+  const reload = () => load(shown.current);
 
   useEffect(() => {
-    void load(null);
-    live.current = connectLiveStock(setConnection);
-    return () => live.current?.close();
+    let wasLive = false;
+    reload();
+    live.current = connectLiveStock((next) => {
+      setConnection(next);
+      if (next !== 'live') levels.current.clear();
+      // While it was away, prices and windows may have changed, and products may have come.
+      else if (wasLive) reload();
+      wasLive ||= next === 'live';
+    });
+    const stopWaking = onWake(() => performance.now() - loadedAt.current > FRESH_MS && reload());
+    return () => {
+      stopWaking();
+      stopLoading.current();
+      live.current?.close();
+    };
   }, []);
+
+  const isEmpty = phase === 'ready' && products.length === 0;
+  useEffect(() => {
+    if (!isEmpty) return;
+    const timer = setInterval(() => document.visibilityState === 'visible' && reload(), EMPTY_MS);
+    return () => clearInterval(timer);
+  }, [isEmpty]);
 
   const ids = useMemo(() => products.map(({ id }) => id), [products.map(({ id }) => id).join()]);
   useEffect(() => {
@@ -64,16 +110,40 @@ export function useProducts(): Products {
     phase,
     connection,
     hasMore: cursor !== null,
-    loadMore: () => load(cursor),
-    reload: () => {
-      setPhase('loading');
-      return load(null);
-    },
+    loadMore: () => load(shown.current + PAGE),
+    reload,
   };
 }
 
-function withLevel(product: Product, level: StockLevel): Product {
-  const { availableStock, saleStatus } = level;
-  if (saleStatus !== product.saleStatus) announce(`${product.name}: ${SALE_STATUS[saleStatus]}.`);
-  return { ...product, availableStock, saleStatus, totalStock: level.product.totalStock };
+/** The first `count` products and, where there are more, the cursor of the next page. Throws RequestFailed. */
+async function pagesOf(count: number): Promise<{ loaded: Product[]; next: string | null }> {
+  const loaded: Product[] = [];
+  let next: string | null = null;
+  do {
+    const { products }: { products: ProductsPage } = await request(ProductsDocument, { first: PAGE, after: next });
+    loaded.push(...products.edges.map(({ node }) => node));
+    next = products.pageInfo.hasNextPage ? products.pageInfo.endCursor : null;
+  } while (next !== null && loaded.length < count);
+  return { loaded, next };
+}
+
+interface ProductsPage {
+  edges: { node: Product }[];
+  pageInfo: { hasNextPage: boolean; endCursor: string | null };
+}
+
+function withLevel(product: Product, { availableStock, saleStatus, product: { totalStock } }: StockLevel): Product {
+  return { ...product, availableStock, saleStatus, totalStock };
+}
+
+/**
+ * What the sale is at this moment, by its window: also while the shop cannot tell. The shop decides. `now` null: its time is not
+ * known.
+ */
+export function saleStatusAt({ saleStatus, saleStartsAt, saleEndsAt, availableStock }: Product, now: number | null) {
+  if (now === null) return saleStatus;
+  if (saleEndsAt && Date.parse(saleEndsAt) <= now) return 'ENDED';
+  const hasOpened = saleStatus === 'UPCOMING' && saleStartsAt && Date.parse(saleStartsAt) <= now;
+  if (hasOpened) return availableStock > 0 ? 'ON_SALE' : 'SOLD_OUT';
+  return saleStatus;
 }

@@ -1,5 +1,7 @@
-/** Who the shopper is: a token and the name it stands for, kept by the browser; null is anonymous. */
+/** Who the shopper is: a token and the name it stands for, kept by the browser for all its tabs; null is anonymous. */
 import { useEffect, useState } from 'preact/hooks';
+import { browserKept, onKeptElsewhere } from '../api/kept';
+import { onWake } from '../api/wake';
 
 export interface Session {
   readonly customerId: string;
@@ -9,6 +11,10 @@ export interface Session {
 const STORE = 'session';
 const listeners = new Set<(session: Session | null, reason?: string) => void>();
 let session: Session | null = stored();
+
+// A tab that was frozen has missed what the others did.
+onKeptElsewhere((key) => (key === null || key === STORE) && followOtherTabs());
+onWake(followOtherTabs);
 
 export const currentSession = (): Session | null => session;
 
@@ -35,15 +41,24 @@ export function useSession(onEnd: (reason: string) => void): Session | null {
 }
 
 function change(next: Session | null, reason?: string): void {
+  browserKept.set(STORE, next && JSON.stringify(next));
+  tell(next, reason);
+}
+
+function tell(next: Session | null, reason?: string): void {
   session = next;
-  if (next) localStorage.setItem(STORE, JSON.stringify(next));
-  else localStorage.removeItem(STORE);
   for (const listener of listeners) listener(next, reason);
+}
+
+/** Signed in, out, or in as somebody else in another tab. */
+function followOtherTabs(): void {
+  const next = stored();
+  if (next?.token !== session?.token) tell(next);
 }
 
 function stored(): Session | null {
   try {
-    const value = JSON.parse(localStorage.getItem(STORE) ?? 'null') as Partial<Session> | null;
+    const value = JSON.parse(browserKept.get(STORE) ?? 'null') as Partial<Session> | null;
     return value?.customerId && value.token ? { customerId: value.customerId, token: value.token } : null;
   } catch {
     return null;

@@ -65,18 +65,18 @@ export type ReplayPaymentEventInput = {
   provider: string;
 };
 
-export type AmountFragment = { amountMinor: number, currency: string };
+export type AmountFragment = { amountMinor: number, currency: string, digits: number };
 
-export type OpenEventFragment = { provider: string, eventId: string, type: string, reference: string, paymentId: string | null, outcome: PaymentOutcome, receivedAt: string, settledAt: string | null, amount: { amountMinor: number, currency: string } | null, order: { id: string, status: OrderStatus, total: { amountMinor: number, currency: string } } | null, hold: { id: string, status: HoldStatus, total: { amountMinor: number, currency: string } } | null };
+export type OpenEventFragment = { provider: string, eventId: string, type: string, reference: string, paymentId: string | null, outcome: PaymentOutcome, receivedAt: string, settledAt: string | null, amount: { amountMinor: number, currency: string, digits: number } | null, order: { id: string, status: OrderStatus, total: { amountMinor: number, currency: string, digits: number } } | null, hold: { id: string, status: HoldStatus, total: { amountMinor: number, currency: string, digits: number } } | null };
 
-export type OpenEventsFragment = { edges: Array<{ node: { provider: string, eventId: string, type: string, reference: string, paymentId: string | null, outcome: PaymentOutcome, receivedAt: string, settledAt: string | null, amount: { amountMinor: number, currency: string } | null, order: { id: string, status: OrderStatus, total: { amountMinor: number, currency: string } } | null, hold: { id: string, status: HoldStatus, total: { amountMinor: number, currency: string } } | null } }>, pageInfo: { hasNextPage: boolean } };
+export type OpenEventsFragment = { edges: Array<{ node: { provider: string, eventId: string, type: string, reference: string, paymentId: string | null, outcome: PaymentOutcome, receivedAt: string, settledAt: string | null, amount: { amountMinor: number, currency: string, digits: number } | null, order: { id: string, status: OrderStatus, total: { amountMinor: number, currency: string, digits: number } } | null, hold: { id: string, status: HoldStatus, total: { amountMinor: number, currency: string, digits: number } } | null } }>, pageInfo: { hasNextPage: boolean } };
 
 export type WhatIsOpenQueryVariables = Exact<{
   first?: number;
 }>;
 
 
-export type WhatIsOpenQuery = { parked: { edges: Array<{ node: { provider: string, eventId: string, type: string, reference: string, paymentId: string | null, outcome: PaymentOutcome, receivedAt: string, settledAt: string | null, amount: { amountMinor: number, currency: string } | null, order: { id: string, status: OrderStatus, total: { amountMinor: number, currency: string } } | null, hold: { id: string, status: HoldStatus, total: { amountMinor: number, currency: string } } | null } }>, pageInfo: { hasNextPage: boolean } }, mismatched: { edges: Array<{ node: { provider: string, eventId: string, type: string, reference: string, paymentId: string | null, outcome: PaymentOutcome, receivedAt: string, settledAt: string | null, amount: { amountMinor: number, currency: string } | null, order: { id: string, status: OrderStatus, total: { amountMinor: number, currency: string } } | null, hold: { id: string, status: HoldStatus, total: { amountMinor: number, currency: string } } | null } }>, pageInfo: { hasNextPage: boolean } }, refundDue: { edges: Array<{ node: { provider: string, eventId: string, type: string, reference: string, paymentId: string | null, outcome: PaymentOutcome, receivedAt: string, settledAt: string | null, amount: { amountMinor: number, currency: string } | null, order: { id: string, status: OrderStatus, total: { amountMinor: number, currency: string } } | null, hold: { id: string, status: HoldStatus, total: { amountMinor: number, currency: string } } | null } }>, pageInfo: { hasNextPage: boolean } } };
+export type WhatIsOpenQuery = { parked: { edges: Array<{ node: { provider: string, eventId: string, type: string, reference: string, paymentId: string | null, outcome: PaymentOutcome, receivedAt: string, settledAt: string | null, amount: { amountMinor: number, currency: string, digits: number } | null, order: { id: string, status: OrderStatus, total: { amountMinor: number, currency: string, digits: number } } | null, hold: { id: string, status: HoldStatus, total: { amountMinor: number, currency: string, digits: number } } | null } }>, pageInfo: { hasNextPage: boolean } }, mismatched: { edges: Array<{ node: { provider: string, eventId: string, type: string, reference: string, paymentId: string | null, outcome: PaymentOutcome, receivedAt: string, settledAt: string | null, amount: { amountMinor: number, currency: string, digits: number } | null, order: { id: string, status: OrderStatus, total: { amountMinor: number, currency: string, digits: number } } | null, hold: { id: string, status: HoldStatus, total: { amountMinor: number, currency: string, digits: number } } | null } }>, pageInfo: { hasNextPage: boolean } }, refundDue: { edges: Array<{ node: { provider: string, eventId: string, type: string, reference: string, paymentId: string | null, outcome: PaymentOutcome, receivedAt: string, settledAt: string | null, amount: { amountMinor: number, currency: string, digits: number } | null, order: { id: string, status: OrderStatus, total: { amountMinor: number, currency: string, digits: number } } | null, hold: { id: string, status: HoldStatus, total: { amountMinor: number, currency: string, digits: number } } | null } }>, pageInfo: { hasNextPage: boolean } } };
 
 export type StockReportsQueryVariables = Exact<{
   first?: number;
@@ -96,7 +96,7 @@ export type TimelineQueryVariables = Exact<{
 }>;
 
 
-export type TimelineQuery = { timeline: { customerId: string | null, hold: { id: string, status: HoldStatus, quantity: number, expiresAt: string, product: { name: string }, total: { amountMinor: number, currency: string } } | null, order: { id: string, status: OrderStatus, paymentDueAt: string, total: { amountMinor: number, currency: string } } | null, moments: Array<{ at: string, kind: MomentKind, units: number, hold: { id: string, quantity: number, product: { name: string }, total: { amountMinor: number, currency: string } } | null, paymentEvent: { provider: string, eventId: string, type: string, outcome: PaymentOutcome, paymentId: string | null, amount: { amountMinor: number, currency: string } | null } | null }> } | null };
+export type TimelineQuery = { timeline: { customerId: string | null, hold: { id: string, status: HoldStatus, quantity: number, expiresAt: string, product: { name: string }, total: { amountMinor: number, currency: string, digits: number } } | null, order: { id: string, status: OrderStatus, paymentDueAt: string, total: { amountMinor: number, currency: string, digits: number } } | null, moments: Array<{ at: string, kind: MomentKind, units: number, hold: { id: string, quantity: number, product: { name: string }, total: { amountMinor: number, currency: string, digits: number } } | null, paymentEvent: { provider: string, eventId: string, type: string, outcome: PaymentOutcome, paymentId: string | null, amount: { amountMinor: number, currency: string, digits: number } | null } | null }> } | null };
 
 export type ReplayPaymentEventMutationVariables = Exact<{
   input: ReplayPaymentEventInput;
@@ -127,6 +127,7 @@ export const AmountFragmentDoc = new TypedDocumentString(`
     fragment Amount on Money {
   amountMinor
   currency
+  digits
 }
     `, {"fragmentName":"Amount"}) as unknown as TypedDocumentString<AmountFragment, unknown>;
 export const OpenEventFragmentDoc = new TypedDocumentString(`
@@ -160,6 +161,7 @@ export const OpenEventFragmentDoc = new TypedDocumentString(`
     fragment Amount on Money {
   amountMinor
   currency
+  digits
 }`, {"fragmentName":"OpenEvent"}) as unknown as TypedDocumentString<OpenEventFragment, unknown>;
 export const OpenEventsFragmentDoc = new TypedDocumentString(`
     fragment OpenEvents on PaymentEventConnection {
@@ -175,6 +177,7 @@ export const OpenEventsFragmentDoc = new TypedDocumentString(`
     fragment Amount on Money {
   amountMinor
   currency
+  digits
 }
 fragment OpenEvent on PaymentEvent {
   provider
@@ -222,6 +225,7 @@ export const WhatIsOpenDocument = new TypedDocumentString(`
     fragment Amount on Money {
   amountMinor
   currency
+  digits
 }
 fragment OpenEvent on PaymentEvent {
   provider
@@ -259,7 +263,7 @@ fragment OpenEvents on PaymentEventConnection {
   pageInfo {
     hasNextPage
   }
-}`, {"hash":"sha256:cd46a79521e0c52332ee91bc6ed91ca2badc0283fa9c531b5f3d84f024e7c268"}) as unknown as TypedDocumentString<WhatIsOpenQuery, WhatIsOpenQueryVariables>;
+}`, {"hash":"sha256:d60bc0c362832b8a82d602af6b3f551dc3ee74d921faef171a08c81b0654b284"}) as unknown as TypedDocumentString<WhatIsOpenQuery, WhatIsOpenQueryVariables>;
 export const StockReportsDocument = new TypedDocumentString(`
     query StockReports($first: Int! = 50, $after: String) {
   stockReports(first: $first, after: $after) {
@@ -346,7 +350,8 @@ export const TimelineDocument = new TypedDocumentString(`
     fragment Amount on Money {
   amountMinor
   currency
-}`, {"hash":"sha256:34465fc52559366d481c7b1cfc0e085b82419bb56ec3758047a2dc25b83020b4"}) as unknown as TypedDocumentString<TimelineQuery, TimelineQueryVariables>;
+  digits
+}`, {"hash":"sha256:a6a844367653e4b16dacf93e3ec45fa384fd2cb24c485e9b4bacf5fcfed8c562"}) as unknown as TypedDocumentString<TimelineQuery, TimelineQueryVariables>;
 export const ReplayPaymentEventDocument = new TypedDocumentString(`
     mutation ReplayPaymentEvent($input: ReplayPaymentEventInput!) {
   replayPaymentEvent(input: $input) {

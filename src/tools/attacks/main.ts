@@ -1,0 +1,185 @@
+/** `npm run attacks`: what cheap attacks, and the protection from them, cost a sale: paired, interleaved, medians. */
+import { fork } from 'node:child_process';
+import { once } from 'node:events';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { Command } from 'commander';
+import { environmentForChild, loadConfig, loadDotEnv, projectPath } from '../../config';
+import { createProduct } from '../../checkout/create-product';
+import { startEmbeddedPostgres } from '../../database/embedded-postgres';
+import { migrate } from '../../database/migrate';
+import { openDatabase } from '../../database/orm';
+import { newId } from '../../database/ids';
+import { closeLogger, createLogger } from '../../telemetry/logger';
+import { Metrics } from '../../telemetry/metrics';
+import { ATTACKS } from './attack-set';
+import { sell, type Measured } from './crowd';
+import { runCommand, wholeNumberOption } from '../../cli/options';
+import { startServer, type ChildServer } from '../load/child-server';
+import { residentMbOf } from '../load/cpu';
+import { median } from '../load/percentiles';
+import { findFreePort } from '../load/ports';
+
+/** More than any run sells. */
+const STOCK = 100_000_000;
+const START_WITHIN_MS = 60_000;
+/** So that sockets are open and a flood is at its height. */
+const ATTACK_SETTLES_MS = 1_500;
+
+/** The crowd and the attacker come from this machine, and count as any other would; the crowd stands for many addresses. */
+const LIMITED = { RATE_LIMIT: 'hold=-/-,loopback=on' };
+/** Counts every hold, and refuses none. */
+const COUNTING = { RATE_LIMIT: 'hold=-/999999999,loopback=on' };
+
+interface Options {
+  readonly seconds: number;
+  readonly rounds: number;
+  readonly only?: string;
+}
+
+const say = (line: string) => process.stdout.write(`${line}\n`);
+
+const command = new Command('attacks')
+  .description(
+    'Sells a hot product over HTTP, on an embedded database of its own, while one cheap attack after the other runs, and\n' +
+      'with limits of rates off and on. Each figure is the median of pairs, measured in turns; in brackets the least and most.',
+  )
+  .option('--seconds <n>', 'how long each measurement takes', wholeNumberOption(1, 60), 3)
+  .option('--rounds <n>', 'how many pairs', wholeNumberOption(1, 50), 5)
+  .option('--only <text>', 'only what has this in its name; limits: the cost of counting')
+  .addHelpText('after', '\nExit code: 0 measured, 1 it could not be.')
+  .action(async (options: Options) => {
+    loadDotEnv();
+    await withShop(async ({ databaseUrl, productId }) => {
+      if (!options.only || 'limits'.includes(options.only)) await measureLimits(databaseUrl, productId, options);
+      await measureAttacks(databaseUrl, productId, options);
+    });
+  });
+
+async function measureLimits(databaseUrl: string, productId: string, options: Options): Promise<void> {
+  const off = await serve(databaseUrl, { RATE_LIMIT: 'off' });
+  const on = await serve(databaseUrl, COUNTING);
+  try {
+    const pairs = await inTurns(
+      options,
+      () => measure(off, productId, options),
+      () => measure(on, productId, options),
+    );
+    say(report('limits of rates: off against on', pairs));
+  } finally {
+    await Promise.all([off.stop(), on.stop()]);
+  }
+}
+
+async function measureAttacks(databaseUrl: string, productId: string, options: Options): Promise<void> {
+  const chosen = ATTACKS.filter(({ name }) => !options.only || name.includes(options.only));
+  if (chosen.length === 0) return;
+  const server = await serve(databaseUrl, LIMITED);
+  try {
+    for (const { name } of chosen) {
+      const pairs = await inTurns(
+        options,
+        () => measure(server, productId, options),
+        () => underAttack(name, server, () => measure(server, productId, options)),
+      );
+      say(`${report(name, pairs)}  ${Math.round(residentMbOf(server.pid) ?? NaN)} MB`);
+    }
+  } finally {
+    await server.stop();
+  }
+}
+
+const measure = async (server: ChildServer, productId: string, { seconds }: Options) => {
+  const measured = await sell(server.url, server.pid, productId, seconds * 1_000);
+  if (measured.others > 0) throw new Error(`${measured.others} answers were no hold: this run measured something else`);
+  return measured;
+};
+
+type Pair = readonly [without: Measured, having: Measured];
+
+/** The first pair only warms up. Who begins changes from round to round. */
+async function inTurns(
+  { rounds }: Options,
+  without: () => Promise<Measured>,
+  having: () => Promise<Measured>,
+): Promise<Pair[]> {
+  const pairs: Pair[] = [];
+  for (let round = 0; round <= rounds; round++) {
+    const isSwapped = round % 2 === 1;
+    const first = await (isSwapped ? having() : without());
+    const second = await (isSwapped ? without() : having());
+    if (round > 0) pairs.push(isSwapped ? [second, first] : [first, second]);
+  }
+  return pairs;
+}
+
+async function underAttack<T>(name: string, { url }: ChildServer, work: () => Promise<T>): Promise<T> {
+  const attacker = fork(join(__dirname, 'attacker.js'), [name, url.href], { env: environmentForChild({}) });
+  const ended = once(attacker, 'exit');
+  try {
+    await sleep(ATTACK_SETTLES_MS);
+    return await work();
+  } finally {
+    attacker.kill('SIGTERM');
+    await ended;
+  }
+}
+
+/**
+ * What an attack takes of the server's core by itself: what it used, less what its holds cost without the attack. On a machine
+ * that has nothing else to do it is what is lost of the holds; on a busy one it still says the same.
+ */
+function report(name: string, pairs: readonly Pair[]): string {
+  const base = median(pairs.map(([without]) => without.cpuMicrosPerHold));
+  const ofHolds = pairs.map(([without, having]) => having.holdsPerSecond / without.holdsPerSecond - 1);
+  const perHold = pairs.map(([without, having]) => having.cpuMicrosPerHold / without.cpuMicrosPerHold - 1);
+  const ofCore = pairs.map(([, having]) => having.cores - (having.holdsPerSecond * base) / 1e6);
+  return [
+    name.padEnd(42),
+    `${Math.round(median(pairs.map(([without]) => without.holdsPerSecond)))} holds/s ${spread(ofHolds)}`,
+    `${Math.round(base)} µs CPU a hold ${spread(perHold)}`,
+    `of one core ${spread(ofCore)}`,
+  ].join('  ');
+}
+
+function spread(changes: readonly number[]): string {
+  const percent = (change: number) => `${change >= 0 ? '+' : ''}${(change * 100).toFixed(1)} %`;
+  return `${percent(median(changes))} (${percent(Math.min(...changes))} … ${percent(Math.max(...changes))})`;
+}
+
+async function withShop(work: (shop: { databaseUrl: string; productId: string }) => Promise<void>): Promise<void> {
+  const directory = projectPath('.data', 'attacks');
+  const { holdTtlSeconds, orderPaymentWindowSeconds } = loadConfig();
+  const log = createLogger({ level: 'silent', file: null, environment: 'test' });
+  const embedded = await startEmbeddedPostgres({ directory, log: () => undefined });
+  const database = await openDatabase({ url: embedded.url, poolSize: 2, log });
+  try {
+    await migrate(database, embedded.url);
+    const checkout = { database, log, metrics: new Metrics(), holdTtlSeconds, orderPaymentWindowSeconds };
+    const name = `Attacked ${newId()}`;
+    const input = { sku: name, name, priceMinor: 4_999, currency: 'USD', totalStock: STOCK, actor: 'attacks' };
+    const product = await createProduct(checkout, input);
+    if (!product.granted) throw new Error('There is no product to sell');
+    await work({ databaseUrl: embedded.url, productId: product.value.id });
+  } finally {
+    await database.close();
+    await embedded.stop();
+    await closeLogger(log);
+  }
+}
+
+/** Production's settings, except for what a measurement needs: holds outlive a run, so that none expires within it. */
+async function serve(databaseUrl: string, limits: Record<string, string>): Promise<ChildServer> {
+  const port = await findFreePort();
+  const env = environmentForChild({
+    ...{ NODE_ENV: 'production', HOST: '127.0.0.1', PORT: String(port), DATABASE_URL: databaseUrl, WORKERS: '1' },
+    ...{ JWT_SECRET: newId(), WEBHOOK_SECRETS: `whsec_${Buffer.from(newId()).toString('base64')}`, JWKS_URL: '' },
+    ...{ LOG_LEVEL: 'warn', LOG_FILE: 'off', SWEEP_CRON: 'off', HOLD_TTL_SECONDS: '21600', PLAYGROUND: 'off' },
+    ...limits,
+  });
+  const server = startServer(new URL(`http://127.0.0.1:${port}`), env, START_WITHIN_MS);
+  await server.ready;
+  return server;
+}
+
+void runCommand(command);

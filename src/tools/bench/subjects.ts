@@ -1,0 +1,445 @@
+/** What is measured, one subject a line of the table, and how each gets its slices. */
+import { insertHoldsInBulk } from './bench-sql';
+import type { Child } from './children';
+import type { LoadOrder } from './load';
+import type { PacedOrder, Stream } from './paced-load';
+import * as requests from './requests';
+import { measure, type Slice } from './slice';
+import { besideStoppedClient, type Server, type Shop, type Stage } from './stage';
+import { PLENTY } from './supplies';
+import type { Left, Watching, WatchOrder } from './watchers';
+
+export interface Subject {
+  /** `name@connections`, or the name alone. */
+  readonly key: string;
+  readonly name: string;
+  /** null: as many as the schedule needs (open model). */
+  readonly connections: number | null;
+  readonly title: string;
+  /** Why this build cannot be measured so. */
+  readonly skipped?: string;
+  measure(measuredMs: number): Promise<Slice>;
+}
+
+export interface Scene {
+  readonly subjects: readonly Subject[];
+  /** Where the measured server sells, for its statistics. */
+  readonly shop: Shop;
+  readonly server: Server;
+}
+
+/** Connections open, queues and batches fill: not counted. */
+const LEAD_IN_MS = 700;
+const CONNECTIONS = [1, 64, 256] as const;
+export const MOST_CONNECTIONS = 256;
+const HOT_ROW_CLIENTS = [32, 256] as const;
+/** Connections that PostgreSQL keeps for the servers and the bench. */
+const OTHER_CONNECTIONS = 60;
+/** Supplies for the first slice of a kind: more than any machine so far needed. The later ones go by what was measured. */
+const FIRST_GUESS_PER_SECOND = 4_000;
+const SPARE = 1.5;
+/** What a quiet product sells, a second. */
+const QUIET_PER_SECOND = 50;
+/** Of what a hot product sells at most: below the load at which everything waits for the processor. */
+const SHARE_OF_MOST = 0.6;
+/**
+ * In the 2 s that pass before anybody is told BUSY, each shopper opens a connection, and what that holds up takes 2 s more to be
+ * worked off. Then there are as many answers as requests, on connections that are open.
+ */
+const PACED_LEAD_IN_MS = 5_000;
+const MAXIMUM_MS = 1_000;
+const TABLE_SIZES = [1_000, 1_000_000] as const;
+
+const WATCHERS = 2_000;
+
+/** Starts the servers and puts the products on sale. `wants` tells which subjects anybody asked for. */
+export async function setScene(
+  stage: Stage,
+  options: {
+    isFull: boolean;
+    wants: (key: string) => boolean;
+    hotProducts: readonly number[];
+    /** Of the load on them, and on one product beside them. */
+    connections: number;
+    execArgv: readonly string[];
+  },
+): Promise<Scene> {
+  const shop = await stage.openShop();
+  const server = await stage.serveCheckout(shop, options.execArgv);
+  const bench = new Bench(stage, await stage.start('load'), shop, server);
+  const subjects = [
+    ...(await bench.compared([...new Set([...CONNECTIONS, options.connections])])),
+    ...(await bench.reference()),
+    ...(await bench.others()),
+    ...(await bench.trusted()),
+    ...(await bench.manyProducts(options.hotProducts, options.connections)),
+    ...(await bench.quiet()),
+  ];
+  const wanted = subjects.filter((subject) => options.wants(subject.key));
+  if (options.isFull) {
+    wanted.push(...(await bench.watched(options.wants)));
+    wanted.push(...(await bench.manyHolds(options.wants)), ...(await bench.workers(options.wants)));
+  }
+  return { subjects: wanted, shop, server };
+}
+
+class Bench {
+  private readonly perSecond = new Map<string, number>();
+
+  constructor(
+    private readonly stage: Stage,
+    private readonly generator: Child,
+    private readonly shop: Shop,
+    private readonly server: Server,
+  ) {}
+
+  /** Granted holds beside the same mutation without any work, on one server. */
+  async compared(counts: readonly number[]): Promise<Subject[]> {
+    const productId = await this.shop.supplies.product();
+    const hold = [requests.forHold(requests.HOLD_DOCUMENT, productId)];
+    const noop = [requests.forHold(requests.NOOP_DOCUMENT, productId)];
+    return counts.flatMap((connections) => [
+      this.repeated('holds', connections, 'granted holds, one product', hold, requests.GRANTED, this.server, 'holds'),
+      this.repeated('noop', connections, 'no-op mutation, same input and payload', noop, requests.GRANTED, this.server),
+    ]);
+  }
+
+  /** What the figures are compared with: in a database of their own, so that their rows do not slow ours. */
+  async reference(): Promise<Subject[]> {
+    const shop = await this.stage.openShop();
+    const server = await this.stage.serveCheckout(shop);
+    const byDefault = await this.stage.serveDefault();
+    const productId = await shop.supplies.product();
+    const naive = [requests.forHold(requests.NAIVE_DOCUMENT, productId)];
+    const noop = [requests.forHold(requests.NOOP_DOCUMENT, productId)];
+    return [
+      ...CONNECTIONS.map((connections) =>
+        this.repeated(
+          'naive',
+          connections,
+          'createHold as one MikroORM transaction a request',
+          naive,
+          requests.GRANTED,
+          server,
+          'holds',
+          shop,
+        ),
+      ),
+      ...HOT_ROW_CLIENTS.map((clients) => this.hotRow(shop, clients)),
+      this.repeated(
+        'default-noop',
+        MOST_CONNECTIONS,
+        'no-op mutation, default Apollo + Fastify + type-graphql',
+        noop,
+        requests.GRANTED,
+        byDefault,
+      ),
+    ];
+  }
+
+  async others(): Promise<Subject[]> {
+    const soldOut = await this.shop.supplies.product(1);
+    await this.shop.supplies.holds(soldOut, 1);
+    const productId = await this.shop.supplies.product();
+    const storefront = [requests.forHold(requests.STOREFRONT_DOCUMENT, productId)];
+    const refused = [requests.forHold(requests.HOLD_DOCUMENT, soldOut)];
+    return [
+      this.repeated(
+        'bare-noop',
+        MOST_CONNECTIONS,
+        'no-op mutation, no input',
+        [requests.forBareNoop()],
+        requests.DONE,
+        this.server,
+      ),
+      this.repeated('refusals', MOST_CONNECTIONS, 'refusals, sold out', refused, requests.REFUSED, this.server),
+      this.repeated(
+        'storefront-holds',
+        MOST_CONNECTIONS,
+        'granted holds, asked with their product',
+        storefront,
+        requests.GRANTED_WITH_PRODUCT,
+        this.server,
+        'holds',
+      ),
+      this.onceEach('keyed-holds', 'granted holds, an idempotency key each', requests.GRANTED, 'holds', async (count) =>
+        requests.forKeyedHolds(productId, count),
+      ),
+      this.onceEach('orders', 'orders of one hold', requests.ORDERED, 'orders', async (count) =>
+        (await this.shop.supplies.holds(productId, count)).map(requests.forOrder),
+      ),
+      this.onceEach('payments', 'payment events, signed', requests.APPLIED, 'events', async (count) => {
+        const orders = await this.shop.supplies.orders(await this.shop.supplies.holds(productId, count));
+        return orders.map((order) => requests.forPayment(order, this.stage.webhookSecret));
+      }),
+    ];
+  }
+
+  /** Documents that the server knows, sent by hash. */
+  async trusted(): Promise<Subject[]> {
+    const productId = await this.shop.supplies.product();
+    const hold = [requests.forTrustedHold(requests.TRUSTED_HOLD_DOCUMENT, productId)];
+    const noop = [requests.forTrustedHold(requests.TRUSTED_NOOP_DOCUMENT, productId)];
+    return [
+      this.repeated(
+        'trusted-holds',
+        MOST_CONNECTIONS,
+        'granted holds, trusted document',
+        hold,
+        requests.GRANTED,
+        this.server,
+        'holds',
+      ),
+      this.repeated(
+        'trusted-noop',
+        MOST_CONNECTIONS,
+        'no-op mutation, trusted document',
+        noop,
+        requests.GRANTED,
+        this.server,
+      ),
+    ];
+  }
+
+  async manyProducts(counts: readonly number[], connections: number): Promise<Subject[]> {
+    const subjects: Subject[] = [];
+    for (const count of counts) {
+      const bodies: Uint8Array[] = [];
+      for (let n = 0; n < count; n += 1) {
+        bodies.push(requests.forHold(requests.HOLD_DOCUMENT, await this.shop.supplies.product()));
+      }
+      const title = `granted holds, ${count} hot products`;
+      subjects.push(
+        this.repeated(`holds-${count}`, connections, title, bodies, requests.GRANTED, this.server, 'holds'),
+      );
+    }
+    return subjects;
+  }
+
+  /** One product's holds on a schedule, beside as much noise as a hot product can bear for long. */
+  async quiet(): Promise<Subject[]> {
+    const [quiet, hot] = [await this.shop.supplies.product(), await this.shop.supplies.product()];
+    const hold = requests.forHold(requests.HOLD_DOCUMENT, hot);
+    const noop = requests.forHold(requests.NOOP_DOCUMENT, hot);
+    const probe = {
+      request: requests.forHold(requests.HOLD_DOCUMENT, quiet),
+      perSecond: QUIET_PER_SECOND,
+      expected: requests.GRANTED,
+      writes: true,
+    };
+    const beside = (
+      name: string,
+      title: string,
+      noise: Omit<Stream, 'perSecond'>,
+      during = (work: () => Promise<Slice>) => work(),
+    ): Subject => ({
+      key: name,
+      name,
+      connections: null,
+      title: `granted holds, a quiet product beside ${title}`,
+      measure: async (measuredMs) => {
+        const perSecond = SHARE_OF_MOST * (await this.most(hold, name === 'quiet-noop'));
+        const { port } = this.server;
+        const times = { leadInMs: PACED_LEAD_IN_MS, measuredMs };
+        const order = { kind: 'paced', port, ...times, probe, noise: { ...noise, perSecond } } as const;
+        return during(() => this.load(name, this.server, this.shop, 'holds', order));
+      },
+    });
+    const locked = (work: () => Promise<Slice>) => besideStoppedClient(this.shop, hot, work);
+    return [
+      beside('quiet-noop', 'no-ops', { request: noop, expected: requests.GRANTED, writes: false }),
+      beside('quiet-hot', 'a hot one', { request: hold, expected: requests.GRANTED, writes: true }),
+      beside('quiet-locked', 'a locked one', { request: hold, expected: requests.BUSY, writes: false }, locked),
+    ];
+  }
+
+  /** Granted holds a second of one product: what `holds` did last, else what a second of them did. */
+  private async most(hold: Uint8Array, isAnew: boolean): Promise<number> {
+    const measured = this.perSecond.get(`holds@${MOST_CONNECTIONS}`);
+    if (measured !== undefined) return measured;
+    if (isAnew || !this.perSecond.has('most')) {
+      const order = orderOf(this.server, MOST_CONNECTIONS, MAXIMUM_MS);
+      const load = { ...order, requests: [hold], repeat: true, expected: requests.GRANTED };
+      await this.load('most', this.server, this.shop, 'holds', load);
+    }
+    return this.perSecond.get('most')!;
+  }
+
+  /** The same load on one server, with and without shoppers who watch the product live. */
+  async watched(wants: (key: string) => boolean): Promise<Subject[]> {
+    const [alone, watched] = ['holds-unwatched', 'holds-watched'];
+    if (![alone, watched].some((name) => wants(`${name}@${MOST_CONNECTIONS}`))) return [];
+    const shop = await this.stage.openShop();
+    const productId = await shop.supplies.product();
+    const server = await this.stage.serveCheckout(shop);
+    const watchers = await this.stage.start('watchers');
+    const hold = [requests.forHold(requests.HOLD_DOCUMENT, productId)];
+    const subjectOf = (name: string, title: string) =>
+      this.repeated(name, MOST_CONNECTIONS, title, hold, requests.GRANTED, server, 'holds', shop);
+    const subject = subjectOf(watched, `granted holds, ${WATCHERS.toLocaleString('en')} watch the product live`);
+    return [
+      subjectOf(alone, 'granted holds, nobody watches'),
+      {
+        ...subject,
+        measure: async (measuredMs) => {
+          watchers.send({ kind: 'watch', port: server.port, productId, watchers: WATCHERS } satisfies WatchOrder);
+          await watchers.next<Watching>('watching');
+          const slice = await subject.measure(measuredMs);
+          watchers.send({ kind: 'leave' });
+          const { levels } = await watchers.next<Left>('left');
+          // Under load an update a second is enough, and none at all would prove nothing.
+          if (levels < (WATCHERS * measuredMs) / 2_000) throw new Error(`watchers were told only ${levels} levels`);
+          return slice;
+        },
+      },
+    ];
+  }
+
+  /** A server and a database each, alike but for the holds that are there already. */
+  async manyHolds(wants: (key: string) => boolean): Promise<Subject[]> {
+    const subjects: Subject[] = [];
+    for (const size of TABLE_SIZES) {
+      const name = `holds-among-${size}`;
+      if (!wants(`${name}@${MOST_CONNECTIONS}`)) continue;
+      const shop = await this.stage.openShop();
+      const productId = await shop.supplies.product(PLENTY);
+      await insertHoldsInBulk(shop.client, productId, size);
+      const server = await this.stage.serveCheckout(shop);
+      const hold = [requests.forHold(requests.HOLD_DOCUMENT, productId)];
+      const title = `granted holds, ${size.toLocaleString('en')} in the table`;
+      subjects.push(this.repeated(name, MOST_CONNECTIONS, title, hold, requests.GRANTED, server, 'holds', shop));
+    }
+    return subjects;
+  }
+
+  async workers(wants: (key: string) => boolean): Promise<Subject[]> {
+    if (!wants(`holds-workers-2@${MOST_CONNECTIONS}`)) return [];
+    const shop = await this.stage.openShop();
+    const hold = [requests.forHold(requests.HOLD_DOCUMENT, await shop.supplies.product())];
+    const server = await this.stage.serveWorkers(shop, 2);
+    const subject = this.repeated(
+      'holds-workers-2',
+      MOST_CONNECTIONS,
+      'granted holds, WORKERS=2',
+      hold,
+      requests.GRANTED,
+      server.server,
+      'holds',
+      shop,
+    );
+    return [server.isOffered ? subject : { ...subject, skipped: 'this build serves with one process' }];
+  }
+
+  private repeated(
+    name: string,
+    connections: number,
+    title: string,
+    bodies: readonly Uint8Array[],
+    expected: readonly string[],
+    server: Server,
+    rows: 'holds' | null = null,
+    shop = this.shop,
+  ): Subject {
+    const key = `${name}@${connections}`;
+    return {
+      key,
+      name,
+      connections,
+      title,
+      measure: (measuredMs) =>
+        this.load(key, server, shop, rows, {
+          ...orderOf(server, connections, measuredMs),
+          requests: bodies,
+          repeat: true,
+          expected,
+        }),
+    };
+  }
+
+  /** Every request is another one, made before the clock starts. */
+  private onceEach(
+    name: string,
+    title: string,
+    expected: readonly string[],
+    rows: 'holds' | 'orders' | 'events',
+    make: (count: number) => Promise<Uint8Array[]>,
+  ): Subject {
+    const key = `${name}@${MOST_CONNECTIONS}`;
+    return {
+      key,
+      name,
+      connections: MOST_CONNECTIONS,
+      title,
+      measure: async (measuredMs) => {
+        const perSecond = this.perSecond.get(key) ?? FIRST_GUESS_PER_SECOND;
+        const bodies = await make(
+          Math.ceil(((perSecond * (LEAD_IN_MS + measuredMs)) / 1_000) * SPARE) + MOST_CONNECTIONS,
+        );
+        const order = {
+          ...orderOf(this.server, MOST_CONNECTIONS, measuredMs),
+          requests: bodies,
+          repeat: false,
+          expected,
+        };
+        return this.load(key, this.server, this.shop, rows, order);
+      },
+    };
+  }
+
+  private hotRow(shop: Shop, clients: number): Subject {
+    const room = Number(this.stage.settings.max_connections) - OTHER_CONNECTIONS;
+    return {
+      key: `hot-row@${clients}`,
+      name: 'hot-row',
+      connections: clients,
+      title: 'the bare transaction through pg, no HTTP',
+      ...(clients > room && { skipped: `max_connections is ${this.stage.settings.max_connections}` }),
+      measure: async (measuredMs) => {
+        const child = await this.hotRowChild();
+        const productId = await this.hotRowProduct(shop);
+        return measure({
+          generator: child,
+          order: { kind: 'hot-row', url: shop.url, productId, clients, leadInMs: LEAD_IN_MS, measuredMs },
+          cpuOf: child.pid,
+          logFile: null,
+          postmasterPid: this.stage.postmasterPid,
+          shop,
+          writes: { shop, rows: 'holds' },
+        });
+      },
+    };
+  }
+
+  private readonly hotRowChild = once(() => this.stage.start('hot-row'));
+  private readonly hotRowProduct = once((shop: Shop) => shop.supplies.product());
+
+  private async load(
+    key: string,
+    server: Server,
+    shop: Shop,
+    rows: 'holds' | 'orders' | 'events' | null,
+    order: LoadOrder | PacedOrder,
+  ): Promise<Slice> {
+    const isPaced = order.kind === 'paced';
+    const slice = await measure({
+      generator: this.generator,
+      order,
+      cpuOf: isPaced ? null : server.pid,
+      logFile: server.logFile,
+      postmasterPid: isPaced ? null : this.stage.postmasterPid,
+      shop,
+      writes: rows && { shop, rows },
+    });
+    this.perSecond.set(key, slice.perSecond);
+    return slice;
+  }
+}
+
+function orderOf({ port }: Server, connections: number, measuredMs: number) {
+  return { kind: 'load', port, connections, leadInMs: LEAD_IN_MS, measuredMs } as const;
+}
+
+function once<Arg extends unknown[], T>(make: (...of: Arg) => Promise<T>): (...of: Arg) => Promise<T> {
+  let made: Promise<T> | undefined;
+  return (...of) => (made ??= make(...of));
+}

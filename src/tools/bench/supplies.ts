@@ -1,0 +1,69 @@
+/** What a slice needs before its clock starts: products, holds and unpaid orders, made by the use cases themselves. */
+import { randomUUID } from 'node:crypto';
+import type { Checkout } from '../../checkout/checkout';
+import { createHoldOf } from '../../checkout/create-hold';
+import { createOrderOf } from '../../checkout/create-order';
+import { createProduct } from '../../checkout/create-product';
+import { openDatabase } from '../../database/orm';
+import { createTables } from '../load/scratch-database';
+import type { Hold, Order } from '../../domain/records';
+import type { Answer } from '../../domain/refusals';
+import { Metrics } from '../../telemetry/metrics';
+import { createLogger } from '../../telemetry/logger';
+
+/** More than any run can sell. */
+export const PLENTY = 1_000_000_000;
+/** As long as the measured server's, so that nothing is swept away while others are measured. */
+export const HOLD_TTL_SECONDS = 6 * 3_600;
+/** Asked for at once: group commit makes batches of them, and none waits for 2 s. */
+const AT_ONCE = 2_000;
+
+export interface Supplies {
+  product(units?: number): Promise<string>;
+  holds(productId: string, count: number): Promise<Hold[]>;
+  orders(holds: readonly Hold[]): Promise<Order[]>;
+  close(): Promise<void>;
+}
+
+/** Makes the tables first. */
+export async function openSupplies(url: string): Promise<Supplies> {
+  const log = createLogger({ level: 'silent', file: null, environment: 'test' });
+  await createTables(url, log);
+  const database = await openDatabase({ url, poolSize: 8, log });
+  const checkout: Checkout = {
+    database,
+    log,
+    metrics: new Metrics(),
+    holdTtlSeconds: HOLD_TTL_SECONDS,
+    orderPaymentWindowSeconds: HOLD_TTL_SECONDS,
+  };
+  const createHold = createHoldOf(checkout);
+  const createOrder = createOrderOf(checkout);
+  return {
+    product: async (units = PLENTY) => {
+      const name = `Bench ${randomUUID()}`;
+      const input = { sku: name, name, priceMinor: 4_999, currency: 'USD', totalStock: units, actor: 'bench' };
+      return valueOf(await createProduct(checkout, input)).id;
+    },
+    holds: (productId, count) =>
+      inPortions(Array.from({ length: count }), async () =>
+        valueOf(await createHold({ productId, quantity: 1, customerId: '' })),
+      ),
+    orders: (holds) =>
+      inPortions(holds, async (hold) => valueOf(await createOrder({ holdIds: [hold.id], customerId: '' }))),
+    close: () => database.close(),
+  };
+}
+
+async function inPortions<From, To>(all: readonly From[], make: (one: From) => Promise<To>): Promise<To[]> {
+  const made: To[] = [];
+  for (let start = 0; start < all.length; start += AT_ONCE) {
+    made.push(...(await Promise.all(all.slice(start, start + AT_ONCE).map(make))));
+  }
+  return made;
+}
+
+function valueOf<T>(answer: Answer<T>): T {
+  if (!answer.granted) throw new Error(`a supply was refused: ${answer.refusals[0]?.message}`);
+  return answer.value;
+}

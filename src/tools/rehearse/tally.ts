@@ -1,0 +1,79 @@
+/** What is counted while the rehearsal runs: events in time, latencies, retries, and answers that nobody may give. */
+
+/** What a shopper waits for. `pay` is the provider's webhook. */
+export const steps = ['browse', 'hold', 'order', 'pay', 'release', 'cancel'] as const;
+export type Step = (typeof steps)[number];
+
+/** A few examples are enough to find the cause; a broken server would give a hundred thousand. */
+const maxExamples = 5;
+
+export interface Latency {
+  readonly step: Step;
+  /** When the answer was intended to be asked for, ms after the opening. */
+  readonly atMs: number;
+  readonly ms: number;
+}
+
+/** Something that went wrong: how often, and the first cases. */
+export class Findings {
+  count = 0;
+  readonly examples: string[] = [];
+
+  add(example: string): void {
+    this.count += 1;
+    if (this.examples.length < maxExamples) this.examples.push(example);
+  }
+}
+
+export class Counts extends Map<string, number> {
+  add(key: string, by = 1): void {
+    this.set(key, (this.get(key) ?? 0) + by);
+  }
+
+  of(key: string): number {
+    return this.get(key) ?? 0;
+  }
+
+  /** The most frequent first. */
+  toRecord(): Record<string, number> {
+    return Object.fromEntries([...this].sort((a, b) => b[1] - a[1]));
+  }
+}
+
+export class Tally {
+  /** Times in ms after the opening. Exact percentiles need every value; the bounds on shoppers bound them. */
+  readonly arrivals: number[] = [];
+  readonly grants: number[] = [];
+  readonly refusals: number[] = [];
+  readonly latencies: Latency[] = [];
+  /** How late this process was in letting shoppers in. */
+  readonly lateness: number[] = [];
+  readonly refusedBy = new Counts();
+  readonly retriedBy = new Counts();
+  readonly stories = new Counts();
+  /** What the webhook answered at first, by outcome. */
+  readonly outcomes = new Counts();
+  left = 0;
+  orders = 0;
+  replays = 0;
+  released = 0;
+  cancelled = 0;
+  requests = 0;
+  /** Requests that had no answer, however often they were repeated. */
+  readonly unanswered = new Findings();
+  /** Answers outside the contract: broken shapes, internal errors, refusals that cannot be true. */
+  readonly wrongAnswers = new Findings();
+  /** A key that named two objects. */
+  readonly keyConflicts = new Findings();
+
+  constructor(readonly nowMs: () => number) {}
+
+  answered(step: Step, intendedMs: number): void {
+    this.latencies.push({ step, atMs: intendedMs, ms: this.nowMs() - intendedMs });
+  }
+
+  refused(codes: readonly string[]): void {
+    this.refusals.push(this.nowMs());
+    for (const code of new Set(codes)) this.refusedBy.add(code);
+  }
+}
