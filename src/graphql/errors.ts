@@ -1,6 +1,6 @@
 /** The one place that turns errors into GraphQL's: our own pass, everything else becomes "Internal server error". */
 import { unwrapResolverError } from '@apollo/server/errors';
-import { GraphQLError, type GraphQLFormattedError } from 'graphql';
+import { GraphQLError, isValueNode, type GraphQLFormattedError } from 'graphql';
 import { Busy, CallerError, RateLimited, Unavailable } from '../domain/errors';
 import { refusal, type Answer, type Refusal } from '../domain/refusals';
 import type { Logger } from '../telemetry/logger';
@@ -57,6 +57,7 @@ function maskOf(log: Logger): Mask {
     // Apollo wraps what a plugin of ours throws; only what a resolver throws was unwrapped above.
     const expected = expectedError(cause) ?? expectedError(cause instanceof GraphQLError ? cause.originalError : null);
     if (expected) return { ...place, message: expected.message, extensions: expected.extensions };
+    if (isInputError(cause)) return { ...place, message: cause.message, extensions: { code: 'BAD_USER_INPUT' } };
     const code = codeOf(formatted, cause);
     if (cause instanceof GraphQLError && typeof code === 'string' && REQUEST_CODES.has(code)) {
       return { ...place, message: formatted.message, extensions: { code } };
@@ -88,6 +89,14 @@ export function formatErrors(errors: readonly unknown[], mask: Mask, requestId: 
     if (!(error instanceof GraphQLError)) return mask({ message: '' }, error, requestId);
     return mask(error.toJSON(), error.path ? error : (error.originalError ?? error), requestId);
   });
+}
+
+/**
+ * A value of the document that its place does not take, which only variables can show: null where a default stands. graphql
+ * finds it while it executes, gives it no code, and points at the value; a resolver's failure points at its field.
+ */
+function isInputError(error: unknown): error is GraphQLError {
+  return error instanceof GraphQLError && !!error.nodes && error.nodes.length > 0 && error.nodes.every(isValueNode);
 }
 
 /** Apollo gives whatever a validation rule refuses a code of its own; a limit of ours says BAD_USER_INPUT (DESIGN §8). */

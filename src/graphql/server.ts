@@ -21,7 +21,7 @@ import type { Config } from '../config';
 import { readFirstProductId } from '../database/views';
 import { UnreadableRequest } from '../domain/errors';
 import type { Logger } from '../telemetry/logger';
-import { CompiledOperations, execute } from './compiled-operations';
+import { CompiledOperations } from './compiled-operations';
 import { Context, type Room } from './context';
 import { pricesOf } from './cost';
 import { expectedError, STATUS_OF_CODE, type Mask } from './errors';
@@ -105,8 +105,8 @@ function pipelinePlugin(
       await admission.admit(contextValue, document, operation, prices.asked(request.variables ?? {}));
     },
     responseForOperation: async ({ contextValue, document, operation, request }) => {
-      const query = operation && compiled.find(document, operation);
-      const result = query && (await execute(query, request.variables ?? {}, contextValue));
+      const found = operation && compiled.find(document, operation);
+      const result = found && (await found.execute(contextValue, request.variables ?? {}));
       if (!result) return null;
       const singleResult = formattedResult(result, mask, contextValue.requestId);
       return { http: { headers: new HeaderMap() }, body: { kind: 'single', singleResult } };
@@ -194,7 +194,7 @@ export function graphqlRoutes(apollo: ApolloServer<Context>, room: Room, config:
     const mediaType = mediaTypeFor(request.headers.accept);
     const { budget } = context.loaders;
     budget.begin(prices);
-    const result = mediaType === null ? null : await execute(compiled, trusted.variables, context);
+    const result = mediaType !== null && compiled ? await compiled.execute(context, trusted.variables) : null;
     if (!result) {
       request.body = { query: text, operationName, variables: trusted.variables };
       return null;

@@ -1,5 +1,5 @@
 /**
- * Trusted documents: the operations that codegen wrote, validated with every rule and compiled once at start. They run
+ * Trusted documents: the operations that codegen wrote, validated with every rule at start. They run
  * without Apollo's request pipeline, and from outside nobody can tell.
  */
 import { createHash } from 'node:crypto';
@@ -14,17 +14,17 @@ import {
   validate,
   type GraphQLSchema,
 } from 'graphql';
-import type { CompiledQuery } from 'graphql-jit';
 import { workOf, type Work } from '../admission/operation';
 import { projectPath } from '../config';
-import { compile } from './compiled-operations';
+import { CompiledOperations, type CompiledOperation } from './compiled-operations';
 import { pricesOf, type Priced } from './cost';
 import { DOCUMENT_LIMITS, MAX_TOKENS } from './limits';
 
 export interface TrustedDocument {
   readonly text: string;
   readonly operationName: string | null;
-  readonly compiled: CompiledQuery;
+  /** null: graphql executes it. */
+  readonly compiled: CompiledOperation | null;
   readonly work: Work;
   readonly prices: Priced;
 }
@@ -49,9 +49,10 @@ export class TrustedDocuments {
 
   /** Throws when a document is not valid against the schema: it was written by codegen of another schema. */
   constructor(schema: GraphQLSchema, texts: readonly string[]) {
+    const compiled = new CompiledOperations(schema);
     for (const text of texts) {
       const hash = createHash('sha256').update(text).digest('hex');
-      const document = trust(schema, text);
+      const document = trust(schema, compiled, text);
       if (document) {
         this.byText.set(text, document);
         this.byHash.set(hash, document);
@@ -122,7 +123,7 @@ export function codegenDocuments(): string[] {
 }
 
 /** null: a subscription, which is served over WebSocket. */
-function trust(schema: GraphQLSchema, text: string): TrustedDocument | null {
+function trust(schema: GraphQLSchema, compiled: CompiledOperations, text: string): TrustedDocument | null {
   const ast = parse(text, { maxTokens: MAX_TOKENS });
   const problems = validate(schema, ast, [...specifiedRules, ...DOCUMENT_LIMITS]);
   const operation = getOperationAST(ast);
@@ -132,12 +133,10 @@ function trust(schema: GraphQLSchema, text: string): TrustedDocument | null {
     );
   }
   if (operation.operation === OperationTypeNode.SUBSCRIPTION) return null;
-  const compiled = compile(schema, ast, operation);
-  if (!compiled) throw new Error(`A trusted document cannot be compiled:\n${text}`);
   return {
     text,
     operationName: operation.name?.value ?? null,
-    compiled,
+    compiled: compiled.find(ast, operation),
     work: workOf(ast, operation),
     prices: pricesOf(schema, ast, operation),
   };
