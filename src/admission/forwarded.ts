@@ -79,15 +79,20 @@ function unquoted(text: string): string {
 }
 
 function hopOf(text: string): Hop {
-  return { address: addressIn(text), text: text.slice(0, MAX_TEXT_LENGTH) };
+  // The port is another one for each connection: whoever is counted by this text would never be counted twice.
+  const [, name = text] = /^([^:]+|\[[^\]]*\]):[\w.-]*$/.exec(text) ?? [];
+  return { address: addressIn(text), text: name.slice(0, MAX_TEXT_LENGTH) };
 }
 
-/** `192.0.2.1`, `192.0.2.1:5678`, `2001:db8::1`, `[2001:db8::1]`, `[2001:db8::1]:5678`, each with a zone or without. */
+/**
+ * `192.0.2.1`, `192.0.2.1:5678`, `2001:db8::1`, `[2001:db8::1]`, `[2001:db8::1]:5678`, with a zone or without; also `[192.0.2.1]`,
+ * which configurations write that put brackets around whatever comes.
+ */
 function addressIn(text: string): string | null {
   const [, bracketed, v4] = /^(?:\[([^\]]*)\]|([\d.]+))(?::[\w.-]+)?$/.exec(text) ?? [];
   const address = withoutZone(bracketed ?? v4 ?? text);
   if (isIPv6(address)) return address;
-  return bracketed === undefined && isIPv4(address) ? address : null;
+  return isIPv4(address) ? address : null;
 }
 
 function withoutZone(address: string): string {

@@ -155,6 +155,7 @@ describe('the address of a client', () => {
     test.each([
       ['Azure Application Gateway, AWS with ports', '203.0.113.7:5678', '203.0.113.7'],
       ['IPv6 with a port', '[2001:db8:1:2::3]:5678', '2001:db8:1:2::/64'],
+      ['IPv4 in brackets with a port', '[203.0.113.7]:5678', '203.0.113.7'],
       ['IPv6 in brackets', '[2001:db8:1:2::3]', '2001:db8:1:2::/64'],
       ['IPv6 in capitals', '2001:DB8:1:2:0:0:0:3', '2001:db8:1:2::/64'],
       ['IPv6 with a zone', 'fe80::1%eth0', 'fe80:0:0:0::/64'],
@@ -203,6 +204,8 @@ describe('the address of a client', () => {
       ['_hidden', '10.0.0.1 _hidden'],
       ['_SEVKISEK', '10.0.0.1 _SEVKISEK'],
       ['999.9.9.9', '10.0.0.1 999.9.9.9'],
+      ['unknown:5678', '10.0.0.1 unknown'],
+      ['_hidden:_port', '10.0.0.1 _hidden'],
       ['1.2.3', '10.0.0.1 1.2.3'],
       ['[2001:db8::1', '10.0.0.1 [2001:db8::1'],
       ['x'.repeat(500), `10.0.0.1 ${'x'.repeat(64)}`],
