@@ -161,7 +161,7 @@ export function graphqlRoutes(apollo: ApolloServer<Context>, room: Room, config:
 
   /** For Apollo, which knows no trusted documents. */
   const spellOut = (request: FastifyRequest): void => {
-    if (request.method === 'GET') request.search = searchFor(request.url, documents);
+    if (request.method !== 'POST') request.search = searchFor(request.url, documents);
     else if (isRecord(request.body)) request.body = documents.spellOut(request.body);
   };
 
@@ -225,7 +225,7 @@ export function graphqlRoutes(apollo: ApolloServer<Context>, room: Room, config:
 
 /** null: there is none, and Apollo says what is missing. */
 function textIn({ method, search, body }: FastifyRequest): string | null {
-  if (method === 'GET') return new URLSearchParams(search).get('query');
+  if (method !== 'POST') return new URLSearchParams(search).get('query');
   const text = isRecord(body) ? body['query'] : null;
   return typeof text === 'string' ? text : null;
 }
@@ -242,8 +242,8 @@ function apolloRequest(request: FastifyRequest, config: Pick<Config, 'corsOrigin
   }
   // It would negotiate, and come to what it takes anyway.
   if (acceptsJson(request)) headers.delete('accept');
-  if (request.method === 'GET' && !sentByForeignPage(request.headers, config))
-    headers.set('apollo-require-preflight', '1');
+  const isReading = request.method !== 'POST';
+  if (isReading && !sentByForeignPage(request.headers, config)) headers.set('apollo-require-preflight', '1');
   return { method: request.method, headers, search: request.search, body: request.body };
 }
 
