@@ -32,7 +32,7 @@ onlyWith('java', '-version', 'default-jdk-headless')(
     ]);
     expect(stdout.trim().split('\n')).toEqual(['level 5', 'webhook 200', 'order PAID', 'level 4']);
   },
-  60_000,
+  120_000,
 );
 
 describe.each([
