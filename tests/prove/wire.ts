@@ -65,9 +65,7 @@ async function crowd(target: WireTarget, chance: Chance, tally: Tally, times: nu
     const own = chance.fork();
     for (let n = 0; n < times; n += 1) await attack(target, own, tally);
   });
-  await Promise.all(attackers);
-  isOver = true;
-  await beside;
+  await Promise.all([beside, Promise.all(attackers).finally(() => (isOver = true))]);
   const death = target.death();
   ensure(death === null, 'the server ended', { death });
 }
@@ -80,6 +78,8 @@ async function insistently(
 ): Promise<void> {
   while (isWanted()) {
     const answer = await ask(target.url).catch((error: unknown) => String((error as Error).cause ?? error));
+    // A process that dies is known to be dead a moment after its sockets are.
+    if (answer !== true) await sleep(500);
     const death = target.death();
     ensure(answer === true, 'a well-formed request beside the others was not answered', { answer, death });
     tally.add('requests beside');
@@ -403,7 +403,7 @@ async function stopAmidst(target: WireTarget, chance: Chance, tally: Tally): Pro
   });
   await sleep(200);
   const startedAt = performance.now();
-  const code = await Promise.race([target.stop(), sleep(STOP_MS * 2, 'never' as const)]);
+  const code = await Promise.race([target.stop(), sleep(STOP_MS * 2, 'never' as const, { ref: false })]);
   const tookMs = Math.round(performance.now() - startedAt);
   for (const socket of sockets) socket.destroy();
   ensure(code === 0 && tookMs <= STOP_MS, 'a stop does not end in time', { code, tookMs });
