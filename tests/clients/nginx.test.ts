@@ -14,7 +14,7 @@ import { promisify } from 'node:util';
 import { createClient } from 'graphql-ws';
 import { WebSocket } from 'ws';
 import { projectPath } from '../../src/config';
-import { freePort } from '../support/ports';
+import { findFreePort } from '../../src/tools/load/ports';
 import { paymentMessage, signedWebhook } from '../support/server';
 import { openClientShop, type ClientShop } from './shop';
 
@@ -50,7 +50,7 @@ async function startNginx(serverUrl: string): Promise<Proxy> {
     ...['req', '-x509', '-newkey', 'rsa:2048', '-nodes', '-days', '2', '-subj', '/CN=localhost'],
     ...['-addext', 'subjectAltName=DNS:localhost,IP:127.0.0.1', '-keyout', key, '-out', certificate],
   ]);
-  const port = await freePort();
+  const port = await findFreePort();
   const guide = await readFile(projectPath('docs', 'operations.md'), 'utf8');
   const printed = /^```nginx\n([^]*?)^```/m.exec(guide)![1]!;
   const changes: [string, string][] = [

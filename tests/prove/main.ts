@@ -13,6 +13,7 @@ import { COST_NEEDS, proveCost } from './cost';
 import { MODEL_NEEDS, proveModel } from './model';
 import { proveRounds, ROUND_NEEDS } from './rounds';
 import { sabotage, SABOTAGES } from './sabotage';
+import { proveWire, WIRE_NEEDS } from './wire';
 import { proveSwarm, SALE_NEEDS, SWARM_NEEDS, type Measured } from './swarm';
 
 /** 1: a promise is broken, or a sabotage went unnoticed · 2: the proof could not be made. */
@@ -91,6 +92,25 @@ const PARTS: readonly Part[] = [
         const random = new Random(seed);
         await strike(run, `swarm, seed ${seed}`, random, chooseFaults(seed, random));
       }
+    },
+  },
+  {
+    name: 'wire',
+    about:
+      'raw HTTP and WebSocket bytes beside well-formed requests; nothing ends, nothing is kept, a stop ends in time',
+    share: 0.1,
+    needs: WIRE_NEEDS,
+    run: async (run) => {
+      const room = await run.arena.room();
+      const server = await room.server({ PLAYGROUND: 'on', KEEP_ALIVE_SECONDS: '2' });
+      const target = {
+        ...{ url: server.client.url, pid: server.pid },
+        complaints: () =>
+          [...server.logged('uncaught'), ...server.logged('request.failed')].map((line) => JSON.stringify(line)),
+        death: () => server.deaths[0] ?? null,
+        stop: () => server.kill('SIGTERM'),
+      };
+      await proveWire(target, new Random(run.seed), isTimeLeft(run), run.tally);
     },
   },
   {
