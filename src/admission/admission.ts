@@ -8,7 +8,7 @@ import { queueHook } from './queue-tokens';
 import { ratesOf, type Rates } from './rates';
 
 /** Of a document that has to be read. The storefront's have 100 to 1,300. */
-const CHARACTERS_PER_POINT = 500;
+export const CHARACTERS_PER_POINT = 500;
 
 export interface Asking {
   /** '' is anonymous. */

@@ -21,7 +21,7 @@ export interface Work {
  * What a point is worth, in units of graphql/cost.ts. Of browsing, as much as a request itself costs without what it asks for:
  * with the default limits all that one address may ask for takes a twentieth of a core. Operators poll full pages.
  */
-const PRICE_PER_POINT = { browse: 150, admin: 500 } as const;
+export const PRICE_PER_POINT = { browse: 150, admin: 500 } as const;
 
 /** Points beyond those of the operation itself; none for what costs no more than a small question. */
 export const surplusOf = ({ readAs }: Pick<Work, 'readAs'>, price: number): number =>
