@@ -8,7 +8,7 @@ import { queueHook } from './queue-tokens';
 import { ratesOf, type Rates } from './rates';
 
 /** Of a document that has to be read. The storefront's have 100 to 1,300. */
-const CHARACTERS_PER_POINT = 500;
+export const CHARACTERS_PER_POINT = 500;
 
 export interface Asking {
   /** '' is anonymous. */
@@ -41,8 +41,9 @@ export function admissionOf(config: Config, options: { log: Logger; hook?: Admis
   const rates = ratesOf(config, options.log);
   const hook = options.hook ?? (config.admissionSecret === null ? undefined : queueHook(config.admissionSecret));
   const countedOf = ({ caller, client }: Asking) => ({ customerId: caller.customerId, client });
-  const admitWork = async (asking: Asking, { fields, points, readAs }: Work, price: number) => {
-    const surplus = surplusOf(price);
+  const admitWork = async (asking: Asking, work: Work, price: number) => {
+    const { fields, points, readAs } = work;
+    const surplus = surplusOf(work, price);
     for (const [name, count] of points) {
       await rates.count(name, countedOf(asking), count, name === readAs ? surplus : 0);
     }
@@ -55,8 +56,9 @@ export function admissionOf(config: Config, options: { log: Logger; hook?: Admis
       rates.count('document', countedOf(asking), 1, Math.floor(length / CHARACTERS_PER_POINT)),
     admit: (asking, document, operation, price) => admitWork(asking, workOf(document, operation), price),
     admitWork,
-    settle: async (asking, { points, readAs }, { asked, real }) => {
-      const surplus = { from: surplusOf(asked), to: surplusOf(real) };
+    settle: async (asking, work, { asked, real }) => {
+      const { points, readAs } = work;
+      const surplus = { from: surplusOf(work, asked), to: surplusOf(work, real) };
       if (surplus.from !== surplus.to) {
         await rates.correct(readAs, countedOf(asking), points.get(readAs) ?? 0, surplus);
       }

@@ -17,11 +17,15 @@ export interface Work {
   readonly readAs: 'browse' | 'admin';
 }
 
-/** What a point is worth, in units of graphql/cost.ts: as much as the request itself costs, without what it asks for. */
-const PRICE_PER_POINT = 150;
+/**
+ * What a point is worth, in units of graphql/cost.ts. Of browsing, as much as a request itself costs without what it asks for:
+ * with the default limits all that one address may ask for takes a twentieth of a core. Operators poll full pages.
+ */
+export const PRICE_PER_POINT = { browse: 150, admin: 500 } as const;
 
 /** Points beyond those of the operation itself; none for what costs no more than a small question. */
-export const surplusOf = (price: number): number => Math.floor(price / PRICE_PER_POINT);
+export const surplusOf = ({ readAs }: Pick<Work, 'readAs'>, price: number): number =>
+  Math.floor(price / PRICE_PER_POINT[readAs]);
 
 const CLASSES: Readonly<Record<string, RateClass>> = {
   createHold: 'hold',

@@ -34,9 +34,9 @@ import { anonymous } from './tokens';
 import { searchFor, sentByForeignPage } from './get-requests';
 
 /** A document of 1,000 tokens with its variables has a few kB; an import is another command. */
-const MAX_BODY_BYTES = 256 * 1024;
+export const MAX_BODY_BYTES = 256 * 1024;
 /** Whoever writes a document by hand reads the first ones. */
-const MAX_VALIDATION_ERRORS = 20;
+export const MAX_VALIDATION_ERRORS = 20;
 
 declare module 'fastify' {
   interface FastifyRequest {
