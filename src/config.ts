@@ -556,6 +556,11 @@ function withoutPassword(url: string): string {
   return `${parsed.protocol}//${parsed.username}${parsed.password && `:${parsed.password}`}${parsed.username && '@'}${parsed.host}${parsed.pathname}`;
 }
 
+/** Whether `npm run` started this process, or one of those that did. */
+export function isBelowNpm(): boolean {
+  return process.env.npm_lifecycle_event !== undefined;
+}
+
 /** What a child process needs of its surroundings, and none of this one's settings. */
 export function bareEnvironment(): NodeJS.ProcessEnv {
   const { PATH, HOME, TMPDIR } = process.env;

@@ -1,5 +1,6 @@
 /** How the process is told to stop, and the time that it has for it. */
 import { setTimeout as sleep } from 'node:timers/promises';
+import { isBelowNpm } from './config';
 import type { Logger } from './telemetry/logger';
 
 /** From the signal to the end of the process, in ms. 15 s are promised; the rest is for the log and for a busy machine. */
@@ -9,7 +10,7 @@ const DATABASE_WITHIN_MS = 3_400;
 /** Something that nobody foresaw keeps the process: it ends all the same. */
 const GIVE_UP_MS = 14_700;
 const KILLED_WITHIN_MS = 300;
-/** A terminal signals the whole group and npm hands its own signal on, so one Ctrl-C arrives twice within milliseconds. */
+/** Below npm one Ctrl-C arrives twice: the terminal signals the whole group, and npm hands its own signal on. */
 const COPY_WITHIN_MS = 1_000;
 
 /** A start that a signal ended. */
@@ -80,7 +81,7 @@ export class Stop {
 
   private tell(signal: NodeJS.Signals, mayHurry: boolean): void {
     const now = performance.now();
-    const isCopy = now - this.toldAt < COPY_WITHIN_MS;
+    const isCopy = isBelowNpm() && now - this.toldAt < COPY_WITHIN_MS;
     this.toldAt = now;
     if (!this.isRequested) {
       this.requestedAt = now;
@@ -89,6 +90,7 @@ export class Stop {
       setTimeout(giveUp, GIVE_UP_MS).unref();
     } else if (mayHurry && !isCopy) {
       if (this.hurry.signal.aborted) process.exit(130);
+      process.exitCode = 130;
       this.hurry.abort();
     }
   }

@@ -8,6 +8,7 @@ import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { watch } from 'chokidar';
 import { build, folderFor, kinds } from './build.mjs';
+import { stopWithNpm } from './parent.mjs';
 
 /** Editors write a file in several steps, and a checkout writes many files. */
 const QUIET_MS = 200;
@@ -77,6 +78,7 @@ async function stop() {
 // The terminal may be gone.
 for (const stream of [process.stdout, process.stderr]) stream.on('error', () => undefined);
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, stop);
+stopWithNpm();
 
 const watcher = watch(
   kinds.server.sources.map((folder) => join(ROOT, folder)),

@@ -1,7 +1,7 @@
 /** What the commands share: options that are numbers, where the server is, and one clear line for whatever goes wrong. */
 import { constants } from 'node:os';
 import { type Command, CommanderError, InvalidArgumentError } from 'commander';
-import type { Config } from '../config';
+import { type Config, isBelowNpm } from '../config';
 
 /** Exit codes: 1 the command could not do its work, 2 it was called wrongly. */
 export const exitCodes = { failed: 1, usage: 2 } as const;
@@ -39,6 +39,8 @@ export class Interrupted extends Error {
 
 /** `finish` has so long, in ms, after a signal; 15 s are promised. */
 const FINISH_WITHIN_MS = 12_000;
+/** Below npm one Ctrl-C arrives twice: from the terminal, and from npm. */
+const COPY_WITHIN_MS = 1_000;
 
 /**
  * Runs `work`, and after it `finish`, whatever happens: on SIGINT, SIGTERM and SIGHUP it rejects at once with
@@ -52,8 +54,8 @@ export async function interruptible<T>(
   const { signal } = controller;
   let toldAt = 0;
   const tell = (name: NodeJS.Signals) => {
-    // npm hands a terminal's own signal on, which arrives within milliseconds.
-    if (signal.aborted && performance.now() - toldAt > 1_000) process.exit((signal.reason as Interrupted).exitCode);
+    const isCopy = isBelowNpm() && performance.now() - toldAt < COPY_WITHIN_MS;
+    if (signal.aborted && !isCopy) process.exit((signal.reason as Interrupted).exitCode);
     toldAt = performance.now();
     if (signal.aborted) return;
     controller.abort(new Interrupted(name));

@@ -10,14 +10,12 @@ import { constants } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { exitCodes, folderFor, kinds, latestOf, markUsed } from './build.mjs';
+import { stopWithNpm } from './parent.mjs';
 
-/** How soon a program notices that npm, which started it, is gone. */
-const PARENT_CHECK_MS = 500;
 /** Well within the day after which a build that nothing uses is deleted. */
 const MARK_EVERY_MS = 3600 * 1000;
 
 const [file, ...args] = process.argv.slice(2);
-const parent = process.ppid;
 
 const kind = file.startsWith('tests/') ? 'proof' : 'server';
 const folder = await builtFolder(kind);
@@ -64,14 +62,4 @@ async function build(kind) {
   const [code] = await once(child, 'close');
   for (const signal of signals) process.off(signal, stop);
   return { code, said };
-}
-
-/** npm hands SIGTERM and SIGINT on. When it is killed, or dies with its terminal, this stops what it started. */
-function stopWithNpm() {
-  if (process.env.npm_lifecycle_event === undefined) return;
-  const check = setInterval(() => {
-    if (process.ppid === parent) return;
-    clearInterval(check);
-    process.kill(process.pid, 'SIGTERM');
-  }, PARENT_CHECK_MS).unref();
 }

@@ -34,6 +34,8 @@ const READY_WAIT_MS = 120_000;
 /** Backends of a PostgreSQL that was killed need a moment to notice; until then its shared memory is in use. */
 const LAUNCHES = 40;
 const LAUNCH_PAUSE_MS = 500;
+/** For one that was launched a moment ago, and is not wanted any more. */
+const ABANDON_WITHIN_MS = 4_000;
 /** A closed connection stays in pg_stat_activity for some milliseconds; whoever is still there after this time is in use. */
 const LEAVE_WAIT_MS = 600;
 const CLOSE_WAIT_MS = 1_000;
@@ -87,6 +89,7 @@ export async function adoptOrLaunch(site: Site, stopped: AbortSignal, port?: num
     }
 
     await createCluster(site);
+    stopped.throwIfAborted();
     await readPassword(home); // what we cannot enter had better not start
     await disownPidFile(home);
     const outcome = await launchOnce(site, (candidate ??= await findFreePort()), stopped);
@@ -126,7 +129,12 @@ async function launchOnce(site: Site, port: number, stopped: AbortSignal): Promi
     child.unref();
 
     const postmaster = { pid: child.pid ?? 0, port };
-    const presence = await waitUntilReady(home, postmaster, stopped, async () => failure === undefined);
+    const lives = async () => failure === undefined;
+    const presence = await waitUntilReady(home, postmaster, stopped, lives).catch(async (error: unknown) => {
+      // So young that its lock file does not name it yet.
+      if (stopped.aborted && child.pid !== undefined) await shutDown(site, postmaster, ABANDON_WITHIN_MS);
+      throw error;
+    });
     if (presence) return { ...postmaster, presence, adopted: false };
     return { lastWords: await readLastLines(home.logFile, size, failure) };
   } finally {
