@@ -10,7 +10,7 @@ import { bytesOf } from '../../src/graphql/answer-size';
 import { MAX_ANSWER_BYTES, MAX_EVENT_BYTES } from '../../src/graphql/budget';
 import { MAX_EVENT_PRICE, MAX_PRICE, pricesOf } from '../../src/graphql/cost';
 import { checkoutSchema } from '../../src/graphql/schema';
-import { Chance } from '../prove/chance';
+import { Random } from '../../src/tools/load/random';
 import { CostlyClient } from '../support/costly-client';
 import { searchCostly } from '../support/costly-documents';
 import { COSTLY, COSTLY_CUSTOMER, openCostlyShop } from '../support/costly-shop';
@@ -80,13 +80,13 @@ describe('in a shop where every text and list is as long as it may be', () => {
   });
 
   test('no document that a search finds passes the bounds, over HTTP and over WebSocket', async () => {
-    const chance = new Chance(20_261_122);
+    const random = new Random(20_261_122);
     const { tried, executed, worst } = await searchCostly({
       schema: checkoutSchema(),
-      chance,
+      random,
       isTimeLeft: (count) => count < 60,
       measure: async (document) => {
-        const way = chance.is(0.5) ? 'http' : 'webSocket';
+        const way = random.isTrue(0.5) ? 'http' : 'webSocket';
         const { bytes, text } = await client[way](document.text, document.needsAdmin ? admin : customer);
         expect(bytes).toBeLessThanOrEqual(MAX_ANSWER_BYTES + FRAME_BYTES);
         expect(text).not.toContain('"code":"INTERNAL_SERVER_ERROR"');
