@@ -2,7 +2,7 @@
 import { readFileSync } from 'node:fs';
 import type { BrowserContext, Page, Route } from 'playwright-core';
 import { projectPath } from '../../src/config';
-import { signToken } from '../../src/graphql/tokens';
+import { signToken } from '../../src/graphql/http/tokens';
 import { DESKTOP, inBrowser, openBrowser, PHONE, seriousIssues, type Visitors } from '../support/browser';
 import { openShop, valueOf, type Shop } from '../support/checkout';
 import { expectClean } from '../support/invariants';
