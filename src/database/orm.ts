@@ -6,7 +6,7 @@ import type { Socket } from 'node:net';
 import { setImmediate } from 'node:timers/promises';
 import { MikroORM, PostgreSqlKnexDialect, type EntityManager } from '@mikro-orm/postgresql';
 import { Migrator } from '@mikro-orm/migrations';
-import { Client, type ClientConfig } from 'pg';
+import type { Client, ClientConfig } from 'pg';
 import { MIGRATIONS } from '../../migrations';
 import { Busy, Unavailable } from '../domain/errors';
 import type { Logger } from '../telemetry/logger';
@@ -14,6 +14,7 @@ import { isDistributedAt, markDistributed } from './citus';
 import { ENTITIES } from './entities';
 import { ABORTED, classify } from './failures';
 import { Replicas, type Read, type Replica, type ReplicaLag } from './replicas';
+import { Session } from './session';
 import {
   BEGIN_WITH_LIMITS,
   BEGIN_WITH_LIMITS_EVERYWHERE,
@@ -85,7 +86,8 @@ abstract class BoundedDialect extends PostgreSqlKnexDialect {
   async _acquireOnlyConnection(): Promise<Connection> {
     const settings = (this as unknown as Knex).connectionSettings;
     const connection = await this.server.connect(async (url) => {
-      const client = new Client({ ...settings, connectionString: url, pipeline: true }) as Client & Connection;
+      const client = new Session({ ...settings, connectionString: url, pipeline: true }) as Client as Client &
+        Connection;
       client.on('error', (error) => (client.__knex__disposed = error));
       client.on('end', () => (client.__knex__disposed ??= 'the connection has ended'));
       await client.connect();
