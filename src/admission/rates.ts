@@ -53,7 +53,8 @@ export function ratesOf({ rateLimits, environment }: Pick<Config, 'rateLimits' |
   const refuse = (name: RateClass, key: string, { msBeforeNext }: RateLimiterRes, isFirst: boolean): never => {
     // Once a window: a flood of refusals must not become a flood of log lines.
     if (isFirst) log.warn({ event: 'rate.limited', class: name, key }, 'rate.limited');
-    throw new RateLimited(Math.max(1, msBeforeNext));
+    // The library takes the difference of two wall times, which a clock that was set back makes hours. Its timer ends the window.
+    throw new RateLimited(Math.min(Math.max(1, msBeforeNext), WINDOW_SECONDS * 1_000));
   };
   return {
     count: async (name, counted, points, surplus = 0) => {

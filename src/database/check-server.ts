@@ -5,6 +5,23 @@ import { run, sql } from '../postgres/statement';
 /** 15 is the oldest that is supported; nothing newer is used. */
 const OLDEST_VERSION = 150_000;
 
+/** As operators find them where nothing was changed, and why another value cannot be served with. */
+const NEEDED: Readonly<Record<string, { readonly value: string; readonly why: string }>> = {
+  default_transaction_read_only: { value: 'off', why: 'nothing could be sold' },
+  array_nulls: { value: 'on', why: 'a hold without an idempotency key would be stored with the key NULL' },
+  session_replication_role: { value: 'origin', why: 'foreign keys would not be checked' },
+  exit_on_error: { value: 'off', why: 'whoever finds a row locked would lose the connection' },
+};
+/** A transaction waits for 2 s for each of its locks, and a statement may take 5 s. PostgreSQL 16 and older have no such limit. */
+const SHORTEST_TRANSACTION_MS = 30_000;
+
+interface Setting {
+  readonly name: string;
+  readonly setting: string;
+  /** Where it is set: database, user, configuration file ... */
+  readonly source: string;
+}
+
 interface Settings {
   version: string;
   fsync: string;
@@ -16,8 +33,8 @@ interface Settings {
 }
 
 /**
- * Throws when a promise could not be kept: too old, a standby, or answers that would not survive a crash (fsync or
- * synchronous_commit off). Answers warnings, each a sentence, about what is merely unwise. `isOneOfSeveral`: another server may
+ * Throws when a promise could not be kept: too old, a standby, answers that would not survive a crash (fsync or
+ * synchronous_commit off), or another setting of the server, the database or the role that would change what statements mean. Answers warnings, each a sentence, about what is merely unwise. `isOneOfSeveral`: another server may
  * take its place one day.
  */
 export async function checkServer(database: Database, isOneOfSeveral: boolean): Promise<string[]> {
@@ -41,6 +58,7 @@ export async function checkServer(database: Database, isOneOfSeveral: boolean): 
       'PostgreSQL runs with fsync or synchronous_commit off: what was answered would not survive a crash. Switch them on.',
     );
   }
+  await refuseSettings(database);
   return [
     ...(isOneOfSeveral && !isConfirmed
       ? ['no standby confirms a COMMIT (synchronous_standby_names, synchronous_commit): a failover may lose sales']
@@ -48,4 +66,33 @@ export async function checkServer(database: Database, isOneOfSeveral: boolean): 
     ...(full_page_writes === 'off' ? ['full_page_writes is off: a crash of the machine may damage the data'] : []),
     ...(encoding === 'UTF8' ? [] : [`the database's encoding is ${encoding}: names beyond it are refused; use UTF8`]),
   ];
+}
+
+async function refuseSettings(database: Database): Promise<void> {
+  const names = [...Object.keys(NEEDED), 'transaction_timeout'];
+  const settings = await database.read((em) =>
+    run<Setting>(em, sql`SELECT name, setting, source FROM pg_settings WHERE name = ANY (${names}::text[])`),
+  );
+  for (const { name, setting, source } of settings) {
+    const reset = `reset it (it comes from: ${source}), with ALTER DATABASE … RESET ${name} or ALTER ROLE … RESET ${name}`;
+    const needed = NEEDED[name];
+    if (needed && setting !== needed.value)
+      throw new Error(
+        `The setting ${name} is ${setting}, and must be ${needed.value}: ${needed.why}. Please ${reset}.`,
+      );
+    if (name === 'transaction_timeout' && Number(setting) !== 0 && Number(setting) < SHORTEST_TRANSACTION_MS)
+      throw new Error(
+        `The setting ${name} is ${setting} ms, and must be 0 or at least ${SHORTEST_TRANSACTION_MS} ms: a transaction that waits for its locks would be cut off. Please ${reset}.`,
+      );
+  }
+  const [schema] = await database.read((em) =>
+    run<{ name: string | null; path: string }>(
+      em,
+      sql`SELECT current_schema() AS name, current_setting('search_path') AS path`,
+    ),
+  );
+  if (schema!.name === null)
+    throw new Error(
+      `The setting search_path is ${schema!.path}, and names no schema that there is: name that of the tables.`,
+    );
 }

@@ -1,7 +1,8 @@
 /** `reconcile`: recomputes every promise that the tables can prove, from the facts, and counts what is open. */
-import { Client } from 'pg';
+import type { Client } from 'pg';
 import { hasDistributedHolds, ONE_SNAPSHOT_A_WORKER, WITH_WHOLE_TABLES } from '../postgres/citus';
 import { CHECKS, OPEN, type Check } from './reconcile-checks';
+import { Session } from '../postgres/session';
 
 export interface Violation {
   readonly promise: Check['promise'];
@@ -22,6 +23,9 @@ export interface Reconciliation {
 }
 
 const MAX_EXAMPLES = 5;
+/** A recount takes the time that it takes; but a lock that somebody forgot is an error, and no reason to wait without end. */
+const BEGIN = `BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL statement_timeout = 0;
+  SET LOCAL lock_timeout = '30s'; SET LOCAL idle_in_transaction_session_timeout = 0`;
 
 /**
  * Everything in one snapshot, so it may run beside a sale: it takes no lock and writes nothing. On Citus the snapshot is
@@ -29,12 +33,12 @@ const MAX_EXAMPLES = 5;
  * nothing of the use cases: what they did wrong shows. Rejects when the database is not to be reached, or has no tables yet.
  */
 export async function reconcile(url: string): Promise<Reconciliation> {
-  const client = new Client({ connectionString: url, connectionTimeoutMillis: 5_000, application_name: 'reconcile' });
+  const client = new Session({ connectionString: url, connectionTimeoutMillis: 5_000, application_name: 'reconcile' });
   // The query in progress rejects too, and says more.
   client.on('error', () => undefined);
   await client.connect();
   try {
-    await client.query('BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY');
+    await client.query(BEGIN);
     const isDistributed = await hasDistributedHolds(client);
     if (isDistributed) await client.query(ONE_SNAPSHOT_A_WORKER);
     return await recount(client, isDistributed ? WITH_WHOLE_TABLES : '');

@@ -31,6 +31,7 @@ interface StoredEvent {
  * Table by table, each by what the one before found: so no two are joined that Citus has on different workers. Events are
  * found by their order, among those that are open, and since the first hold was granted: each has an index, which one OR of
  * the three would not use. (That the last range ends at all makes PostgreSQL expect it to be short.)
+ * It is wider by two hours at both ends: clocks are set back.
  */
 export async function readStory(em: EntityManager, reference: string): Promise<Story | null> {
   const id = isId(reference) ? reference.toLowerCase() : null;
@@ -51,7 +52,8 @@ export async function readStory(em: EntityManager, reference: string): Promise<S
           WHERE settled_at IS NULL AND reference IN (SELECT name FROM names)),
         since AS MATERIALIZED (
           SELECT provider, event_id FROM payment_events
-          WHERE received_at BETWEEN (SELECT min(created_at) FROM parts) AND statement_timestamp()
+          WHERE received_at BETWEEN (SELECT min(created_at) FROM parts) - interval '2 hours'
+              AND statement_timestamp() + interval '2 hours'
             AND reference IN (SELECT name FROM names)),
         told AS MATERIALIZED (
           SELECT provider, event_id, type, reference, amount_minor, currency, payment_id, outcome, order_id, received_at,

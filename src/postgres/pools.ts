@@ -4,11 +4,12 @@ import { setImmediate } from 'node:timers/promises';
 import type { MigrationObject } from '@mikro-orm/core';
 import { MikroORM, PostgreSqlKnexDialect, type EntityManager, type Options } from '@mikro-orm/postgresql';
 import { Migrator } from '@mikro-orm/migrations';
-import { Client, type ClientConfig } from 'pg';
+import type { Client, ClientConfig } from 'pg';
 import { Busy, Unavailable } from '../domain/errors';
 import type { Logger } from '../telemetry/logger';
 import { ABORTED, classify } from './pg-errors';
 import { CONNECT_MS, type WritableServer } from './primary';
+import { Session } from './session';
 import { BEGIN_WITH_LIMITS, BEGIN_WITH_LIMITS_EVERYWHERE, RETRY_AFTER_MS } from './transaction';
 
 /** How long a request may wait for a connection of the pool, in ms; then it is BUSY. */
@@ -41,7 +42,8 @@ abstract class BoundedDialect extends PostgreSqlKnexDialect {
   async _acquireOnlyConnection(): Promise<Connection> {
     const settings = (this as unknown as Knex).connectionSettings;
     const connection = await this.server.connect(async (url) => {
-      const client = new Client({ ...settings, connectionString: url, pipeline: true }) as Client & Connection;
+      const client = new Session({ ...settings, connectionString: url, pipeline: true }) as Client as Client &
+        Connection;
       client.on('error', (error) => (client.__knex__disposed = error));
       client.on('end', () => (client.__knex__disposed ??= 'the connection has ended'));
       await client.connect();

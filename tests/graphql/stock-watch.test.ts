@@ -1,8 +1,7 @@
 /** The poller behind live stock, with levels that the test decides. */
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { StockLevel as Reading } from '../../src/database/read-models';
 import { Unavailable } from '../../src/domain/errors';
-import type { StockLevels } from '../../src/graphql/live/level-reader';
+import type { StockLevels, TimedLevel } from '../../src/graphql/live/level-reader';
 import { StockWatch } from '../../src/graphql/live/stock-watch';
 import { closeLogger } from '../../src/telemetry/logger';
 import { testLogger } from '../support/log';
@@ -16,8 +15,10 @@ class Levels {
   loads = 0;
   available = 10;
   fails: Error | null = null;
+  /** By how much the database's clock was set, in ms. */
+  stepMs = 0;
 
-  async load(id: string): Promise<Reading | null> {
+  async load(id: string): Promise<TimedLevel | null> {
     this.loads += 1;
     if (this.fails) throw this.fails;
     if (id !== ID) return null;
@@ -32,7 +33,8 @@ class Levels {
       saleStartsAt: null,
       saleEndsAt: null,
     };
-    return { product, at: new Date(), available: this.available, total: 10, mayComeBack: false };
+    const at = new Date(Date.now() + this.stepMs);
+    return { product, at, askedAtMs: performance.now(), available: this.available, total: 10, mayComeBack: false };
   }
 }
 
@@ -54,6 +56,14 @@ it('tells the current level first, then nothing until it changes', async () => {
   expect(await Promise.race([next.then(() => 'told'), sleep(700, 'silent')])).toBe('silent');
   levels.available = 9;
   expect((await next).value.availableStock).toBe(9);
+});
+
+it.each([-3_600_000, 3_600_000])('goes on telling when the clock of the database is set by %d ms', async (stepMs) => {
+  const watcher = watch.watch([ID]);
+  expect(await availableOf(watcher)).toBe(10);
+  levels.stepMs = stepMs;
+  levels.available = 9;
+  expect(await availableOf(watcher)).toBe(9);
 });
 
 it('keeps only the latest level for a reader that is slow', async () => {

@@ -4,6 +4,7 @@ import { startSweepJob, type Job } from '../../src/jobs/sweep-job';
 import { openShop, type Shop } from '../support/checkout';
 import { expectClean } from '../support/invariants';
 import { expire } from '../support/time';
+import { stepWallClock } from '../support/wall-clock';
 
 /** A sweep is due every second; on a busy machine each takes its time. */
 const SWEPT_WITHIN_MS = 15_000;
@@ -25,15 +26,6 @@ afterEach(async () => {
   await expectClean(shop);
 });
 afterAll(() => shop.close());
-
-/** Only what `new Date()` and `Date.now()` say changes, and they go on from there; timers and `performance.now()` do not notice. */
-function stepWallClock(ms: number): void {
-  const doNotFake = [
-    ...(['hrtime', 'nextTick', 'performance', 'queueMicrotask', 'setImmediate', 'clearImmediate'] as const),
-    ...(['setInterval', 'clearInterval', 'setTimeout', 'clearTimeout'] as const),
-  ];
-  jest.useFakeTimers({ now: Date.now() + ms, advanceTimers: true, doNotFake });
-}
 
 async function expectSwept(): Promise<void> {
   const hold = await shop.hold(await shop.product(1));

@@ -4,6 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { Pool, type Client } from 'pg';
 import { openDatabase, type Database } from '../../src/database/database';
 import { closeLogger, type Logger } from '../../src/telemetry/logger';
+import { Session } from '../../src/postgres/session';
 import { createDatabase, createTables } from '../../src/tools/load/scratch-database';
 import { CITUS_URL, SHARDS } from './citus';
 import { connectAdmin, databaseUrl, drop, nameOf, servedUrl, TEMPLATE } from './cluster';
@@ -46,7 +47,12 @@ export async function freshDatabase({
 
   const open = () => openDatabase({ url, poolSize, log });
   const database = await open();
-  const pool = new Pool({ connectionString: databaseUrl(name), max: 4, application_name: 'test assertions' });
+  const pool = new Pool({
+    connectionString: databaseUrl(name),
+    max: 4,
+    application_name: 'test assertions',
+    Client: Session,
+  });
   pool.on('error', () => undefined);
 
   return {

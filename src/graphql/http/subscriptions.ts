@@ -164,8 +164,8 @@ function pingAll(sockets: WebSocketServer): void {
 
 async function goodbye(sockets: WebSocketServer): Promise<void> {
   for (const socket of sockets.clients) socket.close(GOING_AWAY, 'The server is stopping');
-  const until = Date.now() + GOODBYE_MS;
-  while (sockets.clients.size > 0 && Date.now() < until) await new Promise((resolve) => setTimeout(resolve, 10));
+  const until = performance.now() + GOODBYE_MS;
+  while (sockets.clients.size > 0 && performance.now() < until) await new Promise((resolve) => setTimeout(resolve, 10));
   for (const socket of sockets.clients) socket.terminate();
 }
 

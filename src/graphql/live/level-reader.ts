@@ -7,9 +7,14 @@ const SPACING_MS = 100;
 /** Products whose last query is remembered; older ones are simply asked again. */
 const MAX_REMEMBERED = 10_000;
 
+/** A level, and when it was asked for on this process's own clock: that tells which of two is newer, whatever the database's does. */
+export interface TimedLevel extends StockLevel {
+  readonly askedAtMs: number;
+}
+
 interface Wanted {
-  readonly promise: Promise<StockLevel | null>;
-  readonly resolve: (level: StockLevel | null) => void;
+  readonly promise: Promise<TimedLevel | null>;
+  readonly resolve: (level: TimedLevel | null) => void;
   readonly reject: (error: unknown) => void;
 }
 
@@ -28,12 +33,12 @@ export class StockLevels {
   constructor(private readonly readWith: Database['read']) {}
 
   /** null: there is no such product. Throws `Unavailable`. */
-  load(productId: string): Promise<StockLevel | null> {
+  load(productId: string): Promise<TimedLevel | null> {
     const known = this.wanted.get(productId);
     if (known) return known.promise;
     let resolve!: Wanted['resolve'];
     let reject!: Wanted['reject'];
-    const promise = new Promise<StockLevel | null>((onLevel, onError) => {
+    const promise = new Promise<TimedLevel | null>((onLevel, onError) => {
       resolve = onLevel;
       reject = onError;
     });
@@ -66,13 +71,13 @@ export class StockLevels {
       this.remember(id, now);
     }
     this.schedule();
-    if (due.size > 0) await this.read(due);
+    if (due.size > 0) await this.read(due, now);
   }
 
-  private async read(due: ReadonlyMap<string, Wanted>): Promise<void> {
+  private async read(due: ReadonlyMap<string, Wanted>, askedAtMs: number): Promise<void> {
     try {
       const levels = await this.readWith((em) => readStockLevels(em, [...due.keys()]));
-      const byId = new Map(levels.map((level) => [level.product.id, level]));
+      const byId = new Map(levels.map((level) => [level.product.id, { ...level, askedAtMs }]));
       for (const [id, wanted] of due) wanted.resolve(byId.get(id) ?? null);
     } catch (error) {
       for (const wanted of due.values()) wanted.reject(error);

@@ -2,10 +2,9 @@
 import { setImmediate } from 'node:timers/promises';
 import { Busy, CallerError, Unavailable } from '../../domain/errors';
 import { saleStatus } from '../../domain/sale-status';
-import type { StockLevel as StockReading } from '../../database/read-models';
 import type { Logger } from '../../telemetry/logger';
 import { presentProduct } from '../present';
-import type { StockLevels } from './level-reader';
+import type { StockLevels, TimedLevel } from './level-reader';
 import type { StockLevel } from '../types';
 
 /** How often the watched products are read, in ms: a hold on another server shows within this and a query's time. */
@@ -103,7 +102,7 @@ export class StockWatch {
     }
   }
 
-  private async publish(productIds: readonly string[], readings: readonly (StockReading | null)[]): Promise<number> {
+  private async publish(productIds: readonly string[], readings: readonly (TimedLevel | null)[]): Promise<number> {
     let deliveries = 0;
     for (const [index, id] of productIds.entries()) {
       const reading = readings[index];
@@ -113,7 +112,7 @@ export class StockWatch {
       }
       const level = presentLevel(reading);
       for (const watcher of this.watchers.get(id) ?? []) {
-        if (!watcher.offer(level)) continue;
+        if (!watcher.offer(level, reading.askedAtMs)) continue;
         deliveries += 1;
         if (deliveries % SLICE === 0) await setImmediate();
       }
@@ -132,7 +131,7 @@ export function unknownProduct(id: string): CallerError {
 }
 
 /** The same object for all watchers, so that what is made of it can be shared. */
-function presentLevel(reading: StockReading): StockLevel {
+function presentLevel(reading: TimedLevel): StockLevel {
   return {
     product: presentProduct(reading.product),
     availableStock: reading.available,
@@ -144,6 +143,7 @@ function presentLevel(reading: StockReading): StockLevel {
 
 interface Offered {
   readonly level: StockLevel;
+  readonly askedAtMs: number;
   readonly atMs: number;
 }
 
@@ -162,15 +162,18 @@ class Watcher implements AsyncIterableIterator<StockLevel> {
 
   constructor(private readonly leave: () => void) {}
 
-  /** Whether the level is news for this watcher. What comes too soon after the last is left to the next tick. */
-  offer(level: StockLevel): boolean {
+  /**
+   * Whether the level is news for this watcher. What comes too soon after the last is left to the next tick. Which is newer is
+   * not told by `level.at`: the database's clock may have been set back.
+   */
+  offer(level: StockLevel, askedAtMs: number): boolean {
     const { id } = level.product;
     const last = this.offered.get(id);
     const nowMs = performance.now();
-    if (last && (nowMs - last.atMs < LEAST_SPACING_MS || level.at < last.level.at || isSame(level, last.level))) {
+    if (last && (nowMs - last.atMs < LEAST_SPACING_MS || askedAtMs < last.askedAtMs || isSame(level, last.level))) {
       return false;
     }
-    this.offered.set(id, { level, atMs: nowMs });
+    this.offered.set(id, { level, askedAtMs, atMs: nowMs });
     if (this.waiting) this.answer({ value: level, done: false });
     else this.mail.set(id, level);
     return true;
