@@ -52,9 +52,12 @@ export async function pendingMigrations(database: Database): Promise<string[]> {
 /** A connection for `lockMigrations`; losing it is an error of the next statement, not of the process. */
 export function lockingClient(url: string, application_name: string): Client {
   const client = new Client({ connectionString: url, connectionTimeoutMillis: CONNECT_MS, application_name });
-  client.on('error', () => undefined);
+  client.on('error', (error) => losses.has(client) || losses.set(client, error));
   return client;
 }
+
+/** What ended a connection, as PostgreSQL said it first: the next statement alone would only say that it has ended. */
+const losses = new WeakMap<Client, Error>();
 
 /**
  * Opens a transaction in which nobody else migrates or distributes the database, until it ends. However long that takes,
@@ -100,10 +103,8 @@ async function ask<Row>(client: Client, text: string): Promise<Row[]> {
     // pg's types leave `query_timeout` of a single query out.
     return (await client.query({ text, query_timeout: ANSWER_MS } as { text: string })).rows as Row[];
   } catch (error) {
-    const why = error instanceof Error ? error.message : String(error);
-    throw new Error(`The connection that is to hold the migration lock was lost (${why}): start again`, {
-      cause: error,
-    });
+    const { message } = losses.get(client) ?? (error as Error);
+    throw new Error(`The connection that is to hold the migration lock was lost (${message}): start again`);
   }
 }
 

@@ -28,7 +28,9 @@ afterAll(async () => {
 const scripts = JSON.parse(readFileSync(projectPath('package.json'), 'utf8')).scripts as Record<string, string>;
 /** The compiled file and the arguments that `npm run <name>` starts. */
 function commandOf(name: string): [string, string[]] {
-  const [, file, args] = /^exec node(?: --[\w=-]+)* src\/cli\/run\.mjs src\/(\S+\.js) ?([^;&|)]*)$/.exec(scripts[name]!)!;
+  const [, file, args] = /^exec node(?: --[\w=-]+)* src\/cli\/run\.mjs src\/(\S+\.js) ?([^;&|)]*)$/.exec(
+    scripts[name]!,
+  )!;
   return [file!, args!.split(' ').filter(Boolean)];
 }
 const npmRun = (name: string, ...args: string[]): Promise<Ended> => {
@@ -219,6 +221,18 @@ describe('on a database of its own', () => {
     expect((await running.hold(body.data.products.edges[0].node.id, {}, running.tokens.alice)).status).toBe('ACTIVE');
     expect((await running.end('SIGTERM')).code).toBe(0);
     await expectClean({ url: own.DATABASE_URL });
+  });
+
+  test('db:migrate in production asks for the database alone, and not for the server’s secrets', async () => {
+    const env = { ...own, NODE_ENV: 'production' };
+    expect(await build.command('cli/db.js', ['migrate'], env)).toEqual({
+      code: 0,
+      stdout: 'Nothing to migrate.\n',
+      stderr: '',
+    });
+    const without = await build.command('cli/db.js', ['migrate'], { NODE_ENV: 'production' });
+    expect([without.code, without.stderr]).toEqual([1, expect.stringContaining('DATABASE_URL must be set')]);
+    expect(without.stderr).not.toContain('JWT_SECRET');
   });
 
   test('db:reset is refused in production', async () => {
