@@ -9,7 +9,8 @@ import { CONNECT_MS } from './writable-server';
 const MIGRATION_LOCK = 7_202_611_22;
 /** How often a lock that is taken is asked for again: one that waited in PostgreSQL could not hear that it is to stop. */
 const TRY_EVERY_MS = 250;
-/** How often a wait is reported. */
+/** How long a wait takes before it is worth a line, and how often it is then reported. */
+const SAY_AFTER_MS = 3_000;
 const SAY_EVERY_MS = 10_000;
 /** Each statement about the lock is a look-up; a server that does not answer it hangs. */
 const ANSWER_MS = 10_000;
@@ -65,7 +66,7 @@ const losses = new WeakMap<Client, Error>();
  */
 export async function lockMigrations(client: Client, { say, signal }: MigrateOptions): Promise<void> {
   const since = performance.now();
-  for (let saidAt = -Infinity; ; await sleep(TRY_EVERY_MS, undefined, { signal })) {
+  for (let saidAt = since + SAY_AFTER_MS - SAY_EVERY_MS; ; await sleep(TRY_EVERY_MS, undefined, { signal })) {
     signal?.throwIfAborted();
     await ask(client, 'BEGIN');
     const [answer] = await ask<{ locked: boolean }>(
