@@ -6,7 +6,9 @@ import {
   developmentJwtSecret,
   developmentWebhookSecret,
   environmentKeys,
+  isColored,
   loadConfig,
+  loadSettings,
   redactedConfig,
 } from '../src/config';
 
@@ -276,6 +278,60 @@ describe('production', () => {
   ])('refuses without a %s of its own: %j', (key, change) => {
     expect(problemsOf({ ...production, ...change })).toEqual([expect.stringContaining(key)]);
   });
+});
+
+describe('a command asks only for the settings that it uses:', () => {
+  const withoutSecrets = { NODE_ENV: 'production', DATABASE_URL: production.DATABASE_URL };
+
+  test('who migrates in production needs no secret of tokens or webhooks, and gets what it named', () => {
+    expect(loadSettings(['environment', 'databaseUrls'], withoutSecrets)).toEqual({
+      environment: 'production',
+      databaseUrls: [production.DATABASE_URL],
+    });
+    expect(loadSettings(['databaseUrls'], { ...withoutSecrets, PORT: 'x', JWT_SECRET: 'short' })).toEqual({
+      databaseUrls: [production.DATABASE_URL],
+    });
+  });
+
+  test('what it uses is refused as it is at a start', () => {
+    const problems = (...fields: Parameters<typeof loadSettings>[0]) => {
+      try {
+        loadSettings(fields, { NODE_ENV: 'production', PORT: 'x' });
+      } catch (error) {
+        return (error as ConfigError).problems.map((problem) => problem.split(' ')[0]);
+      }
+      return [];
+    };
+    expect(problems('port')).toEqual(['PORT']);
+    expect(problems('auth')).toEqual(['JWT_SECRET']);
+    expect(problems('databaseUrls', 'webhookSecrets')).toEqual(['DATABASE_URL', 'WEBHOOK_SECRETS']);
+  });
+
+  test('every field of the configuration can be asked for, and comes from a key', () => {
+    const config = loadConfig(production);
+    const fields = Object.keys(config) as (keyof typeof config)[];
+    expect(loadSettings(fields, production)).toEqual(config);
+    for (const key of environmentKeys) {
+      const bad = {
+        NODE_ENV: 'test',
+        [key]: key === 'JWT_ISSUER' || key === 'JWT_AUDIENCE' || key === 'LOG_FILE' ? undefined : ';',
+      };
+      if (bad[key] !== undefined) expect(() => loadSettings(fields, bad)).toThrow(`${key} must be`);
+    }
+  });
+});
+
+test.each([
+  [{}, true, true],
+  [{}, false, false],
+  [{ NO_COLOR: '1' }, true, false],
+  [{ NO_COLOR: '' }, true, true],
+  [{ TERM: 'dumb' }, true, false],
+  [{ FORCE_COLOR: '1' }, false, true],
+  [{ FORCE_COLOR: '0' }, true, false],
+  [{ NO_COLOR: '1', FORCE_COLOR: '1' }, false, true],
+])('with %j text on a stream (a terminal: %s) is coloured: %s', (env, isTTY, expected) => {
+  expect(isColored({ isTTY }, env)).toBe(expected);
 });
 
 test('a configuration can be printed', () => {

@@ -9,7 +9,8 @@ import { CONNECT_MS } from '../postgres/primary';
 const MIGRATION_LOCK = 7_202_611_22;
 /** How often a lock that is taken is asked for again: one that waited in PostgreSQL could not hear that it is to stop. */
 const TRY_EVERY_MS = 250;
-/** How often a wait is reported. */
+/** How long a wait takes before it is worth a line, and how often it is then reported. */
+const SAY_AFTER_MS = 3_000;
 const SAY_EVERY_MS = 10_000;
 /** Each statement about the lock is a look-up; a server that does not answer it hangs. */
 const ANSWER_MS = 10_000;
@@ -52,9 +53,12 @@ export async function pendingMigrations(database: Database): Promise<string[]> {
 /** A connection for `lockMigrations`; losing it is an error of the next statement, not of the process. */
 export function lockingClient(url: string, application_name: string): Client {
   const client = new Client({ connectionString: url, connectionTimeoutMillis: CONNECT_MS, application_name });
-  client.on('error', () => undefined);
+  client.on('error', (error) => losses.has(client) || losses.set(client, error));
   return client;
 }
+
+/** What ended a connection, as PostgreSQL said it first: the next statement alone would only say that it has ended. */
+const losses = new WeakMap<Client, Error>();
 
 /**
  * Opens a transaction in which nobody else migrates or distributes the database, until it ends. However long that takes,
@@ -62,7 +66,7 @@ export function lockingClient(url: string, application_name: string): Client {
  */
 export async function lockMigrations(client: Client, { say, signal }: MigrateOptions): Promise<void> {
   const since = performance.now();
-  for (let saidAt = -Infinity; ; await sleep(TRY_EVERY_MS, undefined, { signal })) {
+  for (let saidAt = since + SAY_AFTER_MS - SAY_EVERY_MS; ; await sleep(TRY_EVERY_MS, undefined, { signal })) {
     signal?.throwIfAborted();
     await ask(client, 'BEGIN');
     const [answer] = await ask<{ locked: boolean }>(
@@ -100,10 +104,8 @@ async function ask<Row>(client: Client, text: string): Promise<Row[]> {
     // pg's types leave `query_timeout` of a single query out.
     return (await client.query({ text, query_timeout: ANSWER_MS } as { text: string })).rows as Row[];
   } catch (error) {
-    const why = error instanceof Error ? error.message : String(error);
-    throw new Error(`The connection that is to hold the migration lock was lost (${why}): start again`, {
-      cause: error,
-    });
+    const { message } = losses.get(client) ?? (error as Error);
+    throw new Error(`The connection that is to hold the migration lock was lost (${message}): start again`);
   }
 }
 

@@ -223,6 +223,18 @@ describe('on a database of its own', () => {
     await expectClean({ url: own.DATABASE_URL });
   });
 
+  test('db:migrate in production asks for the database alone, and not for the server’s secrets', async () => {
+    const env = { ...own, NODE_ENV: 'production' };
+    expect(await build.command('cli/db.js', ['migrate'], env)).toEqual({
+      code: 0,
+      stdout: 'Nothing to migrate.\n',
+      stderr: '',
+    });
+    const without = await build.command('cli/db.js', ['migrate'], { NODE_ENV: 'production' });
+    expect([without.code, without.stderr]).toEqual([1, expect.stringContaining('DATABASE_URL must be set')]);
+    expect(without.stderr).not.toContain('JWT_SECRET');
+  });
+
   test('db:reset is refused in production', async () => {
     const { code, stderr } = await build.command('cli/db.js', ['reset'], {
       ...own,

@@ -167,6 +167,17 @@ test('a command that is ended in the middle leaves no PostgreSQL that it has sta
   expect(processesHere()).toEqual([]);
 });
 
+test.each([
+  ['coloured on a terminal', {}, true],
+  ['plain on a terminal with NO_COLOR=1', { NO_COLOR: '1' }, false],
+])('the log is %s', async (_name, env, isColored) => {
+  const { run } = await start(['script', '-qefc', 'node src/cli/run.mjs src/main.js', '/dev/null'], {
+    TERM: 'xterm-256color',
+    ...env,
+  });
+  expect(run.said().includes('\x1b[')).toBe(isColored);
+});
+
 test('an output that nobody reads does not keep a stopping server', async () => {
   // `cat` is stopped as soon as it runs: the pipe fills, and each line more waits for ever.
   const port = await findFreePort('127.0.0.1');

@@ -27,12 +27,20 @@ export interface RunningServer extends Client {
   end(signal: NodeJS.Signals): Promise<Ended>;
 }
 
+export interface Launched {
+  said(): string;
+  readonly ended: Promise<Ended>;
+  end(signal: NodeJS.Signals): Promise<Ended>;
+}
+
 /** One build of the project; its processes know nothing of the environment of whoever runs the tests. */
 export interface Build {
   readonly directory: string;
   environment(env: NodeJS.ProcessEnv): NodeJS.ProcessEnv;
   /** Answers once it serves; throws with what it said when it ends before. On a free port unless `PORT` says else. */
   start(env: NodeJS.ProcessEnv): Promise<RunningServer>;
+  /** Starts a compiled file, the server unless another one is named, and waits for nothing. */
+  launch(env: NodeJS.ProcessEnv, file?: string, args?: readonly string[]): Launched;
   /** Runs a compiled file to its end. */
   command(file: string, args: readonly string[], env: NodeJS.ProcessEnv): Promise<Ended>;
   /** Kills what is left of its servers, and removes the folder. */
@@ -92,6 +100,14 @@ export async function buildProject(): Promise<Build> {
   return {
     directory,
     environment,
+    launch: (env, file = 'main.js', args = []) => {
+      const { child, output, ended } = launch(file, args, env);
+      const end = (signal: NodeJS.Signals) => {
+        child.kill(signal);
+        return ended;
+      };
+      return { said: () => output.stdout + output.stderr, ended, end };
+    },
     command: (file, args, env) => launch(file, args, env).ended,
     start: async (env) => {
       const { child, output, ended } = launch('main.js', [], env);

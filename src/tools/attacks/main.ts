@@ -6,15 +6,15 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { Command } from 'commander';
 import { environmentForChild, loadDotEnv, loadSettings, projectPath } from '../../config';
 import { createProduct } from '../../checkout/create-product';
-import { startEmbeddedPostgres } from '../../postgres/embedded';
+import { startEmbeddedPostgres, type EmbeddedPostgres } from '../../postgres/embedded';
 import { migrate } from '../../database/migrate';
-import { openDatabase } from '../../database/database';
+import { openDatabase, type Database } from '../../database/database';
 import { newId } from '../../database/ids';
 import { closeLogger, createLogger } from '../../telemetry/logger';
 import { Metrics } from '../../telemetry/metrics';
 import { ATTACKS } from './attack-set';
 import { sell, type Measured } from './crowd';
-import { runCommand, wholeNumberOption } from '../../cli/options';
+import { interruptible, runCommand, wholeNumberOption } from '../../cli/options';
 import { startServer, type ChildServer } from '../load/child-server';
 import { residentMbOf } from '../load/cpu';
 import { median } from '../load/percentiles';
@@ -151,9 +151,11 @@ async function withShop(work: (shop: { databaseUrl: string; productId: string })
   const directory = projectPath('.data', 'attacks');
   const { holdTtlSeconds, orderPaymentWindowSeconds } = loadSettings(['holdTtlSeconds', 'orderPaymentWindowSeconds']);
   const log = createLogger({ level: 'silent', file: null, environment: 'test' });
-  const embedded = await startEmbeddedPostgres({ directory, log: () => undefined });
-  const database = await openDatabase({ url: embedded.url, poolSize: 2, log });
-  try {
+  let starting: Promise<EmbeddedPostgres> | undefined;
+  let database: Database | undefined;
+  const run = async (signal: AbortSignal) => {
+    const embedded = await (starting = startEmbeddedPostgres({ directory, log: () => undefined, signal }));
+    database = await openDatabase({ url: embedded.url, poolSize: 2, log });
     await migrate(database, embedded.url);
     const checkout = { database, log, metrics: new Metrics(), holdTtlSeconds, orderPaymentWindowSeconds };
     const name = `Attacked ${newId()}`;
@@ -161,12 +163,17 @@ async function withShop(work: (shop: { databaseUrl: string; productId: string })
     const product = await createProduct(checkout, input);
     if (!product.granted) throw new Error('There is no product to sell');
     await work({ databaseUrl: embedded.url, productId: product.value.id });
-  } finally {
-    await database.close();
-    await embedded.stop();
+  };
+  await interruptible(run, async () => {
+    await Promise.all(servers.map((server) => server.stop()));
+    await database?.close();
+    await (await starting?.catch(() => undefined))?.stop({ withoutOwn: true });
     await closeLogger(log);
-  }
+  });
 }
+
+/** All that were started: an interrupted run stops those that still work. */
+const servers: ChildServer[] = [];
 
 /** Production's settings, except for what a measurement needs: holds outlive a run, so that none expires within it. */
 async function serve(databaseUrl: string, limits: Record<string, string>): Promise<ChildServer> {
@@ -178,6 +185,7 @@ async function serve(databaseUrl: string, limits: Record<string, string>): Promi
     ...limits,
   });
   const server = startServer(new URL(`http://127.0.0.1:${port}`), env, START_WITHIN_MS);
+  servers.push(server);
   await server.ready;
   return server;
 }

@@ -12,7 +12,7 @@ import type { Slice } from './slice';
 import { soak } from './soak';
 import { Stage } from './stage';
 import { MOST_CONNECTIONS, setScene, type Scene, type Subject } from './subjects';
-import { runCommand, wholeNumberOption } from '../../cli/options';
+import { interruptible, runCommand, wholeNumberOption } from '../../cli/options';
 
 interface Options {
   runs: number;
@@ -74,38 +74,20 @@ async function bench(options: Options): Promise<void> {
   const runs = options.quick ? 1 : options.runs;
   const seconds = options.quick ? 1 : options.seconds;
   const say = (line: string) => void (options.json || process.stderr.write(`${line}\n`));
-  const interrupted = interruption();
-  const stage = await Stage.open(databaseUrls, say);
-  try {
-    const work = async () => {
-      const execArgv = options.cpuProf ? ['--cpu-prof', `--cpu-prof-dir=${options.cpuProf}`] : [];
-      const { products, connections } = options;
-      const wants = wantsOf(products === undefined ? options.only : [`holds@${connections}`, `holds-${products}`]);
-      const hotProducts = products === undefined ? HOT_PRODUCTS : [products];
-      const scene = await setScene(stage, { isFull: options.full, wants, hotProducts, connections, execArgv });
-      const slices = await measureAll(scene.subjects, runs, seconds, options);
-      return finish(stage, scene, slices, runs, seconds, options);
-    };
-    const report = await Promise.race([work(), interrupted]);
-    if (options.write) await writeDocument(report);
-    process.stdout.write(options.json ? `${JSON.stringify(report, null, 2)}\n` : forTerminal(report));
-  } finally {
-    await stage.close();
-  }
-}
-
-/** Rejects at the first Ctrl-C, so that everything is ended in order; at the second the process ends at once. */
-function interruption(): Promise<never> {
-  return new Promise((_, reject) => {
-    let isEnding = false;
-    const end = () => {
-      if (isEnding) process.exit(130);
-      isEnding = true;
-      reject(new Error('interrupted'));
-    };
-    process.on('SIGINT', end);
-    process.on('SIGTERM', end);
-  });
+  let opening: Promise<Stage> | undefined;
+  const work = async () => {
+    const stage = await (opening = Stage.open(databaseUrls, say));
+    const execArgv = options.cpuProf ? ['--cpu-prof', `--cpu-prof-dir=${options.cpuProf}`] : [];
+    const { products, connections } = options;
+    const wants = wantsOf(products === undefined ? options.only : [`holds@${connections}`, `holds-${products}`]);
+    const hotProducts = products === undefined ? HOT_PRODUCTS : [products];
+    const scene = await setScene(stage, { isFull: options.full, wants, hotProducts, connections, execArgv });
+    const slices = await measureAll(scene.subjects, runs, seconds, options);
+    return finish(stage, scene, slices, runs, seconds, options);
+  };
+  const report = await interruptible(work, async () => (await opening?.catch(() => undefined))?.close());
+  if (options.write) await writeDocument(report);
+  process.stdout.write(options.json ? `${JSON.stringify(report, null, 2)}\n` : forTerminal(report));
 }
 
 function wantsOf(only: readonly string[] | undefined): (key: string) => boolean {

@@ -4,6 +4,7 @@
 export function followParent(onEnd: () => Promise<void> | void): void {
   process.on('SIGINT', () => undefined);
   process.on('SIGTERM', () => undefined);
+  process.on('SIGHUP', () => undefined);
   process.once('disconnect', () => {
     void Promise.resolve(onEnd()).finally(() => process.exit(0));
   });

@@ -1,8 +1,7 @@
 /** `npm run rehearse`: an on-sale minute against a real server, and the verdict whether it kept its promises. */
-import { once } from 'node:events';
 import { Command, InvalidArgumentError } from 'commander';
 import { type Config, loadDotEnv, loadSettings } from '../../config';
-import { configuredUrl, exitCodes, runCommand, wholeNumberOption } from '../../cli/options';
+import { configuredUrl, exitCodes, interruptible, runCommand, wholeNumberOption } from '../../cli/options';
 import { stories, type Plan, type Story } from './plan';
 import { rehearse } from './rehearsal';
 import { writeReport } from './report';
@@ -69,14 +68,14 @@ async function run(options: Options): Promise<void> {
   const plan = planOf(options);
   const progress = new Progress(plan.shoppers);
   const server = await findServer(options, config, progress);
-  const interruption = interruptions();
-  try {
-    await Promise.race([perform(options, plan, config, server, progress, interruption.signal), interruption.happened]);
-  } finally {
-    interruption.stopListening();
-    progress.abandon();
-    await server.stop();
-  }
+  // Without a verdict, when it is ended in the middle.
+  await interruptible(
+    (signal) => perform(options, plan, config, server, progress, signal),
+    async () => {
+      progress.abandon();
+      await server.stop();
+    },
+  );
 }
 
 async function perform(
@@ -144,17 +143,6 @@ async function findServer(options: Options, config: Used, progress: Progress): P
   const server = await startRehearsalServer(config, durationSeconds);
   progress.say(`Starting a server at ${server.url.origin} …`);
   return server;
-}
-
-/** Ctrl-C ends the rehearsal in the middle, without a verdict; a server of our own is stopped first. */
-function interruptions() {
-  const controller = new AbortController();
-  const { signal } = controller;
-  const interrupt = () => controller.abort(new Error('Stopped before the end: no verdict.'));
-  process.on('SIGINT', interrupt).on('SIGTERM', interrupt);
-  const happened = once(signal, 'abort').then(() => Promise.reject(signal.reason as Error));
-  happened.catch(() => undefined);
-  return { signal, happened, stopListening: () => void process.off('SIGINT', interrupt).off('SIGTERM', interrupt) };
 }
 
 function serverUrl(text: string): URL {
