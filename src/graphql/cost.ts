@@ -56,9 +56,9 @@ const EXTRA: Readonly<Record<string, number>> = {
   'Query.timeline': 700,
   'Query.serverMetrics': 1_000,
   // A lone product's are promises; those of a page were read together.
-  'Product.availableStock': 7,
-  'Product.totalStock': 7,
-  'Product.saleStatus': 7,
+  'Product.availableStock': 4,
+  'Product.totalStock': 4,
+  'Product.saleStatus': 4,
   'Hold.product': 8,
   'Hold.order': 10,
   'OrderLine.product': 8,
