@@ -37,8 +37,8 @@ import { MAX_PAGE } from './pages';
 export const MAX_PRICE = 25_000;
 /** Of one event of a subscription, which is made for each watcher who asks in other words. The storefront's costs 8. */
 export const MAX_EVENT_PRICE = 100;
-/** Written, copied and sent. */
-export const BYTES_PER_UNIT = 400;
+/** Read or written, copied and sent; what a line to the internet costs is in it, too. */
+export const BYTES_PER_UNIT = 100;
 /** What an order's lines are taken for before they are read: most orders have one to three. */
 const USUAL_LIST = 3;
 
