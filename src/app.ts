@@ -109,7 +109,7 @@ export async function startApp(config: Config, options: AppOptions): Promise<App
     createOrder: createOrderOf(checkout),
     levels,
     reads: sharedReads(database),
-    watch: new StockWatch(new StockLevels(database.readWatched), log),
+    watch: new StockWatch(new StockLevels(database.readWatched, { withDescriptions: true }), log),
     admission,
     clientOf,
     trusted,

@@ -6,6 +6,11 @@ import type { Logger } from '../telemetry/logger';
 import type { Client } from './clients';
 
 const WINDOW_SECONDS = 10;
+/**
+ * An address has a tenth of its allowance for what questions cost beyond a small one in each second: all of it at the beginning
+ * of a window would leave a sale nothing of the next seconds. (Reading documents costs too little for that.)
+ */
+const BURST_SECONDS = 1;
 
 /** Whose requests are counted together: a signed-in customer's and, whoever they are, an address's. */
 export interface Counted {
@@ -34,6 +39,8 @@ const unlimited: Rates = {
 
 interface Limit {
   readonly limiter: RateLimiterMemory;
+  /** What of a second's surplus is left; null: as long as the window lasts. */
+  readonly burst: RateLimiterMemory | null;
   readonly keyOf: (counted: Counted) => string;
   readonly isExempt: (counted: Counted) => boolean;
 }
@@ -58,9 +65,13 @@ export function ratesOf({ rateLimits, environment }: Pick<Config, 'rateLimits' |
   };
   return {
     count: async (name, counted, points, surplus = 0) => {
-      for (const { limiter, keyOf, isExempt } of limitsOf(name)) {
+      for (const { limiter, burst, keyOf, isExempt } of limitsOf(name)) {
         if (isExempt(counted)) continue;
         const key = keyOf(counted);
+        if (burst && surplus > 0) {
+          const state = await burst.consume(key, withinLimit(surplus, 0, burst)).catch(ownRefusal);
+          if (state.consumedPoints > burst.points) refuse(name, key, state, false);
+        }
         const taken = points + withinLimit(surplus, points, limiter);
         const state = await limiter.consume(key, taken).catch(ownRefusal);
         if (state.consumedPoints > limiter.points) {
@@ -69,11 +80,15 @@ export function ratesOf({ rateLimits, environment }: Pick<Config, 'rateLimits' |
       }
     },
     correct: async (name, counted, points, { from, to }) => {
-      for (const { limiter, keyOf, isExempt } of limitsOf(name)) {
+      const move = async (limiter: RateLimiterMemory, key: string, own: number) => {
+        const change = withinLimit(to, own, limiter) - withinLimit(from, own, limiter);
+        if (change > 0) await limiter.penalty(key, change);
+        if (change < 0) await limiter.reward(key, -change);
+      };
+      for (const { limiter, burst, keyOf, isExempt } of limitsOf(name)) {
         if (isExempt(counted)) continue;
-        const change = withinLimit(to, points, limiter) - withinLimit(from, points, limiter);
-        if (change > 0) await limiter.penalty(keyOf(counted), change);
-        if (change < 0) await limiter.reward(keyOf(counted), -change);
+        await move(limiter, keyOf(counted), points);
+        if (burst) await move(burst, keyOf(counted), 0);
       }
     },
     check: async (name, counted) => {
@@ -95,6 +110,9 @@ function ownRefusal(refusal: unknown): RateLimiterRes {
   return refusal as RateLimiterRes;
 }
 
+const burstOf = (points: number) =>
+  new RateLimiterMemory({ points: Math.ceil((points * BURST_SECONDS) / WINDOW_SECONDS), duration: BURST_SECONDS });
+
 /**
  * This very machine is a tool, a test, or a proxy that TRUSTED_PROXIES does not name: as an address it is not limited, as
  * that would stop all who come through it together. Its customers are, in production.
@@ -107,6 +125,7 @@ function limitsFor(name: RateClass, rateLimits: RateLimits, isProduction: boolea
   if (perCustomer !== null) {
     limits.push({
       limiter: limiterOf(perCustomer),
+      burst: null,
       keyOf: ({ customerId }) => `customer ${customerId}`,
       isExempt: (counted) => counted.customerId === '' || (isTool(counted) && !isProduction),
     });
@@ -114,6 +133,7 @@ function limitsFor(name: RateClass, rateLimits: RateLimits, isProduction: boolea
   if (perAddress !== null) {
     limits.push({
       limiter: limiterOf(perAddress),
+      burst: name === 'document' ? null : burstOf(perAddress),
       keyOf: ({ client }) => `address ${client.address}`,
       isExempt: isTool,
     });

@@ -19,6 +19,8 @@ export interface ProductColumns {
 
 export const productColumns = sql`id AS product_id, sku, name, description, price_minor, currency, max_per_customer,
   sale_starts_at, sale_ends_at`;
+export const columnsButDescription = sql`id AS product_id, sku, name, NULL AS description, price_minor, currency, max_per_customer,
+  sale_starts_at, sale_ends_at`;
 
 export function productFrom(row: ProductColumns): Product {
   return {

@@ -4,7 +4,7 @@ import type { Order, PaymentEvent, Product } from '../domain/records';
 import type { PaymentOutcome } from '../domain/statuses';
 import { isDistributed } from '../postgres/citus';
 import { OrderRow, PaymentEventRow } from './entities';
-import { productColumns, productFrom, type ProductColumns } from './products';
+import { columnsButDescription, productColumns, productFrom, type ProductColumns } from './products';
 import { run, sql, time } from '../postgres/statement';
 
 /** What a new hold could take of a product, at one moment; with the product as it was then. */
@@ -33,17 +33,31 @@ const HAS_UNPAID_ORDER = `EXISTS (SELECT FROM orders o JOIN order_lines i ON i.o
             WHERE o.status = 'PENDING_PAYMENT' AND i.product_id = l.product_id)`;
 
 /**
+ * Descriptions are the only texts that may be long: of a page of 100 products they are a megabyte, which PostgreSQL, the
+ * driver and this process would read for nothing. Where they are left out, the product's is null.
+ */
+interface Descriptions {
+  readonly withDescriptions: boolean;
+}
+
+const description = (isWanted: boolean, table = '') => (isWanted ? `${table}description` : 'NULL AS description');
+
+/**
  * Of the products that exist, in any order. One statement, so one snapshot and one time for all of them. On Citus each
  * product has its own, and a second statement looks for unpaid orders of those that are sold out.
  */
-export async function readStockLevels(em: EntityManager, productIds: readonly string[]): Promise<StockLevel[]> {
+export async function readStockLevels(
+  em: EntityManager,
+  productIds: readonly string[],
+  { withDescriptions }: Descriptions,
+): Promise<StockLevel[]> {
   const rows = await run<StockLevelRow>(em, {
     text: `/* stockLevels */
       SELECT l.at, l.available, l.total,
         l.available = 0 AND (
           EXISTS (SELECT FROM holds h WHERE h.product_id = l.product_id AND h.status = 'ACTIVE' AND h.expires_at > l.at)
           OR ${isDistributed(em) ? 'false' : HAS_UNPAID_ORDER}) AS may_come_back,
-        l.product_id, p.sku, p.name, p.description, p.price_minor, p.currency, p.max_per_customer, p.sale_starts_at, p.sale_ends_at
+        l.product_id, p.sku, p.name, ${description(withDescriptions, 'p.')}, p.price_minor, p.currency, p.max_per_customer, p.sale_starts_at, p.sale_ends_at
       FROM (
         SELECT s.product_id, c.at, s.total, s.available + coalesce((SELECT sum(h.quantity) FROM holds h
             WHERE h.product_id = s.product_id AND h.status = 'ACTIVE' AND h.expires_at <= c.at), 0) AS available
@@ -201,12 +215,13 @@ async function readStockReportsOneByOne(
 export async function readProducts(
   em: EntityManager,
   { limit, after }: PageOf<{ name: string; id: string }>,
+  { withDescriptions }: Descriptions = { withDescriptions: true },
 ): Promise<Product[]> {
   const rest = after ? sql`WHERE (name, id) > (${after.name}, ${after.id}::uuid)` : sql``;
   const rows = await run<ProductColumns>(
     em,
     sql`/* products */
-      SELECT ${productColumns} FROM products ${rest} ORDER BY name, id LIMIT ${limit}`,
+      SELECT ${withDescriptions ? productColumns : columnsButDescription} FROM products ${rest} ORDER BY name, id LIMIT ${limit}`,
   );
   return rows.map(productFrom);
 }

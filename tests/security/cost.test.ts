@@ -1,6 +1,7 @@
 /** Cost is what is limited: what an operation may cost, how large its answer may be, and that the price is what is counted (P17). */
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { createClient } from 'graphql-ws';
 import { getOperationAST, parse } from 'graphql';
 import { WebSocket } from 'ws';
@@ -169,16 +170,18 @@ describe('in a shop where every text and list is as long as it may be', () => {
 describe('the price is what is counted', () => {
   let target: Target;
   let lastByte = 0;
-  const newAddress = () => ({ 'x-forwarded-for': `198.51.100.${++lastByte}` });
+  const newAddress = () => ({ 'x-forwarded-for': `10.51.${(++lastByte / 250) | 0}.${lastByte % 250}` });
   beforeAll(async () => {
-    target = await openApp({ TRUSTED_PROXIES: '1', RATE_LIMIT: 'browse=100/100,document=-/-,loopback=on' });
+    target = await openApp({ TRUSTED_PROXIES: '1', RATE_LIMIT: 'browse=100/1000,document=-/-,loopback=on' });
     for (let i = 0; i < 50; i++) await target.product(10);
   });
   afterAll(() => target.close());
 
-  const answered = async (query: string, most: number, headers = newAddress()) => {
+  /** How many are answered before the first is refused; each customer comes from an address of their own. */
+  const answered = async (query: string, most: number, token?: string) => {
+    const who = token ?? (await target.token(`shopper ${lastByte}`));
     for (let count = 0; count < most; count++) {
-      if ((await target.ask(query, undefined, { headers })).status === 429) return count;
+      if ((await target.ask(query, undefined, { token: who, headers: newAddress() })).status === 429) return count;
     }
     return most;
   };
@@ -197,13 +200,26 @@ describe('the price is what is counted', () => {
     expect(large).toBeLessThan(15);
   });
 
-  test('what a page does not have is given back', async () => {
+  test('an address cannot spend its allowance for expensive questions in one second', async () => {
     const headers = newAddress();
+    const ask = async () => (await target.ask(page(50), undefined, { headers })).status;
+    const firstSecond = await Promise.all(Array.from({ length: 50 }, ask));
+    const granted = firstSecond.filter((status) => status === 200).length;
+    expect(granted).toBeGreaterThanOrEqual(5);
+    // A thousand points are enough for all 50: a hundred in each second are not.
+    expect(granted).toBeLessThan(25);
+    expect((await target.ask('{ serverTime }', undefined, { headers })).status).toBe(200);
+    await sleep(1_100);
+    expect(await ask()).toBe(200);
+  });
+
+  test('what a page does not have is given back', async () => {
+    const token = await target.token('shopper at the end');
     const end = (await target.ask('{ products(first: 48) { pageInfo { endCursor } } }')).data.products.pageInfo
       .endCursor;
     const rest = `{ products(first: 100, after: "${end}") { edges { node { id name availableStock } } } }`;
-    expect((await target.ask(rest, undefined, { headers })).data.products.edges).toHaveLength(2);
-    expect(await answered(rest, 200, headers)).toBeGreaterThanOrEqual(25);
+    expect((await target.ask(rest, undefined, { token, headers: newAddress() })).data.products.edges).toHaveLength(2);
+    expect(await answered(rest, 200, token)).toBeGreaterThanOrEqual(25);
   });
 
   test('a limit that is lower than a price makes the question rare, and not impossible', async () => {

@@ -37,8 +37,8 @@ import { MAX_PAGE } from '../pagination';
 export const MAX_PRICE = 25_000;
 /** Of one event of a subscription, which is made for each watcher who asks in other words. The storefront's costs 8. */
 export const MAX_EVENT_PRICE = 100;
-/** Written, copied and sent. */
-export const BYTES_PER_UNIT = 400;
+/** Read or written, copied and sent; what a line to the internet costs is in it, too. */
+export const BYTES_PER_UNIT = 100;
 /** What an order's lines are taken for before they are read: most orders have one to three. */
 const USUAL_LIST = 3;
 
@@ -56,9 +56,9 @@ const EXTRA: Readonly<Record<string, number>> = {
   'Query.timeline': 700,
   'Query.serverMetrics': 1_000,
   // A lone product's are promises; those of a page were read together.
-  'Product.availableStock': 7,
-  'Product.totalStock': 7,
-  'Product.saleStatus': 7,
+  'Product.availableStock': 4,
+  'Product.totalStock': 4,
+  'Product.saleStatus': 4,
   'Hold.product': 8,
   'Hold.order': 10,
   'OrderLine.product': 8,

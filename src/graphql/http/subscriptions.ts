@@ -110,7 +110,8 @@ export function asksForWebSocket({ method, url = '', headers }: IncomingMessage)
     method === 'GET' &&
     (path === PATH || path === `${PATH}/`) &&
     headers.upgrade?.toLowerCase() === 'websocket' &&
-    headers['content-length'] === undefined &&
+    // Java's client says that its handshake has no body.
+    (headers['content-length'] ?? '0') === '0' &&
     headers['transfer-encoding'] === undefined
   );
 }

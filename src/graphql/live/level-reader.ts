@@ -29,8 +29,11 @@ export class StockLevels {
   private readonly askedAt = new Map<string, number>();
   private timer: NodeJS.Timeout | null = null;
 
-  /** `readWith`: on the pool of whoever asks, or on live stock's own connection. */
-  constructor(private readonly readWith: Database['read']) {}
+  /** `readWith`: on the pool of whoever asks, or on live stock's own connection. `products`: only watchers are shown them. */
+  constructor(
+    private readonly readWith: Database['read'],
+    private readonly products: { readonly withDescriptions: boolean } = { withDescriptions: false },
+  ) {}
 
   /** null: there is no such product. Throws `Unavailable`. */
   load(productId: string): Promise<TimedLevel | null> {
@@ -76,7 +79,7 @@ export class StockLevels {
 
   private async read(due: ReadonlyMap<string, Wanted>, askedAtMs: number): Promise<void> {
     try {
-      const levels = await this.readWith((em) => readStockLevels(em, [...due.keys()]));
+      const levels = await this.readWith((em) => readStockLevels(em, [...due.keys()], this.products));
       const byId = new Map(levels.map((level) => [level.product.id, { ...level, askedAtMs }]));
       for (const [id, wanted] of due) wanted.resolve(byId.get(id) ?? null);
     } catch (error) {

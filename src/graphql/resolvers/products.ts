@@ -66,6 +66,7 @@ export class ProductResolver {
     @Info() info: GraphQLResolveInfo,
   ): Promise<Connection<Product>> {
     const { budget, shownProduct } = context.loaders;
+    const withDescriptions = selects(info, DESCRIPTION);
     const connection = await pageOf(
       page,
       { budget, info },
@@ -73,13 +74,13 @@ export class ProductResolver {
       ({ limit, after }) =>
         show(
           context,
-          (em) => readProducts(em, { limit, after }),
+          (em) => readProducts(em, { limit, after }, { withDescriptions }),
           () => true,
         ),
       (record) => {
         const product = presentProduct(record);
         budget.spendText(product.description?.length ?? 0);
-        shownProduct.prime(product.id, product);
+        if (withDescriptions) shownProduct.prime(product.id, product);
         return product;
       },
     );
@@ -167,6 +168,7 @@ function show<T>(
 }
 
 /** The fields of a product that are not in its row. */
+const DESCRIPTION: ReadonlySet<string> = new Set(['description']);
 const LEVEL_FIELDS: ReadonlySet<string> = new Set(['availableStock', 'totalStock', 'saleStatus']);
 
 function ofLevel<T>(product: Product, { room: { levels } }: Context, show: (level: StockLevel) => T): T | Promise<T> {

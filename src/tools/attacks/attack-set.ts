@@ -6,6 +6,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 
 /** Requests in a second, from one address. */
 const PACE = 50;
+/** Of those that are executed, and cost what one document may. */
+const EXPENSIVE_PACE = 20;
 const IDLE_SOCKETS = 10_000;
 /** How many are opened at once: more than a listening queue holds, and they only wait for each other. */
 const OPENED_AT_ONCE = 100;
@@ -32,6 +34,23 @@ export const ATTACKS: readonly Attack[] = [
   documents('a flood of different documents', () =>
     bodyOf(`query Q${randomUUID().replaceAll('-', '')} { products(first: 1) { edges { node { id name } } } }`),
   ),
+  // What the search of `npm run prove -- --only cost` finds without a token: as much as one document may cost, again and again.
+  documents(
+    'the most expensive documents that are executed',
+    always(
+      `{ ${times(7, (i) => `p${i}: products(first: ${100 - i}) { ...F }`)} } fragment F on ProductConnection { edges { node { availableStock totalStock saleStatus } } }`,
+    ),
+    undefined,
+    EXPENSIVE_PACE,
+  ),
+  documents(
+    'the largest answers that are given',
+    always(
+      '{ products(first: 100) { edges { node { a: description b: description c: description d: description } } } }',
+    ),
+    undefined,
+    EXPENSIVE_PACE,
+  ),
   documents('tokens that do not verify', always('{ __typename }'), () => ({
     authorization: `Bearer a.${randomUUID()}.b`,
   })),
@@ -47,14 +66,19 @@ function always(query: string): () => Buffer {
   return () => (body ??= bodyOf(query));
 }
 
-function documents(name: string, body: () => Buffer, headers: () => Record<string, string> = () => ({})): Attack {
+function documents(
+  name: string,
+  body: () => Buffer,
+  headers: () => Record<string, string> = () => ({}),
+  pace = PACE,
+): Attack {
   return {
     name,
     run: async (url, signal) => {
       const agent = new Agent({ keepAlive: true, maxSockets: 16 });
       while (!signal.aborted) {
         post(url, agent, body(), headers());
-        await pause(1_000 / PACE, signal);
+        await pause(1_000 / pace, signal);
       }
       agent.destroy();
     },

@@ -22,6 +22,9 @@ import { findFreePort } from '../load/ports';
 
 /** More than any run sells. */
 const STOCK = 100_000_000;
+/** Beside the hot one, so that pages are full and answers large: of the length of a long description. */
+const PRODUCTS = 100;
+const DESCRIPTION = 'Large and small words about it. '.repeat(312);
 const START_WITHIN_MS = 60_000;
 /** So that sockets are open and a flood is at its height. */
 const ATTACK_SETTLES_MS = 1_500;
@@ -162,6 +165,10 @@ async function withShop(work: (shop: { databaseUrl: string; productId: string })
     const input = { sku: name, name, priceMinor: 4_999, currency: 'USD', totalStock: STOCK, actor: 'attacks' };
     const product = await createProduct(checkout, input);
     if (!product.granted) throw new Error('There is no product to sell');
+    for (let count = 1; count <= PRODUCTS; count += 1) {
+      const sku = `${name} ${count}`;
+      await createProduct(checkout, { ...input, sku, name: sku, description: DESCRIPTION });
+    }
     await work({ databaseUrl: embedded.url, productId: product.value.id });
   };
   await interruptible(run, async () => {
