@@ -98,10 +98,11 @@ export async function startApp(config: Config, options: AppOptions): Promise<App
   const { holdTtlSeconds, orderPaymentWindowSeconds } = config;
   const checkout: Checkout = { database, log, metrics, holdTtlSeconds, orderPaymentWindowSeconds };
   const levels = new StockLevels(database.read);
-  const sockets = socketsOf(log);
-  const http = httpServer(sockets, config);
+  const sockets = socketsOf(log, metrics);
+  const http = httpServer(sockets, config, metrics);
   const isProduction = config.environment === 'production';
   const provider = isProduction ? null : simulatedProvider(config, log, () => urlOf(http, config));
+  const clientOf = clientsOf(config, { log, metrics });
   const room: Room = {
     checkout,
     createHold: limitHoldsOf(createHoldOf(checkout), checkout, config),
@@ -110,11 +111,11 @@ export async function startApp(config: Config, options: AppOptions): Promise<App
     reads: sharedReads(database),
     watch: new StockWatch(new StockLevels(database.readWatched), log),
     admission,
+    clientOf,
     trusted,
     guard: documentGuard({ schema, admission, trusted, persistedOnly: config.persistedOnly }),
     verify: createTokenVerifier(config),
-    clientOf: clientsOf(config),
-    mask: maskErrors(log),
+    mask: maskErrors(checkout),
     serverMetrics: async () => ({ server: serverName(http), text: await scrape() }),
     provider,
     developmentAuth: isProduction ? null : config.auth,
@@ -126,7 +127,7 @@ export async function startApp(config: Config, options: AppOptions): Promise<App
     done();
   });
   const apollo = await graphqlServer(room, config);
-  await limitHttp(http, config);
+  await limitHttp(http, config, metrics);
   await http.register(graphqlRoutes(apollo, room, config));
   await http.register(
     paymentsWebhook({
@@ -195,22 +196,26 @@ function simulatedProvider({ host, webhookSecrets }: Config, log: Logger, url: (
   });
 }
 
-function socketsOf(log: Logger): Sockets {
+function socketsOf(log: Logger, metrics: Metrics): Sockets {
   return new Sockets({
     mayUpgrade: asksForWebSocket,
-    answerTo: rawAnswer,
+    answerTo: (error) => {
+      const { status, text } = rawAnswer(error);
+      metrics.httpAnswer('unreadable', status);
+      return text;
+    },
     onFailure: (err) => log.error({ event: 'request.failed', err }, 'request.failed'),
     onStalled: (details) => log.warn({ event: 'sockets.stalled', ...details }, 'sockets.stalled'),
   });
 }
 
-function httpServer(sockets: Sockets, config: Config): FastifyInstance {
+function httpServer(sockets: Sockets, config: Config, metrics: Metrics): FastifyInstance {
   const http = fastify({
     logger: false,
     genReqId: () => randomUUID(),
     serverFactory: (handler) => {
       const server = sockets.server(handler, requestLimits);
-      limitSockets(server, config);
+      limitSockets(server, config, metrics);
       return server;
     },
     // `Sockets` answers what is no request; Fastify would destroy the socket while its client still sends.

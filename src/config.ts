@@ -1,5 +1,5 @@
 /** The settings of the process: environment variables, checked once and turned into one frozen, typed object. */
-import { existsSync } from 'node:fs';
+import { accessSync, constants, existsSync } from 'node:fs';
 import { isIP } from 'node:net';
 import { dirname, join } from 'node:path';
 import { validate as isCronExpression } from 'node-cron';
@@ -81,6 +81,8 @@ export interface Config {
   readonly databaseUrls: readonly string[];
   readonly databaseReplicaUrls: readonly string[];
   readonly databasePoolSize: number;
+  /** Migrations of newer builds that the database may have. */
+  readonly acceptMigrations: readonly string[];
   readonly holdTtlSeconds: number;
   readonly orderPaymentWindowSeconds: number;
   /** A node-cron expression; null: this process never sweeps. */
@@ -199,6 +201,13 @@ const settings = {
   DATABASE_URL: setting('postgres://user:password@host:port/database, several separated by commas', databaseUrls),
   DATABASE_REPLICA_URLS: setting('postgres://… URLs, separated by commas', databaseUrls),
   DATABASE_POOL_SIZE: setting('a whole number from 1 to 1000', wholeNumber(1, 1000)),
+  ACCEPT_MIGRATIONS: setting(
+    'names of migrations, separated by commas',
+    z
+      .string()
+      .transform(list)
+      .pipe(z.array(z.string().regex(/^[\w.-]+$/))),
+  ),
   HOLD_TTL_SECONDS: setting(`a whole number from 1 to ${maxWindowSeconds}`, wholeNumber(1, maxWindowSeconds)),
   ORDER_PAYMENT_WINDOW_SECONDS: setting(
     `a whole number from 1 to ${maxWindowSeconds}`,
@@ -289,23 +298,73 @@ const secretKeys: readonly Key[] = [
  * embedded database.
  */
 export function loadConfig(env: NodeJS.ProcessEnv = process.env): Config {
+  return read(env, environmentKeys);
+}
+
+/**
+ * The settings that a command uses, as `loadConfig` would answer them. What is wrong with others is no concern of it: who
+ * migrates a production database needs no JWT_SECRET.
+ */
+export function loadSettings<Field extends keyof Config>(
+  fields: readonly Field[],
+  env: NodeJS.ProcessEnv = process.env,
+): Pick<Config, Field> {
+  const config = read(env, ['NODE_ENV', ...environmentKeys.filter((key) => fields.includes(fieldOf(key) as Field))]);
+  return Object.fromEntries(fields.map((field) => [field, config[field]])) as Pick<Config, Field>;
+}
+
+function read(env: NodeJS.ProcessEnv, keys: readonly Key[]): Config {
   const problems: string[] = [];
-  const values = readValues(env, problems);
+  const values = readValues(env, keys, problems);
   const environment = values.NODE_ENV ?? 'development';
-  problems.push(
+  const refusals = [
     ...contradictions(values, env),
     ...(environment === 'production' ? unfitForProduction(values, env) : []),
-  );
+  ];
+  problems.push(...refusals.filter(([key]) => keys.includes(key)).map(([, problem]) => problem));
   if (problems.length > 0) throw new ConfigError(problems);
   return freeze(toConfig(values, environment));
 }
 
+/** What a key decides, where its name does not say so: HOLD_TTL_SECONDS is holdTtlSeconds. */
+const FIELDS: Partial<Record<Key, keyof Config>> = {
+  NODE_ENV: 'environment',
+  DATABASE_URL: 'databaseUrls',
+  RATE_LIMIT: 'rateLimits',
+  JWT_SECRET: 'auth',
+  JWKS_URL: 'auth',
+  JWT_ISSUER: 'auth',
+  JWT_AUDIENCE: 'auth',
+};
+
+function fieldOf(key: Key): string {
+  return FIELDS[key] ?? key.toLowerCase().replace(/_(.)/g, (_, letter: string) => letter.toUpperCase());
+}
+
 /**
  * Adds what `.env` in the working directory names to the environment; what is set already wins.
- * For entry points only: a test never depends on the file of whoever runs it. No file is no error.
+ * For entry points only: a test never depends on the file of whoever runs it. No file is no error; one that cannot be read is,
+ * because it may name the database.
  */
 export function loadDotEnv(): void {
-  if (existsSync('.env')) process.loadEnvFile('.env');
+  if (!existsSync('.env')) return;
+  try {
+    accessSync('.env', constants.R_OK);
+    process.loadEnvFile('.env');
+  } catch (error) {
+    throw new Error(
+      `.env cannot be read: make it readable for the user who runs this, or remove it (${(error as Error).message})`,
+    );
+  }
+}
+
+/**
+ * Whether text on a stream is coloured: FORCE_COLOR and NO_COLOR as Node itself reads them, else on a terminal that can.
+ * No settings of ours: they are agreed between all programs (no-color.org).
+ */
+export function isColored(stream: { readonly isTTY?: boolean }, env: NodeJS.ProcessEnv = process.env): boolean {
+  if (env.FORCE_COLOR !== undefined) return ['', '1', '2', '3', 'true'].includes(env.FORCE_COLOR);
+  return stream.isTTY === true && !env.NO_COLOR && env.TERM !== 'dumb';
 }
 
 /**
@@ -334,9 +393,9 @@ export function redactedConfig(config: Config): Record<string, unknown> {
   };
 }
 
-function readValues(env: NodeJS.ProcessEnv, problems: string[]): Values {
+function readValues(env: NodeJS.ProcessEnv, keys: readonly Key[], problems: string[]): Values {
   const values: Record<string, unknown> = {};
-  for (const key of environmentKeys) {
+  for (const key of keys) {
     const text = textOf(env, key);
     if (text === undefined) continue;
     const result = settings[key].schema.safeParse(text);
@@ -356,38 +415,48 @@ function refusal(key: Key, text: string): string {
   return `${key} must be ${settings[key].accepts}${shown}`;
 }
 
-function contradictions(values: Values, env: NodeJS.ProcessEnv): string[] {
-  const problems: string[] = [];
+/** What is wrong, and with which key. */
+type Refusal = readonly [Key, string];
+
+function contradictions(values: Values, env: NodeJS.ProcessEnv): Refusal[] {
+  const problems: Refusal[] = [];
   if (textOf(env, 'JWT_SECRET') !== undefined && textOf(env, 'JWKS_URL') !== undefined) {
-    problems.push('JWT_SECRET and JWKS_URL exclude each other: set the one that signs your tokens');
+    problems.push(['JWT_SECRET', 'JWT_SECRET and JWKS_URL exclude each other: set the one that signs your tokens']);
   }
   if (values.CORS_HEADERS?.length && !values.CORS_ORIGINS?.length) {
-    problems.push('CORS_HEADERS needs CORS_ORIGINS: without origins no other page may call at all');
+    problems.push([
+      'CORS_HEADERS',
+      'CORS_HEADERS needs CORS_ORIGINS: without origins no page of another origin may call',
+    ]);
   }
   if (values.DATABASE_REPLICA_URLS?.length && textOf(env, 'DATABASE_URL') === undefined) {
-    problems.push('DATABASE_REPLICA_URLS needs DATABASE_URL: the embedded PostgreSQL has no replicas');
+    problems.push([
+      'DATABASE_REPLICA_URLS',
+      'DATABASE_REPLICA_URLS needs DATABASE_URL: the embedded PostgreSQL has no replicas',
+    ]);
   }
   return problems;
 }
 
-function unfitForProduction(values: Values, env: NodeJS.ProcessEnv): string[] {
-  const problems: string[] = [];
+function unfitForProduction(values: Values, env: NodeJS.ProcessEnv): Refusal[] {
+  const problems: Refusal[] = [];
   const isMissing = (key: Key) => textOf(env, key) === undefined;
+  const refuse = (key: Key, problem: string) => problems.push([key, problem]);
   if (isMissing('DATABASE_URL') || values.DATABASE_URL?.length === 0) {
-    problems.push('DATABASE_URL must be set in production: the embedded PostgreSQL is for development');
+    refuse('DATABASE_URL', 'DATABASE_URL must be set in production: the embedded PostgreSQL is for development');
   }
   if (isMissing('JWT_SECRET') && isMissing('JWKS_URL')) {
-    problems.push('JWT_SECRET or JWKS_URL must be set in production');
+    refuse('JWT_SECRET', 'JWT_SECRET or JWKS_URL must be set in production');
   }
   if (values.JWT_SECRET === developmentJwtSecret) {
-    problems.push('JWT_SECRET must not be the development secret in production');
+    refuse('JWT_SECRET', 'JWT_SECRET must not be the development secret in production');
   }
-  if (isMissing('WEBHOOK_SECRETS')) problems.push('WEBHOOK_SECRETS must be set in production');
+  if (isMissing('WEBHOOK_SECRETS')) refuse('WEBHOOK_SECRETS', 'WEBHOOK_SECRETS must be set in production');
   if (values.WEBHOOK_SECRETS?.includes(developmentWebhookSecret)) {
-    problems.push('WEBHOOK_SECRETS must not hold the development secret in production');
+    refuse('WEBHOOK_SECRETS', 'WEBHOOK_SECRETS must not hold the development secret in production');
   }
   if (values.JWKS_URL && new URL(values.JWKS_URL).protocol !== 'https:') {
-    problems.push('JWKS_URL must be an https:// URL in production');
+    refuse('JWKS_URL', 'JWKS_URL must be an https:// URL in production');
   }
   return problems;
 }
@@ -401,6 +470,7 @@ function toConfig(values: Values, environment: Environment): Config {
     databaseUrls: values.DATABASE_URL ?? [],
     databaseReplicaUrls: values.DATABASE_REPLICA_URLS ?? [],
     databasePoolSize: values.DATABASE_POOL_SIZE ?? 8,
+    acceptMigrations: values.ACCEPT_MIGRATIONS ?? [],
     holdTtlSeconds: values.HOLD_TTL_SECONDS ?? 120,
     orderPaymentWindowSeconds: values.ORDER_PAYMENT_WINDOW_SECONDS ?? 900,
     sweepCron: values.SWEEP_CRON === 'off' ? null : (values.SWEEP_CRON ?? '* * * * * *'),
@@ -484,6 +554,11 @@ function withoutPassword(url: string): string {
   if (parsed.password !== '') parsed.password = 'redacted';
   // A password may also stand among the parameters; none of them is needed to recognise a database.
   return `${parsed.protocol}//${parsed.username}${parsed.password && `:${parsed.password}`}${parsed.username && '@'}${parsed.host}${parsed.pathname}`;
+}
+
+/** Whether `npm run` started this process, or one of those that did. */
+export function isBelowNpm(): boolean {
+  return process.env.npm_lifecycle_event !== undefined;
 }
 
 /** What a child process needs of its surroundings, and none of this one's settings. */

@@ -1,21 +1,28 @@
-/** The process: settings, database, server; stops in order on SIGTERM and SIGINT. */
+/** The process: settings, database, server; stops in order on SIGTERM, SIGINT and SIGHUP. */
+import { setTimeout as sleep } from 'node:timers/promises';
 import { Command } from 'commander';
 import { startApp } from './app';
 import { loadConfig, loadDotEnv, redactedConfig, type Config } from './config';
+import { checkSchema } from './database/check-schema';
 import { checkServer } from './database/check-server';
 import { findDatabase } from './database/find-database';
 import { migrate } from './database/migrate';
 import { openDatabase } from './database/orm';
 import { seedIfEmpty } from './database/seed';
 import { readFirstProductId } from './database/views';
+import { Stop, Stopped } from './stopping';
 import { scrapeAllWorkers } from './telemetry/cluster-metrics';
 import { closeLogger, createLogger, type Logger } from './telemetry/logger';
 import { surviveUncaught } from './telemetry/uncaught';
 import { isWorker, report, startWorkers } from './workers';
 
+/** Time for the last log lines, in ms: an output that is not read takes none. */
+const LOG_WITHIN_MS = 300;
+const LEAVE_WITHIN_MS = 200;
+
 interface Surroundings {
   readonly log: Logger;
-  readonly stopping: Promise<void>;
+  readonly stop: Stop;
   readonly uncaught: ReturnType<typeof surviveUncaught>;
 }
 
@@ -26,37 +33,43 @@ async function main(): Promise<void> {
   const log = createLogger({ level, file, environment });
   log.debug({ event: 'config', config: redactedConfig(config) }, 'config');
   const uncaught = surviveUncaught(log);
-  const stopping = stopSignal(log);
+  // A closed terminal takes no more text: that is no reason to end before the requests in progress are answered.
+  for (const output of [process.stdout, process.stderr]) output.on('error', () => undefined);
+  const stop = new Stop(log, isWorker);
   try {
-    await (isWorker ? serveAsWorker : serve)(config, { log, stopping, uncaught });
+    await (isWorker ? serveAsWorker : serve)(config, { log, stop, uncaught });
+  } catch (error) {
+    if (!stop.isRequested) throw error;
+    if (!(error instanceof Stopped)) log.warn({ event: 'server.stopping', err: error }, 'server.stopping');
   } finally {
     log.info({ event: 'server.stopped' }, 'server.stopped');
-    await closeLogger(log);
+    await Promise.race([closeLogger(log), sleep(LOG_WITHIN_MS, undefined, { ref: false })]);
   }
 }
 
 /** The only process, or the one that looks after the workers. Either way the database is its business. */
-async function serve(config: Config, { log, stopping, uncaught }: Surroundings): Promise<void> {
-  const database = await findDatabase(config.databaseUrls, (message) => log.info({ event: 'postgres' }, message));
+async function serve(config: Config, { log, stop, uncaught }: Surroundings): Promise<void> {
+  const say = (message: string) => log.info({ event: 'postgres' }, message);
+  const database = await findDatabase(config.databaseUrls, say, stop.signal);
   try {
-    const productId = await prepare(config, database.url, log);
-    const server = await startServer(config, database.urls, { log, uncaught });
+    const productId = await stop.unlessRequested(prepare(config, database.url, { log, stop }));
+    const server = await startServer(config, database.urls, { log, stop, uncaught });
     log.info({ event: 'server.started', url: server.url, workers: config.workers }, 'server.started');
     if (config.environment === 'development') greet(server.url, productId);
-    await stopping;
-    await server.stop();
+    await stop.requested();
+    await stop.waitForServer(server.stop());
   } finally {
-    await database.stop();
+    await database.stop({ withinMs: stop.leftMs(), withoutOwn: true });
   }
 }
 
 async function startServer(
   config: Config,
   databaseUrls: readonly string[],
-  { log, uncaught }: Pick<Surroundings, 'log' | 'uncaught'>,
+  { log, stop, uncaught }: Surroundings,
 ): Promise<{ url: string; stop(): Promise<void> }> {
   if (config.workers > 1) {
-    const workers = await startWorkers(config.workers, databaseUrls.join(), log);
+    const workers = await startWorkers(config.workers, databaseUrls.join(), { log, stop });
     uncaught.serveOn(null);
     return workers;
   }
@@ -66,13 +79,13 @@ async function startServer(
 }
 
 /** One of several: its database was found and prepared by the process that started it. */
-async function serveAsWorker(config: Config, { log, stopping, uncaught }: Surroundings): Promise<void> {
+async function serveAsWorker(config: Config, { log, stop, uncaught }: Surroundings): Promise<void> {
   try {
     const app = await startApp(config, { databaseUrl: config.databaseUrls, log, scrapeWith: scrapeAllWorkers });
     uncaught.serveOn(app.checkout.metrics);
     report({ url: app.url });
-    await stopping;
-    await app.close();
+    await stop.requested();
+    await stop.waitForServer(app.close());
   } catch (error) {
     report({ error: error instanceof Error ? error.message : String(error) });
     throw error;
@@ -83,13 +96,18 @@ async function serveAsWorker(config: Config, { log, stopping, uncaught }: Surrou
 }
 
 /** Migrates, and fills an empty development database. Answers a product for the first example. */
-async function prepare(config: Config, url: string, log: Logger): Promise<string | null> {
+async function prepare(
+  config: Config,
+  url: string,
+  { log, stop }: Pick<Surroundings, 'log' | 'stop'>,
+): Promise<string | null> {
   const database = await openDatabase({ url, poolSize: 2, log });
+  const warn = (warning: string) => log.warn({ event: 'database.warning', warning }, 'database.warning');
   try {
-    for (const warning of await checkServer(database, config.databaseUrls.length > 1))
-      log.warn({ event: 'database.warning', warning }, 'database.warning');
-    const applied = await migrate(database, url);
+    for (const warning of await checkServer(database, config.databaseUrls.length > 1)) warn(warning);
+    const applied = await migrate(database, url, { accepted: config.acceptMigrations, signal: stop.signal, say: warn });
     if (applied.length > 0) log.info({ event: 'database.migrated', applied }, 'database.migrated');
+    for (const warning of await checkSchema(database)) warn(warning);
     if (config.environment !== 'production' && (await seedIfEmpty(database))) {
       log.info({ event: 'database.seeded' }, 'database.seeded');
     }
@@ -97,21 +115,6 @@ async function prepare(config: Config, url: string, log: Logger): Promise<string
   } finally {
     await database.close();
   }
-}
-
-/** Resolves at the first SIGTERM or SIGINT; a second one is for those who cannot wait. */
-function stopSignal(log: Logger): Promise<void> {
-  return new Promise((resolve) => {
-    let isStopping = false;
-    const stop = (signal: NodeJS.Signals) => {
-      if (isStopping) process.exit(130);
-      isStopping = true;
-      log.info({ event: 'server.stopping', signal }, 'server.stopping');
-      resolve();
-    };
-    process.on('SIGTERM', stop);
-    process.on('SIGINT', stop);
-  });
 }
 
 function greet(url: string, productId: string | null): void {
@@ -128,18 +131,18 @@ function reasonOf(error: unknown): string {
   return error.cause instanceof Error ? `${error.message}: ${error.cause.message.split('\n')[0]}` : error.message;
 }
 
-function start(): Promise<void> {
-  return main().catch((error: unknown) => {
+async function start(): Promise<void> {
+  await main().catch((error: unknown) => {
     process.stderr.write(`error: ${reasonOf(error)}\n`);
     process.exitCode = 1;
-    // Whatever still holds the process open (a pool, a timer) must not keep a failed start alive.
-    setTimeout(() => process.exit(1), 2_000).unref();
   });
+  // Whatever still holds the process open (a pool that was not waited for, a timer) must not keep what has ended alive.
+  setTimeout(() => process.exit(), LEAVE_WITHIN_MS).unref();
 }
 
 void new Command('start')
   .description(
-    'Serves the checkout until SIGTERM or SIGINT. Settings: environment variables, or .env; see .env.example.',
+    'Serves the checkout until SIGTERM, SIGINT or SIGHUP. Settings: environment variables, or .env; see .env.example.',
   )
   .action(start)
   .parseAsync();

@@ -2,13 +2,14 @@
 import cluster, { type Worker } from 'node:cluster';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { ClusterMetrics } from './telemetry/cluster-metrics';
+import type { Stop } from './stopping';
 import type { Logger } from './telemetry/logger';
 
 /** A worker that dies younger than this, in ms, has a lasting reason: it is replaced after a pause, not in a busy loop. */
 const YOUNG_MS = 5_000;
 const PAUSE_MS = 1_000;
-/** A worker that has not drained by then is ended. Longer than its own drain. */
-const STOP_WITHIN_MS = 14_000;
+/** A worker that has not ended by then is killed. Longer than its own drain; what the stop has left then is PostgreSQL's. */
+const STOP_WITHIN_MS = 10_500;
 
 /** Whether this process is one of the workers. */
 export const isWorker = cluster.isWorker;
@@ -29,9 +30,13 @@ export interface Workers {
 
 /**
  * Starts `count` workers with `databaseUrl` as their DATABASE_URL, and answers when all of them serve. Throws the first
- * worker's reason when it cannot serve (its port is taken): then none is left running.
+ * worker's reason when it cannot serve (its port is taken), and when a stop is asked for meanwhile: then none is left running.
  */
-export async function startWorkers(count: number, databaseUrl: string, log: Logger): Promise<Workers> {
+export async function startWorkers(
+  count: number,
+  databaseUrl: string,
+  { log, stop: asked }: { readonly log: Logger; readonly stop: Stop },
+): Promise<Workers> {
   let isStopping = false;
   const fork = (): Worker => {
     const worker = cluster.fork({ DATABASE_URL: databaseUrl });
@@ -48,13 +53,13 @@ export async function startWorkers(count: number, databaseUrl: string, log: Logg
   cluster.on('message', (worker, message) => metrics.onMessage(worker, message));
   const stop = async () => {
     isStopping = true;
-    await Promise.all(Object.values(cluster.workers ?? {}).map((worker) => endOf(worker!)));
+    await Promise.all(Object.values(cluster.workers ?? {}).map((worker) => endOf(worker!, asked)));
   };
   const bornAt = new Map<number, number>();
   const first = Array.from({ length: count }, fork);
   let url: string;
   try {
-    [url] = (await Promise.all(first.map(reportOf))) as [string];
+    [url] = (await asked.unlessRequested(Promise.all(first.map(reportOf)))) as [string];
   } catch (error) {
     await stop();
     throw error;
@@ -86,11 +91,13 @@ function connectedWorkers(): Worker[] {
   return Object.values(cluster.workers ?? {}).filter((worker) => worker?.isConnected()) as Worker[];
 }
 
-async function endOf(worker: Worker): Promise<void> {
+async function endOf(worker: Worker, asked: Stop): Promise<void> {
   if (worker.isDead()) return;
   const ended = new Promise<void>((resolve) => worker.once('exit', () => resolve()));
+  const kill = () => void worker.process.kill('SIGKILL');
   worker.process.kill('SIGTERM');
-  const patience = setTimeout(() => worker.process.kill('SIGKILL'), STOP_WITHIN_MS);
+  const patience = setTimeout(kill, STOP_WITHIN_MS);
+  void asked.hurried().then(kill);
   await ended;
   clearTimeout(patience);
 }

@@ -19,8 +19,9 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
   // A command is an entry point: it may drive whatever the server does.
   cli: ['domain', 'database', 'checkout', 'admission', 'graphql', 'webhooks', 'jobs', 'app.ts', ...SHARED],
   'app.ts': ['domain', 'database', 'checkout', 'admission', 'graphql', 'webhooks', 'jobs', 'web', ...SHARED],
-  'workers.ts': SHARED,
-  'main.ts': ['app.ts', 'workers.ts', 'database', ...SHARED],
+  'stopping.ts': SHARED,
+  'workers.ts': ['stopping.ts', ...SHARED],
+  'main.ts': ['app.ts', 'workers.ts', 'stopping.ts', 'database', ...SHARED],
 };
 
 /** The workshop (bench, rehearsal, attacks) may import everything, and nothing of the product imports it. */

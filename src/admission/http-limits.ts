@@ -4,6 +4,7 @@ import cors from '@fastify/cors';
 import type { FastifyInstance } from 'fastify';
 import type { Config } from '../config';
 import { UnreadableRequest } from '../domain/errors';
+import type { Metrics } from '../telemetry/metrics';
 import { QUEUE_TOKEN_HEADER } from './clients';
 
 /** A request whose headers and body have not come by then is a slow attack, or a lost client. */
@@ -38,13 +39,15 @@ export const requestLimits: ServerOptions = {
 };
 
 /** Of each server, as a host name may stand for several addresses. */
-export function limitSockets(server: Server, { keepAliveSeconds, maxConnections }: Config): void {
+export function limitSockets(server: Server, { keepAliveSeconds, maxConnections }: Config, metrics: Metrics): void {
   server.keepAliveTimeout = keepAliveSeconds * 1_000;
   server.maxConnections = maxConnections;
+  server.on('drop', () => metrics.connectionDropped());
 }
 
 /** Every answer has the headers, refusals and unknown paths, too. Before any route is registered. */
-export async function limitHttp(http: FastifyInstance, config: Config): Promise<void> {
+export async function limitHttp(http: FastifyInstance, config: Config, metrics: Metrics): Promise<void> {
+  countAnswers(http, metrics);
   const headers = securityHeaders(config);
   http.addHook('onRequest', (request, reply, done) => {
     void reply.headers(headers);
@@ -63,6 +66,13 @@ export async function limitHttp(http: FastifyInstance, config: Config): Promise<
     // Who asks is said by a header that pages set themselves, never by a cookie.
     credentials: false,
     maxAge: PREFLIGHT_MAX_AGE_SECONDS,
+  });
+}
+
+function countAnswers(http: FastifyInstance, metrics: Metrics): void {
+  http.addHook('onResponse', (request, reply, done) => {
+    metrics.httpAnswer(request.routeOptions.url ?? 'unknown', reply.statusCode, reply.elapsedTime / 1_000);
+    done();
   });
 }
 
@@ -128,16 +138,16 @@ function isPercentEncodedUtf8(url: string): boolean {
 }
 
 /** The answer to bytes that are no request, or that did not all come in time. They have no route: GraphQL's shape is as good as any. */
-export function rawAnswer({ code = '' }: NodeJS.ErrnoException): string {
+export function rawAnswer({ code = '' }: NodeJS.ErrnoException): { readonly status: number; readonly text: string } {
   const [status, message] = RAW_ANSWERS[code] ?? ['400 Bad Request', 'The request could not be read'];
   const body = JSON.stringify({ errors: [{ message, extensions: { code: 'BAD_REQUEST' } }] });
   const headers = Object.entries(securityHeaders({ hstsMaxAgeSeconds: 0 })).map(
     ([name, value]) => `${name}: ${value}\r\n`,
   );
-  return (
+  const text =
     `HTTP/1.1 ${status}\r\n${headers.join('')}Content-Type: application/json\r\n` +
-    `Content-Length: ${Buffer.byteLength(body)}\r\nConnection: close\r\n\r\n${body}`
-  );
+    `Content-Length: ${Buffer.byteLength(body)}\r\nConnection: close\r\n\r\n${body}`;
+  return { status: Number.parseInt(status, 10), text };
 }
 
 const RAW_ANSWERS: Readonly<Record<string, readonly [status: string, message: string]>> = {

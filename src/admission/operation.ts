@@ -13,7 +13,19 @@ export interface Work {
   readonly fields: readonly string[];
   /** What is counted: each mutation by itself, a query or subscription once for each class. */
   readonly points: ReadonlyMap<RateClass, number>;
+  /** What an answer is counted as that costs more than usual: reading is browsing, but for operators. */
+  readonly readAs: 'browse' | 'admin';
 }
+
+/**
+ * What a point is worth, in units of graphql/cost.ts. Of browsing, as much as a request itself costs without what it asks for:
+ * with the default limits all that one address may ask for takes a twentieth of a core. Operators poll full pages.
+ */
+export const PRICE_PER_POINT = { browse: 150, admin: 500 } as const;
+
+/** Points beyond those of the operation itself; none for what costs no more than a small question. */
+export const surplusOf = ({ readAs }: Pick<Work, 'readAs'>, price: number): number =>
+  Math.floor(price / PRICE_PER_POINT[readAs]);
 
 const CLASSES: Readonly<Record<string, RateClass>> = {
   createHold: 'hold',
@@ -38,7 +50,9 @@ export function workOf(document: DocumentNode, operation: OperationDefinitionNod
   let work = known.get(operation);
   if (!work) {
     const fields = rootFields(document, operation.selectionSet, []);
-    known.set(operation, (work = { fields, points: pointsOf(operation.operation, fields) }));
+    const points = pointsOf(operation.operation, fields);
+    const readAs = fields.length > 0 && fields.every((field) => CLASSES[field] === 'admin') ? 'admin' : 'browse';
+    known.set(operation, (work = { fields, points, readAs }));
   }
   return work;
 }

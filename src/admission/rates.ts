@@ -14,13 +14,23 @@ export interface Counted {
 }
 
 export interface Rates {
-  /** Throws `RateLimited` when the limit of the customer or the address is passed; what is refused counts, too. */
-  count(name: RateClass, counted: Counted, points: number): Promise<void>;
+  /**
+   * Throws `RateLimited` when the limit of the customer or the address is passed; what is refused counts, too. `surplus`: points
+   * for what costs more than usual. They never take more than a whole window's allowance, so that a limit that is set low
+   * makes an expensive question rare, and not impossible.
+   */
+  count(name: RateClass, counted: Counted, points: number, surplus?: number): Promise<void>;
+  /** The surplus turns out to be another: what is too much is given back, what is missing is taken. Refuses nothing. */
+  correct(name: RateClass, counted: Counted, points: number, surplus: { from: number; to: number }): Promise<void>;
   /** Throws `RateLimited` when a limit is passed already; counts nothing. */
   check(name: RateClass, counted: Counted): Promise<void>;
 }
 
-const unlimited: Rates = { count: async () => undefined, check: async () => undefined };
+const unlimited: Rates = {
+  count: async () => undefined,
+  correct: async () => undefined,
+  check: async () => undefined,
+};
 
 interface Limit {
   readonly limiter: RateLimiterMemory;
@@ -46,14 +56,23 @@ export function ratesOf({ rateLimits, environment }: Pick<Config, 'rateLimits' |
     throw new RateLimited(Math.max(1, msBeforeNext));
   };
   return {
-    count: async (name, counted, points) => {
+    count: async (name, counted, points, surplus = 0) => {
       for (const { limiter, keyOf, isExempt } of limitsOf(name)) {
         if (isExempt(counted)) continue;
         const key = keyOf(counted);
-        const state = await limiter.consume(key, points).catch(ownRefusal);
+        const taken = points + withinLimit(surplus, points, limiter);
+        const state = await limiter.consume(key, taken).catch(ownRefusal);
         if (state.consumedPoints > limiter.points) {
-          refuse(name, key, state, state.consumedPoints - points <= limiter.points);
+          refuse(name, key, state, state.consumedPoints - taken <= limiter.points);
         }
+      }
+    },
+    correct: async (name, counted, points, { from, to }) => {
+      for (const { limiter, keyOf, isExempt } of limitsOf(name)) {
+        if (isExempt(counted)) continue;
+        const change = withinLimit(to, points, limiter) - withinLimit(from, points, limiter);
+        if (change > 0) await limiter.penalty(keyOf(counted), change);
+        if (change < 0) await limiter.reward(keyOf(counted), -change);
       }
     },
     check: async (name, counted) => {
@@ -65,6 +84,9 @@ export function ratesOf({ rateLimits, environment }: Pick<Config, 'rateLimits' |
     },
   };
 }
+
+const withinLimit = (surplus: number, points: number, limiter: RateLimiterMemory) =>
+  Math.max(0, Math.min(surplus, limiter.points - points));
 
 /** The limiter rejects with the state when a limit is passed, and with an error when it is broken. */
 function ownRefusal(refusal: unknown): RateLimiterRes {

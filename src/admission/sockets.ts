@@ -57,7 +57,8 @@ export interface SocketsOptions {
 
 /**
  * Promises: the requests of a socket are handled one after another, in their order, and each is handled only once its
- * predecessor's answer has left; bytes that cannot be read are answered after the requests before them, and only on their
+ * predecessor's answer has left (a socket that has more to send than is answered within the limit of a request gets a 408
+ * behind its last answer); bytes that cannot be read are answered after the requests before them, and only on their
  * own socket; a socket that takes no answer is closed; `destroyAll` leaves none.
  */
 export class Sockets {

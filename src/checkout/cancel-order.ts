@@ -30,8 +30,9 @@ export async function cancelOrder(checkout: Checkout, caller: Caller, orderId: s
           ? replayed(order)
           : refused(refusal('ORDER_NOT_CANCELLABLE', { field: ['orderId'] }));
       }
-      await lockStocksOf(em, id);
-      return granted(await cancelUnpaid(em, order, 'CUSTOMER', await readClock(em)));
+      const lines = await lockStocksOf(em, id);
+      const [cancelled] = await cancelUnpaid(em, [order], lines, 'CUSTOMER', await readClock(em));
+      return granted(cancelled!);
     },
   );
 

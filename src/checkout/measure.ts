@@ -27,7 +27,7 @@ export function labelOfAnswer(answer: Answer<unknown>): string {
   return answer.refusals[0]!.code;
 }
 
-function labelOfFailure(error: unknown): string {
+export function labelOfFailure(error: unknown): string {
   if (error instanceof Busy) return 'BUSY';
   if (error instanceof Unavailable) return 'SERVICE_UNAVAILABLE';
   return error instanceof CallerError ? error.code : 'INTERNAL_SERVER_ERROR';

@@ -1,5 +1,5 @@
 /** The log lines and counts of what became of orders and payment events, written once their transaction is committed. */
-import type { Order, PaymentEvent } from '../domain/records';
+import type { JudgedEvent, Order } from '../domain/records';
 import type { OrderStatus } from '../domain/statuses';
 import type { Logger } from '../telemetry/logger';
 import type { Checkout } from './checkout';
@@ -43,7 +43,7 @@ export function logSettled(room: Room, { order, cameTo, events }: Settled): void
   if (order) for (const status of cameTo) logOrder(room, status, order);
 }
 
-function logEvent(log: Logger, payment: PaymentEvent): void {
+function logEvent(log: Logger, payment: JudgedEvent): void {
   const line = LINE_OF_OUTCOME[payment.outcome];
   const { provider, eventId, type, reference, outcome, orderId } = payment;
   log.info({ event: line, provider, eventId, type, reference, outcome, orderId }, line);

@@ -19,7 +19,7 @@ import { inRequest, type Checkout } from './checkout';
 import { GroupCommit, MAX_BATCH, type Lanes } from './group-commit';
 import { measured } from './measure';
 import { logSettled } from './payment-log';
-import { NO_ORDER, settleEvent, type Settled, type Settling } from './settle-payment';
+import { NO_ORDER, settleEvents, type Settled, type Settling } from './settle-payment';
 
 export type Recorded =
   | { readonly kind: 'recorded' | 'duplicate'; readonly event: PaymentEvent }
@@ -180,7 +180,7 @@ async function recordAlone(checkout: Checkout, event: Received): Promise<Recorde
       return { earlier: await findEvent(em, event) };
     }
     await failpoint('webhook-after-insert', event.eventId);
-    return { inserted, settled: isKnownType ? await settleEvent(em, inserted, true, settling) : null };
+    return { inserted, settled: isKnownType ? await settleEvents(em, [inserted], true, settling) : null };
   });
   if ('earlier' in result) return result.earlier ? compare(checkout, event, result.earlier) : { kind: 'conflict' };
   logSettled(checkout, result.settled ?? { ...NO_ORDER, events: [result.inserted] });
@@ -196,7 +196,7 @@ function compare({ log }: Checkout, event: Received, earlier: PaymentEvent): Rec
 
 /** The event as its transaction left it. */
 function judgedOf(event: PaymentEvent, settled: Settled | null): PaymentEvent {
-  return settled?.events.find((other) => keyOf(other) === keyOf(event)) ?? event;
+  return { ...event, ...settled?.events.find((other) => keyOf(other) === keyOf(event)) };
 }
 
 /** UUIDs are compared as text where parked events are looked up. */

@@ -5,7 +5,7 @@ import type { PaymentEvent } from '../domain/records';
 import { granted, refusal, refused, replayed, type Answer } from '../domain/refusals';
 import type { Checkout } from './checkout';
 import { logSettled } from './payment-log';
-import { settleEvent, type Settling } from './settle-payment';
+import { settleEvents, type Settling } from './settle-payment';
 
 /**
  * Judges a PARKED or AMOUNT_MISMATCH event by how things stand now; every other event is answered as it is.
@@ -22,7 +22,7 @@ export async function replayPaymentEvent(
       rollBack();
       return { event, settled: null };
     }
-    const settled = await settleEvent(em, event, false, settling);
+    const settled = await settleEvents(em, [event], false, settling);
     return { event: await findEvent(em, key), settled };
   });
   if (!result.event) return refused(refusal('PAYMENT_EVENT_NOT_FOUND', { field: ['eventId'] }));

@@ -2,14 +2,30 @@
 import type { EntityManager } from '@mikro-orm/postgresql';
 import { consumeHolds, findHolds, linkToOrder, lockHolds } from '../database/holds';
 import { isId } from '../database/ids';
-import { findHoldsOf, findLines, insertOrders, lockOrder, lockOrderIds, updateOrder } from '../database/orders';
-import { byArrival, findParked, findPaymentsOf, lockEvent, lockParked, updateEvent } from '../database/payment-events';
+import {
+  findHoldsOf,
+  findLines,
+  insertOrders,
+  lockOrder,
+  lockOrderIds,
+  markCancelled,
+  updateOrder,
+} from '../database/orders';
+import {
+  byArrival,
+  findParked,
+  findPaymentsOf,
+  keyOf,
+  lockOpen,
+  lockParked,
+  updateEvents,
+} from '../database/payment-events';
 import { readClock } from '../database/statement';
 import { Restart } from '../database/transaction';
 import { judgePayment, type PaymentVerdict } from '../domain/judge-payment';
 import { lineTotal } from '../domain/money';
 import { linesOf } from '../domain/place-orders';
-import { isLive, type Hold, type Order, type PaymentEvent } from '../domain/records';
+import { isLive, type Hold, type JudgedEvent, type Order, type OrderLine } from '../domain/records';
 import { moveOrder, type Canceller, type OrderStatus, type PaymentOutcome } from '../domain/statuses';
 import { giveBack, lockStocks, takeAgain } from './stock-keeper';
 
@@ -27,28 +43,28 @@ export interface Settled {
   /** The statuses that the order came to, in turn. */
   readonly cameTo: readonly OrderStatus[];
   /** Every event that was judged, as it stands now. */
-  readonly events: readonly PaymentEvent[];
+  readonly events: readonly JudgedEvent[];
 }
 
 /** What happened had nothing to do with an order. */
 export const NO_ORDER = { order: null, cameTo: [] } as const;
 
 /**
- * Judges one event by what its reference names now, applies it, and then the parked events that waited for that.
- * `isNew`: its row was inserted by this transaction. Otherwise the row is locked here, last of all, and is left alone when
- * somebody else has settled it.
+ * Judges events of one reference by what it names now, applies them, and then the parked events that waited for that, at
+ * most 1,000 of them. `isNew`: the one event's row was inserted by this transaction. Otherwise the rows are locked
+ * here, last of all, and those are left alone that somebody else has settled.
  *
  * Locks: order (its id, when there is none yet) → stock (if units move) → holds → parked events. Throws `Restart` when an
  * earlier lock turns out to be needed.
  */
-export async function settleEvent(
+export async function settleEvents(
   em: EntityManager,
-  event: PaymentEvent,
+  events: readonly JudgedEvent[],
   isNew: boolean,
   settling: Settling,
 ): Promise<Settled> {
-  const { reference } = event;
-  if (!isId(reference)) return settleUnknown(em, event, isNew);
+  const { reference } = events[0]!;
+  if (!isId(reference)) return settleUnknown(em, events, isNew);
   let order = await lockOrder(em, reference);
   if (!order) {
     await lockOrderIds(em, [reference]);
@@ -57,34 +73,34 @@ export async function settleEvent(
   const hold = order ? undefined : (await findHolds(em, [reference]))[0];
   if (hold?.orderId) order = await lockOrder(em, hold.orderId);
   if (order) {
-    const scene = await sceneOf(em, order, settling);
-    return scene.settle(isNew ? [event] : await stillOpen(em, event));
+    const settlement = await settlementOf(em, order, settling);
+    return settlement.settle(isNew ? events : await lockOpen(em, events));
   }
-  if (!hold) return settleUnknown(em, event, isNew);
+  if (!hold) return settleUnknown(em, events, isNew);
   // The hold names an order that is not to be seen yet: two shards of one commit become visible one after the other.
   if (hold.orderId) throw new Restart('the order of a hold is not visible yet');
-  return settleForHold(em, hold, event, isNew, settling);
+  return settleForHold(em, hold, events, isNew, settling);
 }
 
-/** What it speaks of may still come, so it stays parked; but what is no money now will be none then. */
-async function settleUnknown(em: EntityManager, event: PaymentEvent, isNew: boolean): Promise<Settled> {
-  const verdict = judgePayment(event, { kind: 'unknown' });
-  if (!isNew || verdict.move !== 'none' || verdict.outcome === 'PARKED') return { ...NO_ORDER, events: [event] };
-  const judged = judgedAs(event, verdict.outcome, null, event.receivedAt);
-  await updateEvent(em, judged);
-  return { ...NO_ORDER, events: [judged] };
-}
-
-/** A row that somebody else may settle at the same time: nothing is left to judge when they have. */
-async function stillOpen(em: EntityManager, event: PaymentEvent): Promise<PaymentEvent[]> {
-  const locked = await lockEvent(em, event);
-  return locked && (locked.outcome === 'PARKED' || locked.outcome === 'AMOUNT_MISMATCH') ? [locked] : [];
+/** What they speak of may still come, so they stay parked; but what is no money now will be none then. */
+async function settleUnknown(em: EntityManager, events: readonly JudgedEvent[], isNew: boolean): Promise<Settled> {
+  if (!isNew) return { ...NO_ORDER, events };
+  const judged = events.map((event) => {
+    const verdict = judgePayment(event, { kind: 'unknown' });
+    if (verdict.move !== 'none' || verdict.outcome === 'PARKED') return event;
+    return judgedAs(event, verdict.outcome, null, event.receivedAt);
+  });
+  await updateEvents(
+    em,
+    judged.filter((event, n) => event !== events[n]),
+  );
+  return { ...NO_ORDER, events: judged };
 }
 
 async function settleForHold(
   em: EntityManager,
   peeked: Hold,
-  event: PaymentEvent,
+  events: readonly JudgedEvent[],
   isNew: boolean,
   settling: Settling,
 ): Promise<Settled> {
@@ -93,31 +109,37 @@ async function settleForHold(
   if (hold!.orderId) throw new Restart('the hold became an order');
   const at = await readClock(em);
   const live = isLive(hold!, at);
-  const [open] = isNew ? [event] : await stillOpen(em, event);
-  if (!open) return { ...NO_ORDER, events: [] };
-  const verdict = judgePayment(open, {
-    kind: 'hold',
-    live,
-    totalMinor: lineTotal(hold!.quantity, hold!.unitPriceMinor),
-    currency: hold!.currency,
-  });
-  if (verdict.move === 'none') {
-    const judged = judgedAs(open, verdict.outcome, null, at);
-    await updateEvent(em, judged);
-    return { ...NO_ORDER, events: [judged] };
+  const judged: JudgedEvent[] = [];
+  for (const event of isNew ? events : await lockOpen(em, events)) {
+    const verdict = judgePayment(event, { kind: 'hold', live, ...totalOf(hold!) });
+    if (verdict.move === 'none') {
+      judged.push(judgedAs(event, verdict.outcome, null, at));
+      continue;
+    }
+    if (!live && !settling.movesUnits) {
+      settling.movesUnits = true;
+      throw new Restart('a late payment takes units again');
+    }
+    await updateEvents(em, judged);
+    const settled = await placeByPayment(em, hold!, event, live, at, settling);
+    // What stayed parked so far is among those that the order settles.
+    const isKnown = new Set(settled.events.map(keyOf));
+    return { ...settled, events: [...judged.filter((other) => !isKnown.has(keyOf(other))), ...settled.events] };
   }
-  if (!live && !settling.movesUnits) {
-    settling.movesUnits = true;
-    throw new Restart('a late payment takes units again');
-  }
-  return placeByPayment(em, hold!, open, live, at, settling);
+  await updateEvents(em, judged);
+  return { ...NO_ORDER, events: judged };
 }
+
+const totalOf = (hold: Hold) => ({
+  totalMinor: lineTotal(hold.quantity, hold.unitPriceMinor),
+  currency: hold.currency,
+});
 
 /** A payment came before the shopper: its order is placed for the hold's customer, and is PAID or REFUND_DUE at once. */
 async function placeByPayment(
   em: EntityManager,
   hold: Hold,
-  event: PaymentEvent,
+  event: JudgedEvent,
   live: boolean,
   at: Date,
   settling: Settling,
@@ -128,8 +150,7 @@ async function placeByPayment(
     id: orderId,
     customerId: hold.customerId,
     status: isPaid ? 'PAID' : 'REFUND_DUE',
-    totalMinor: lineTotal(hold.quantity, hold.unitPriceMinor),
-    currency: hold.currency,
+    ...totalOf(hold),
     idempotencyKey: null,
     placedBy: 'PAYMENT',
     paymentDueAt: at,
@@ -143,7 +164,7 @@ async function placeByPayment(
   if (live) await consumeHolds(em, hold.productId, [{ id: hold.id, orderId }], at);
   else if (!isPaid) await linkToOrder(em, hold, orderId);
   const judged = judgedAs(event, isPaid ? 'APPLIED' : 'REFUND_DUE', order, at);
-  const settled = await new Scene(em, at, order, [hold], settling, [judged]).settle([]);
+  const settled = await new OrderSettlement(em, at, order, [hold], settling, [judged]).settle([]);
   return { ...settled, cameTo: [order.status, ...settled.cameTo] };
 }
 
@@ -158,58 +179,63 @@ export async function settleParkedFor(
   at: Date,
   settling: Settling,
 ): Promise<Settled> {
-  return new Scene(em, at, order, holds, settling).settle([]);
+  return new OrderSettlement(em, at, order, holds, settling).settle([]);
 }
 
-/** A hold has ended without an order: what was parked for it is judged by that. The caller has locked the hold. */
-export async function settleParkedForEnded(em: EntityManager, hold: Hold, at: Date): Promise<readonly PaymentEvent[]> {
-  const judged: PaymentEvent[] = [];
-  for (const event of await lockParked(em, await findParked(em, [hold.id]))) {
-    const verdict = judgePayment(event, {
-      kind: 'hold',
-      live: false,
-      totalMinor: lineTotal(hold.quantity, hold.unitPriceMinor),
-      currency: hold.currency,
-    });
-    if (verdict.move !== 'none' || verdict.outcome === 'PARKED') continue;
-    judged.push(judgedAs(event, verdict.outcome, null, at));
-    await updateEvent(em, judged.at(-1)!);
-  }
+/** A hold has ended without an order: what was parked for it is judged by that, at most 1,000. The caller has locked the hold. */
+export async function settleParkedForEnded(em: EntityManager, hold: Hold, at: Date): Promise<readonly JudgedEvent[]> {
+  const judged = (await lockParked(em, await findParked(em, [hold.id]))).flatMap((event) => {
+    const verdict = judgePayment(event, { kind: 'hold', live: false, ...totalOf(hold) });
+    if (verdict.move !== 'none' || verdict.outcome === 'PARKED') return [];
+    return [judgedAs(event, verdict.outcome, null, at)];
+  });
+  await updateEvents(em, judged);
   return judged;
 }
 
-/** Cancels an unpaid order and gives its units back. The caller has locked the order and the stock rows. */
-export async function cancelUnpaid(em: EntityManager, order: Order, by: Canceller, at: Date): Promise<Order> {
-  const cancelled: Order = {
-    ...order,
-    status: moveOrder(order.status, 'CANCELLED'),
-    cancelledAt: at,
-    cancelledBy: by,
-  };
-  await giveBack(em, await findHoldsOf(em, order.id), at);
-  await updateOrder(em, cancelled);
+/**
+ * Cancels unpaid orders and gives the units of their lines back, in two round trips. The caller has locked the orders and their
+ * stock rows.
+ */
+export async function cancelUnpaid(
+  em: EntityManager,
+  orders: readonly Order[],
+  lines: readonly OrderLine[],
+  by: Canceller,
+  at: Date,
+): Promise<Order[]> {
+  const cancelled = orders.map((order): Order => {
+    return { ...order, status: moveOrder(order.status, 'CANCELLED'), cancelledAt: at, cancelledBy: by };
+  });
+  const units = lines.map((line) => ({ id: line.holdId, productId: line.productId }));
+  const ids = orders.map((order) => order.id);
+  // By its own id a statement names its shard.
+  const marking = ids.length === 1 ? () => updateOrder(em, cancelled[0]!) : () => markCancelled(em, ids, by, at);
+  await Promise.all([giveBack(em, units, at), marking()]);
   return cancelled;
 }
 
-/** Locks, in their order, the stock rows of everything that an order consists of. */
-export async function lockStocksOf(em: EntityManager, orderId: string): Promise<void> {
+/** Locks, in their order, the stock rows of everything that an order consists of, and answers its lines. */
+export async function lockStocksOf(em: EntityManager, orderId: string): Promise<OrderLine[]> {
   const lines = await findLines(em, [orderId]);
   await lockStocks(
     em,
     lines.map((line) => line.productId),
   );
+  return lines;
 }
 
-async function sceneOf(em: EntityManager, order: Order, settling: Settling): Promise<Scene> {
+async function settlementOf(em: EntityManager, order: Order, settling: Settling): Promise<OrderSettlement> {
   if (settling.movesUnits) await lockStocksOf(em, order.id);
   const at = await readClock(em);
-  return new Scene(em, at, order, null, settling, [], await findPaymentsOf(em, order.id));
+  return new OrderSettlement(em, at, order, null, settling, [], await findPaymentsOf(em, order.id));
 }
 
 /** One locked order, and the events that are applied to it one after another. */
-class Scene {
+class OrderSettlement {
   private readonly found: Order;
   private readonly cameTo: OrderStatus[] = [];
+  private ownLines: OrderLine[] | null = null;
 
   constructor(
     private readonly em: EntityManager,
@@ -219,15 +245,15 @@ class Scene {
     private holds: readonly Hold[] | null,
     private readonly settling: Settling,
     /** Events judged in this transaction, and not written yet. */
-    private readonly judged: PaymentEvent[] = [],
+    private readonly judged: JudgedEvent[] = [],
     /** Successes judged for the order, now or before. */
-    private payments: readonly PaymentEvent[] = [...judged],
+    private payments: readonly JudgedEvent[] = [...judged],
   ) {
     this.found = order;
   }
 
   /** Applies these events, then whatever was parked until now, in the order of arrival; writes all of it. */
-  async settle(events: readonly PaymentEvent[]): Promise<Settled> {
+  async settle(events: readonly JudgedEvent[]): Promise<Settled> {
     let waiting = await this.applyAll(events);
     const isNewOrder = events.length === 0;
     if (isNewOrder || this.judged.some((event) => event.outcome === 'APPLIED' || event.outcome === 'REFUND_DUE')) {
@@ -237,16 +263,16 @@ class Scene {
     }
     waiting = waiting.map((event) => ({ ...event, orderId: this.order.id }));
     if (this.order !== this.found) await updateOrder(this.em, this.order);
-    for (const event of [...this.judged, ...waiting]) await updateEvent(this.em, event);
+    await updateEvents(this.em, [...this.judged, ...waiting]);
     return { order: this.order, cameTo: this.cameTo, events: [...this.judged, ...waiting] };
   }
 
   /** Until nothing more applies: a refund that came first follows its success. Answers what stays parked. */
-  private async applyAll(events: readonly PaymentEvent[]): Promise<PaymentEvent[]> {
+  private async applyAll(events: readonly JudgedEvent[]): Promise<JudgedEvent[]> {
     let waiting = [...events];
     for (let progress = true; progress && waiting.length > 0;) {
       const before = waiting.length;
-      const next: PaymentEvent[] = [];
+      const next: JudgedEvent[] = [];
       for (const event of waiting) if (!(await this.apply(event))) next.push(event);
       waiting = next;
       progress = waiting.length < before;
@@ -255,7 +281,7 @@ class Scene {
   }
 
   /** Answers false when the event stays parked. */
-  private async apply(event: PaymentEvent): Promise<boolean> {
+  private async apply(event: JudgedEvent): Promise<boolean> {
     const payments = this.payments.filter((payment) => !isSame(payment, event));
     const verdict = judgePayment(event, { kind: 'order', order: this.order, payments });
     if (verdict.move === 'none' && verdict.outcome === 'PARKED') return false;
@@ -268,7 +294,7 @@ class Scene {
     return true;
   }
 
-  private async move(event: PaymentEvent, verdict: PaymentVerdict): Promise<PaymentOutcome> {
+  private async move(event: JudgedEvent, verdict: PaymentVerdict): Promise<PaymentOutcome> {
     const { order, at } = this;
     switch (verdict.move) {
       case 'none':
@@ -288,7 +314,7 @@ class Scene {
         return 'REFUND_DUE';
       case 'cancel':
         this.needUnits();
-        this.order = await cancelUnpaid(this.em, order, 'PAYMENT_FAILED', at);
+        [this.order] = (await cancelUnpaid(this.em, [order], await this.lines(), 'PAYMENT_FAILED', at)) as [Order];
         return 'APPLIED';
       case 'refund':
         this.order = { ...order, status: moveOrder(order.status, 'REFUNDED') };
@@ -313,7 +339,7 @@ class Scene {
   }
 
   /** The money of these payments has gone back: nobody has to act on them any more. */
-  private settleOwed(payments: readonly PaymentEvent[]): void {
+  private settleOwed(payments: readonly JudgedEvent[]): void {
     for (const payment of payments.filter((owed) => owed.outcome === 'REFUND_DUE' && owed.settledAt === null)) {
       const settled = { ...payment, settledAt: this.at };
       this.payments = this.payments.map((other) => (isSame(other, payment) ? settled : other));
@@ -329,27 +355,29 @@ class Scene {
     throw new Restart('an event moves units');
   }
 
-  private async lockParked(): Promise<PaymentEvent[]> {
-    const holdIds = (
-      this.holds ?? (await findLines(this.em, [this.order.id])).map((line) => ({ id: line.holdId }))
-    ).map((hold) => hold.id);
+  private async lockParked(): Promise<JudgedEvent[]> {
+    const holdIds = this.holds?.map((hold) => hold.id) ?? (await this.lines()).map((line) => line.holdId);
     return lockParked(this.em, await findParked(this.em, [this.order.id, ...holdIds]));
+  }
+
+  private async lines(): Promise<OrderLine[]> {
+    return (this.ownLines ??= await findLines(this.em, [this.order.id]));
   }
 }
 
-function judgedAs(event: PaymentEvent, outcome: PaymentOutcome, order: Order | null, at: Date): PaymentEvent {
+function judgedAs(event: JudgedEvent, outcome: PaymentOutcome, order: Order | null, at: Date): JudgedEvent {
   const isSettled = outcome === 'APPLIED' || outcome === 'IGNORED';
   return { ...event, outcome, orderId: order?.id ?? event.orderId, settledAt: isSettled ? at : null };
 }
 
-function paidWith(event: PaymentEvent) {
+function paidWith(event: JudgedEvent) {
   return { paymentProvider: event.provider, paymentEventId: event.eventId, paymentId: event.paymentId };
 }
 
-function isPayment(event: PaymentEvent): boolean {
+function isPayment(event: JudgedEvent): boolean {
   return event.outcome === 'APPLIED' || event.outcome === 'REFUND_DUE';
 }
 
-function isSame(a: PaymentEvent, b: PaymentEvent): boolean {
+function isSame(a: JudgedEvent, b: JudgedEvent): boolean {
   return a.provider === b.provider && a.eventId === b.eventId;
 }

@@ -316,25 +316,39 @@ export async function releaseUnits(em: EntityManager, hold: Hold, at: Date): Pro
 /** What of a hold never changes, and suffices to move its units. */
 export type Claim = Pick<Hold, 'id' | 'productId' | 'quantity' | 'customerId'>;
 
-/** The units of a cancelled order's holds go back. The caller has locked the stock rows; the holds are locked here. */
-export async function giveBack(em: EntityManager, holds: readonly Claim[], at: Date): Promise<void> {
-  for (const [productId, own] of groupBy(holds, (hold) => hold.productId)) {
-    const locked = await lockHolds(
-      em,
-      productId,
-      own.map((hold) => hold.id),
-    );
-    const ids = locked.filter((hold) => hold.givenBackAt === null).map((hold) => hold.id);
-    await run(
-      em,
-      sql`/* giveBack */
-        WITH given_back AS (
-          UPDATE holds SET given_back_at = ${at} WHERE product_id = ${productId} AND id = ANY (${ids}::uuid[])
-          RETURNING quantity)
-        UPDATE stock SET available = available + (SELECT coalesce(sum(quantity), 0) FROM given_back)
-        WHERE product_id = ${productId}`,
-    );
-  }
+/**
+ * The units of cancelled orders' holds go back. The caller has locked the stock rows; the holds are locked here. Two round
+ * trips, whatever the number of products.
+ */
+export async function giveBack(
+  em: EntityManager,
+  holds: readonly Pick<Hold, 'id' | 'productId'>[],
+  at: Date,
+): Promise<void> {
+  const products = [...groupBy(holds, (hold) => hold.productId)];
+  const locked = await Promise.all(
+    products.map(([productId, own]) =>
+      lockHolds(
+        em,
+        productId,
+        own.map((hold) => hold.id),
+      ),
+    ),
+  );
+  await Promise.all(
+    products.map(([productId], n) => {
+      const ids = locked[n]!.filter((hold) => hold.givenBackAt === null).map((hold) => hold.id);
+      return run(
+        em,
+        sql`/* giveBack */
+          WITH given_back AS (
+            UPDATE holds SET given_back_at = ${at} WHERE product_id = ${productId} AND id = ANY (${ids}::uuid[])
+            RETURNING quantity)
+          UPDATE stock SET available = available + (SELECT coalesce(sum(quantity), 0) FROM given_back)
+          WHERE product_id = ${productId}`,
+      );
+    }),
+  );
 }
 
 /**

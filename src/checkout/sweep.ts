@@ -1,19 +1,23 @@
 /** sweepOnce: the bookkeeping for overdue holds, unpaid orders and parked events. No promise waits for it. */
 import { findOverdueProducts } from '../database/holds';
 import { newId } from '../database/ids';
-import { findUnpaid, lockOrder } from '../database/orders';
-import { findEvent, findRipe, type EventKey } from '../database/payment-events';
+import { findLines, findUnpaid, lockFreeOrders, lockOrder } from '../database/orders';
+import { findRipe, MAX_JUDGED_AT_ONCE, type EventKey } from '../database/payment-events';
 import { readClock, setLockTimeout } from '../database/statement';
 import { Busy } from '../domain/errors';
+import { groupBy } from '../domain/group-by';
+import type { JudgedEvent, Order, OrderLine } from '../domain/records';
 import type { Checkout } from './checkout';
 import { logOrder, logSettled } from './payment-log';
-import { cancelUnpaid, lockStocksOf, settleEvent, type Settling } from './settle-payment';
-import { ALL_UNITS, closeOverdue, lockStock, MAX_CLOSED_AT_ONCE } from './stock-keeper';
+import { cancelUnpaid, settleEvents, type Settling } from './settle-payment';
+import { ALL_UNITS, closeOverdue, lockFreeStocks, lockStock, lockStocks, MAX_CLOSED_AT_ONCE } from './stock-keeper';
 
 /** A product whose stock row is not to be had within this time is left to the next tick: the sale goes first. */
 const LOCK_TIMEOUT_MS = 200;
 /** Orders and events that are read at once. */
 const PAGE = 1_000;
+/** Orders that one transaction cancels: a stock row is locked for some 20 ms. */
+const MAX_CANCELLED_AT_ONCE = 200;
 const MAX_IDS_LOGGED = 20;
 
 export interface Swept {
@@ -28,7 +32,8 @@ export interface Swept {
  * Closes every overdue hold, cancels every unpaid order whose payment window has passed, and settles parked events whose
  * hold has ended or has an order. Driven by what is stored, so any number of nodes may sweep at the same time.
  *
- * Goes product by product and order by order, each in a transaction of its own with at most 1,000 holds.
+ * Goes by transactions of at most 1,000 holds of one product, 200 orders, or 1,000 events of one reference. A product that is
+ * busy holds up only itself.
  */
 export async function sweepOnce(checkout: Checkout): Promise<Swept> {
   const holds = await closeOverdueHolds(checkout);
@@ -76,56 +81,118 @@ async function closeSome({ database, log }: Checkout, productId: string): Promis
   return holdIds.length;
 }
 
+/** An unpaid order, with its lines and their products. */
+interface Due {
+  readonly id: string;
+  readonly lines: readonly OrderLine[];
+  readonly productIds: readonly string[];
+}
+
+/**
+ * First those whose stock rows are free, together, whatever their products: that waits for nobody, so no product slows
+ * another. Those that are left wait for their locks among orders of the same products.
+ */
 async function cancelUnpaidOrders(checkout: Checkout): Promise<Tally> {
   const tally: Tally = { count: 0, skipped: 0 };
+  const cancel = async (orders: readonly Due[], waits: boolean): Promise<readonly Due[]> => {
+    const result = await unlessBusy(tally, { cancelled: [], left: [] }, () => cancelTogether(checkout, orders, waits));
+    for (const order of result.cancelled) logOrder(checkout, 'CANCELLED', order);
+    tally.count += result.cancelled.length;
+    return result.left;
+  };
+  // On Citus each order is on a worker of its own.
+  const most = checkout.database.isDistributed ? 1 : MAX_CANCELLED_AT_ONCE;
   for (let page = PAGE, after = ''; page === PAGE;) {
-    const ids = await checkout.database.read((em) => findUnpaid(em, after, PAGE));
-    for (const id of ids)
-      tally.count += (await unlessBusy(tally, false, () => cancelOverdueOrder(checkout, id))) ? 1 : 0;
-    page = ids.length;
-    after = ids.at(-1) ?? '';
+    const due = await findDue(checkout, after);
+    const left: Due[] = [];
+    for (const some of slicesOf(due, most)) left.push(...(most === 1 ? some : await cancel(some, false)));
+    for (const [, same] of groupBy(left, (order) => order.productIds.join())) {
+      for (const some of slicesOf(same, most)) await cancel(some, true);
+    }
+    page = due.length;
+    after = due.at(-1)?.id ?? '';
   }
   return tally;
 }
 
-async function cancelOverdueOrder(checkout: Checkout, id: string): Promise<boolean> {
-  const cancelled = await checkout.database.inTransaction('sweep order', async ({ em, rollBack }) => {
-    await setLockTimeout(em, LOCK_TIMEOUT_MS);
-    const order = await lockOrder(em, id);
-    const isUnpaid = order?.status === 'PENDING_PAYMENT';
-    if (isUnpaid) await lockStocksOf(em, id);
-    const at = await readClock(em);
-    if (!isUnpaid || order.paymentDueAt > at) {
-      rollBack();
-      return null;
-    }
-    return cancelUnpaid(em, order, 'PAYMENT_WINDOW', at);
+async function findDue({ database }: Checkout, after: string): Promise<Due[]> {
+  const ids = await database.read((em) => findUnpaid(em, after, PAGE));
+  const lines = groupBy(await database.read((em) => findLines(em, ids)), (line) => line.orderId);
+  return ids.map((id) => {
+    const own = lines.get(id) ?? [];
+    return { id, lines: own, productIds: [...new Set(own.map((line) => line.productId))].sort() };
   });
-  if (cancelled) logOrder(checkout, 'CANCELLED', cancelled);
-  return cancelled !== null;
+}
+
+/**
+ * Cancels those of the orders that are still unpaid and overdue. Several orders wait for no order's lock: whoever has it may be
+ * paying. `left`: those whose stock rows were not free; none if it `waits` for them.
+ */
+async function cancelTogether(
+  { database }: Checkout,
+  orders: readonly Due[],
+  waits: boolean,
+): Promise<{ readonly cancelled: readonly Order[]; readonly left: readonly Due[] }> {
+  return database.inTransaction('sweep orders', async ({ em, rollBack }) => {
+    await setLockTimeout(em, LOCK_TIMEOUT_MS);
+    const ids = orders.map((order) => order.id);
+    const locked = ids.length === 1 ? [await lockOrder(em, ids[0]!)] : await lockFreeOrders(em, ids);
+    const unpaid = new Map(locked.flatMap((order) => (order?.status === 'PENDING_PAYMENT' ? [[order.id, order]] : [])));
+    const open = orders.filter((order) => unpaid.has(order.id));
+    if (open.length === 0) {
+      rollBack();
+      return { cancelled: [], left: [] };
+    }
+    const productIds = [...new Set(open.flatMap((order) => order.productIds))];
+    if (waits) await lockStocks(em, productIds);
+    const free = waits ? new Set(productIds) : await lockFreeStocks(em, productIds);
+    const at = await readClock(em);
+    const due = open.filter((order) => unpaid.get(order.id)!.paymentDueAt <= at);
+    const isFree = (order: Due) => order.productIds.every((id) => free.has(id));
+    const [own, left] = [due.filter(isFree), due.filter((order) => !isFree(order))];
+    if (own.length === 0) {
+      rollBack();
+      return { cancelled: [], left };
+    }
+    const cancelled = await cancelUnpaid(
+      em,
+      own.map((order) => unpaid.get(order.id)!),
+      own.flatMap((order) => order.lines),
+      'PAYMENT_WINDOW',
+      at,
+    );
+    return { cancelled, left };
+  });
 }
 
 async function settleRipeEvents(checkout: Checkout): Promise<Tally> {
   const tally: Tally = { count: 0, skipped: 0 };
   let after: EventKey | null = null;
   for (let page = PAGE; page === PAGE;) {
-    const keys: EventKey[] = await checkout.database.read((em) => findRipe(em, after, PAGE));
-    for (const key of keys) tally.count += await unlessBusy(tally, 0, () => settleRipe(checkout, key));
-    page = keys.length;
-    after = keys.at(-1) ?? null;
+    const ripe: JudgedEvent[] = await checkout.database.read((em) => findRipe(em, after, PAGE));
+    for (const [, same] of groupBy(ripe, (event) => event.reference)) {
+      for (const some of slicesOf(same, MAX_JUDGED_AT_ONCE)) {
+        tally.count += await unlessBusy(tally, 0, () => settleRipe(checkout, some));
+      }
+    }
+    page = ripe.length;
+    after = ripe.at(-1) ?? null;
   }
   return tally;
 }
 
-async function settleRipe(checkout: Checkout, key: EventKey): Promise<number> {
+/** Events of one reference. */
+async function settleRipe(checkout: Checkout, events: readonly JudgedEvent[]): Promise<number> {
   const settling: Settling = { movesUnits: false, newOrderId: newId() };
-  const settled = await checkout.database.inTransaction('sweep event', async ({ em }) => {
-    const event = await findEvent(em, key);
-    return event?.outcome === 'PARKED' ? settleEvent(em, event, false, settling) : null;
-  });
-  if (!settled) return 0;
+  const settled = await checkout.database.inTransaction('sweep events', ({ em }) =>
+    settleEvents(em, events, false, settling),
+  );
   logSettled(checkout, settled);
   return settled.events.filter((event) => event.outcome !== 'PARKED').length;
+}
+
+function slicesOf<T>(items: readonly T[], size: number): T[][] {
+  return Array.from({ length: Math.ceil(items.length / size) }, (_, n) => items.slice(n * size, (n + 1) * size));
 }
 
 async function unlessBusy<T>(tally: Tally, otherwise: T, work: () => Promise<T>): Promise<T> {

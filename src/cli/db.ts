@@ -1,5 +1,6 @@
 /** `npm run db:migrate`, `db:seed`, `db:reset`, `db:distribute` and `db:grant`. */
 import { Command, InvalidArgumentError } from 'commander';
+import { checkSchema } from '../database/check-schema';
 import { distribute } from '../database/distribute';
 import { grantsFor } from '../database/grants';
 import { migrate } from '../database/migrate';
@@ -8,7 +9,7 @@ import { seed } from '../database/seed';
 import { runCommand } from './options';
 import { withDatabase } from './with-database';
 
-const say = (line: string) => process.stdout.write(`${line}\n`);
+const print = (line: string) => process.stdout.write(`${line}\n`);
 
 const command = new Command('db').description(
   'Works on DATABASE_URL, or on the embedded database when that is unset, whether a server runs or not.',
@@ -18,9 +19,10 @@ command
   .command('migrate')
   .description('brings the tables to this build; of two that run at once, one works and the other waits')
   .action(() =>
-    withDatabase(async ({ database, url }) => {
-      const applied = await migrate(database, url);
-      say(applied.length === 0 ? 'Nothing to migrate.' : `Migrated: ${applied.join(', ')}`);
+    withDatabase(async ({ database, url, migration }) => {
+      const applied = await migrate(database, url, migration);
+      for (const warning of await checkSchema(database)) process.stderr.write(`${warning}\n`);
+      print(applied.length === 0 ? 'Nothing to migrate.' : `Migrated: ${applied.join(', ')}`);
     }),
   );
 
@@ -28,10 +30,10 @@ command
   .command('seed')
   .description('adds the example products that are missing')
   .action(() =>
-    withDatabase(async ({ database, url }) => {
-      await migrate(database, url);
+    withDatabase(async ({ database, url, migration }) => {
+      await migrate(database, url, migration);
       await seed(database);
-      say('Seeded.');
+      print('Seeded.');
     }),
   );
 
@@ -39,12 +41,12 @@ command
   .command('reset')
   .description('deletes everything, then migrates and seeds; refused in production')
   .action(() =>
-    withDatabase(async ({ config, database, url }) => {
+    withDatabase(async ({ config, database, url, migration }) => {
       if (config.environment === 'production') throw new Error('db:reset deletes every order: not in production.');
       await dropAll(database);
-      await migrate(database, url);
+      await migrate(database, url, migration);
       await seed(database);
-      say('Reset: empty tables, example products.');
+      print('Reset: empty tables, example products.');
     }),
   );
 
@@ -54,10 +56,10 @@ command
   .option('--dry-run', 'prints the SQL and changes nothing', false)
   .addHelpText('after', '\nExample:\n  npm run --silent db:distribute -- --dry-run')
   .action(({ dryRun }: { dryRun: boolean }) =>
-    withDatabase(async ({ url }) => {
-      const statements = await distribute(url, { dryRun });
-      if (dryRun) for (const statement of inTransaction(statements)) say(`${statement};`);
-      else say(statements.length === 0 ? 'Nothing to do.' : 'Distributed. Start the servers.');
+    withDatabase(async ({ url, migration: { say, signal } }) => {
+      const statements = await distribute(url, { dryRun, say, signal });
+      if (dryRun) for (const statement of inTransaction(statements)) print(`${statement};`);
+      else print(statements.length === 0 ? 'Nothing to do.' : 'Distributed. Start the servers.');
     }),
   );
 

@@ -95,8 +95,8 @@ async function importFile(file: string, options: Options): Promise<void> {
   const found = await withBar('Reading ', 100, (show) =>
     readShopifyExport(bytes, currency, { ...readOptions, onProgress: (share) => show(Math.floor(share * 100)) }),
   );
-  await withDatabase(async ({ database, url }) => {
-    if (!dryRun) await migrate(database, url);
+  await withDatabase(async ({ database, url, migration }) => {
+    if (!dryRun) await migrate(database, url, migration);
     const { good, bad } = await withoutTaken(database, found, dryRun);
     if (dryRun) print(good.map(({ line, product }) => ({ line, reason: `would add ${inWords(product, currency)}` })));
     report([...bad, ...found.doubts, ...found.hidden, ...(dryRun ? found.inactive : [])]);

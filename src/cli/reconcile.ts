@@ -1,9 +1,9 @@
 /** `npm run reconcile [-- --json]`: proves from the stored facts that nothing was oversold and nothing lost. */
 import { Command } from 'commander';
-import { loadConfig, loadDotEnv } from '../config';
-import { findDatabase } from '../database/find-database';
+import { loadDotEnv, loadSettings } from '../config';
+import { findDatabase, type FoundDatabase } from '../database/find-database';
 import { reconcile, type Reconciliation } from '../database/reconcile';
-import { exitCodes, runCommand } from './options';
+import { exitCodes, Interrupted, interruptible, runCommand } from './options';
 
 /** `runCommand` knows 1 as failed; here 1 says that a promise is broken, so "could not look" is the other one. */
 const COULD_NOT_LOOK = exitCodes.usage;
@@ -36,13 +36,17 @@ const command = new Command('reconcile')
 async function recount(): Promise<Reconciliation | null> {
   try {
     loadDotEnv();
-    const database = await findDatabase(loadConfig().databaseUrls, () => undefined);
-    try {
-      return await reconcile(database.url);
-    } finally {
-      await database.stop();
-    }
+    const { databaseUrls } = loadSettings(['databaseUrls']);
+    let finding: Promise<FoundDatabase> | undefined;
+    return await interruptible(
+      async (signal) => reconcile((await (finding = findDatabase(databaseUrls, () => undefined, signal))).url),
+      async () => {
+        const database = await finding?.catch(() => undefined);
+        await database?.stop({ withoutOwn: true });
+      },
+    );
   } catch (error) {
+    if (error instanceof Interrupted) throw error;
     process.stderr.write(`error: ${oneLine(error)}\n`);
     process.exitCode = COULD_NOT_LOOK;
     return null;

@@ -1,7 +1,7 @@
 /** `npm run token -- --sub alice [--role admin]`: prints a token that this configuration accepts, for trying things out. */
 import { Command, InvalidArgumentError } from 'commander';
 import { signQueueToken } from '../admission/queue-tokens';
-import { loadConfig, loadDotEnv } from '../config';
+import { loadDotEnv, loadSettings } from '../config';
 import { signToken } from '../graphql/tokens';
 import { runCommand, wholeNumberOption } from './options';
 
@@ -26,10 +26,9 @@ const command = new Command('token')
   .addHelpText('after', '\nExample:\n  npm run --silent token -- --sub operator --role admin')
   .action(async ({ sub, role, ttlSeconds, queue }: Options) => {
     loadDotEnv();
-    const { auth, admissionSecret } = loadConfig();
     const token = queue
-      ? queueToken(admissionSecret, sub, ttlSeconds)
-      : await signToken(auth, { sub, roles: role, ttlSeconds });
+      ? queueToken(loadSettings(['admissionSecret']).admissionSecret, sub, ttlSeconds)
+      : await signToken(loadSettings(['auth']).auth, { sub, roles: role, ttlSeconds });
     process.stdout.write(`${token}\n`);
   });
 

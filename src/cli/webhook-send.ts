@@ -2,7 +2,7 @@
 import { randomBytes, randomUUID } from 'node:crypto';
 import { setTimeout } from 'node:timers/promises';
 import { Command, Option } from 'commander';
-import { type Config, loadConfig, loadDotEnv } from '../config';
+import { loadDotEnv, loadSettings } from '../config';
 import { signToken } from '../graphql/tokens';
 import { postJson, sendPaymentEvent, type WebhookAnswer } from '../webhooks/simulated-provider';
 import { configuredUrl, exitCodes, runCommand, wholeNumberOption } from './options';
@@ -59,14 +59,14 @@ Example:
   )
   .action(async (options: Options) => {
     loadDotEnv();
-    await sendWebhook(options, loadConfig());
+    await sendWebhook(options);
   });
 
-async function sendWebhook(options: Options, config: Config): Promise<void> {
-  const url = webhookUrl(options.url, config);
-  const amount = await amountOf(options, url, config);
+async function sendWebhook(options: Options): Promise<void> {
+  const url = webhookUrl(options.url);
+  const amount = await amountOf(options, url);
   await setTimeout(options.delayMs);
-  const secret = options.badSignature ? wrongSecret() : config.webhookSecrets[0];
+  const secret = options.badSignature ? wrongSecret() : loadSettings(['webhookSecrets']).webhookSecrets[0];
   if (secret === undefined) throw new Error('WEBHOOK_SECRETS holds no secret to sign with');
   const answers = await sendPaymentEvent({ url, secret, times: options.times }, { ...options, ...amount });
   print(answers);
@@ -88,12 +88,12 @@ function print(answers: readonly WebhookAnswer[]): void {
  * What the event says about money: as given; else, for types that are judged by their amount, the total of what the
  * reference names. A failure is not judged by it, so one for an unknown reference is sent without.
  */
-async function amountOf(options: Options, url: URL, config: Config): Promise<Amount> {
+async function amountOf(options: Options, url: URL): Promise<Amount> {
   const { type, reference, amountMinor, currency } = options;
   const given = { amountMinor, currency };
   if (amountMinor !== undefined && currency !== undefined) return given;
   if (!['payment.succeeded', 'payment.failed', 'payment.refunded'].includes(type)) return given;
-  const total = await lookUpTotal(reference, new URL('/graphql', url), config);
+  const total = await lookUpTotal(reference, new URL('/graphql', url));
   if (total === null && type !== 'payment.failed') {
     throw new Error(`No order or hold has the id ${reference}: give --amount-minor and --currency`);
   }
@@ -110,7 +110,8 @@ interface TotalAnswer {
   errors?: { message: string }[];
 }
 
-async function lookUpTotal(reference: string, url: URL, { auth }: Config): Promise<Amount | null> {
+async function lookUpTotal(reference: string, url: URL): Promise<Amount | null> {
+  const { auth } = loadSettings(['auth']);
   if (auth.kind === 'jwks') {
     throw new Error('Amounts cannot be looked up where JWKS_URL is set: give --amount-minor and --currency');
   }
@@ -133,13 +134,14 @@ function readJson(text: string): TotalAnswer | null {
   }
 }
 
-function webhookUrl(given: string | undefined, config: Config): URL {
+function webhookUrl(given: string | undefined): URL {
   if (given !== undefined) {
     if (!URL.canParse(given) || !/^https?:$/.test(new URL(given).protocol)) {
       return command.error(`error: --url must be an http:// or https:// URL, not ${given}`);
     }
     return new URL(given);
   }
+  const config = loadSettings(['host', 'port']);
   if (config.port === 0) return command.error('error: PORT is 0, so the server’s port is not known here: give --url');
   return new URL('/webhooks/payments', configuredUrl(config));
 }

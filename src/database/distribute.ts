@@ -1,6 +1,6 @@
 /** The layout on Citus: which table is spread over the workers by what, and the SQL that makes a migrated database so. */
-import { Client } from 'pg';
-import { MIGRATION_LOCK } from './migrate';
+import type { Client } from 'pg';
+import { lockingClient, lockMigrations, type MigrateOptions } from './migrate';
 
 /** What a table becomes, and by which statements. */
 interface Layout {
@@ -96,18 +96,14 @@ END $$`;
  * Throws where there is no Citus, on what is not a coordinator with workers, on tables that are missing, or are spread by
  * something else.
  */
-export async function distribute(url: string, { dryRun }: { readonly dryRun: boolean }): Promise<string[]> {
-  const client = new Client({
-    connectionString: url,
-    connectionTimeoutMillis: 5_000,
-    application_name: 'db:distribute',
-  });
-  // The query in progress rejects too, and says more.
-  client.on('error', () => undefined);
+export async function distribute(
+  url: string,
+  { dryRun, ...waiting }: { readonly dryRun: boolean } & Pick<MigrateOptions, 'say' | 'signal'>,
+): Promise<string[]> {
+  const client = lockingClient(url, 'db:distribute');
   await client.connect();
   try {
-    await client.query('BEGIN');
-    await client.query('SELECT pg_advisory_xact_lock($1)', [MIGRATION_LOCK]);
+    await lockMigrations(client, waiting);
     await expectCoordinator(client);
     const missing = await missingOf(client);
     if (missing.length === 0) return [];

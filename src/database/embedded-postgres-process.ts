@@ -1,7 +1,7 @@
 // The PostgreSQL process itself: found, adopted, launched, asked who uses it, and shut down.
 import { randomBytes } from 'node:crypto';
 import * as fs from 'node:fs/promises';
-import { type AddressInfo, createServer } from 'node:net';
+import { type AddressInfo, createServer, type Socket } from 'node:net';
 import * as path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Client } from 'pg';
@@ -34,11 +34,15 @@ const READY_WAIT_MS = 120_000;
 /** Backends of a PostgreSQL that was killed need a moment to notice; until then its shared memory is in use. */
 const LAUNCHES = 40;
 const LAUNCH_PAUSE_MS = 500;
+/** For one that was launched a moment ago, and is not wanted any more. */
+const ABANDON_WITHIN_MS = 4_000;
 /** A closed connection stays in pg_stat_activity for some milliseconds; whoever is still there after this time is in use. */
 const LEAVE_WAIT_MS = 600;
 const CLOSE_WAIT_MS = 1_000;
 const FAST_SHUTDOWN_MS = 10_000;
-const IMMEDIATE_SHUTDOWN_MS = 5_000;
+/** Less than the 5 s after which PostgreSQL itself kills what does not end; we do that next. */
+const IMMEDIATE_SHUTDOWN_MS = 1_500;
+const KILL_MS = 1_000;
 const STEP_MS = 50;
 /** At the first start beyond this size the log is set aside, in place of the one set aside before. */
 const LOG_BYTES = 10_000_000;
@@ -85,6 +89,7 @@ export async function adoptOrLaunch(site: Site, stopped: AbortSignal, port?: num
     }
 
     await createCluster(site);
+    stopped.throwIfAborted();
     await readPassword(home); // what we cannot enter had better not start
     await disownPidFile(home);
     const outcome = await launchOnce(site, (candidate ??= await findFreePort()), stopped);
@@ -124,7 +129,12 @@ async function launchOnce(site: Site, port: number, stopped: AbortSignal): Promi
     child.unref();
 
     const postmaster = { pid: child.pid ?? 0, port };
-    const presence = await waitUntilReady(home, postmaster, stopped, async () => failure === undefined);
+    const lives = async () => failure === undefined;
+    const presence = await waitUntilReady(home, postmaster, stopped, lives).catch(async (error: unknown) => {
+      // So young that its lock file does not name it yet.
+      if (stopped.aborted && child.pid !== undefined) await shutDown(site, postmaster, ABANDON_WITHIN_MS);
+      throw error;
+    });
     if (presence) return { ...postmaster, presence, adopted: false };
     return { lastWords: await readLastLines(home.logFile, size, failure) };
   } finally {
@@ -205,11 +215,12 @@ async function connect(home: Home, port: number, password: string): Promise<Clie
   }
 }
 
-/** Waits until the connection is closed, but not for a PostgreSQL that hangs. */
+/** Waits until the connection is closed, but not for a PostgreSQL that hangs: then our end of it is closed. */
 export async function close(client: Client): Promise<void> {
   const patience = new AbortController();
   const ended = client.end().finally(() => patience.abort());
   await Promise.race([ended, sleep(CLOSE_WAIT_MS, undefined, { signal: patience.signal })]).catch(() => {});
+  (client as Client & { connection: { stream: Socket } }).connection.stream.destroy();
 }
 
 /** The database is created here, not with the cluster, so that a start killed in between is made good by the next one. */
@@ -328,10 +339,51 @@ export async function isPostmaster(pid: number, data: string): Promise<boolean> 
 }
 
 /**
- * Who is still connected after a moment, our own connections being closed by now, uses the database. Rejects when
- * PostgreSQL has no time to tell: others may be the very reason.
+ * Who uses the database: each connection whose client has not closed it. With `withoutOwn` those of this process,
+ * which is about to end, do not count. The kernel tells, so a PostgreSQL that hangs can be judged, too.
+ * Elsewhere than on Linux PostgreSQL itself is asked, and this rejects when it has no time to tell.
  */
-export async function countOthers(home: Home, { port }: Postmaster): Promise<number> {
+export async function countOthers(home: Home, postmaster: Postmaster, withoutOwn: boolean): Promise<number> {
+  if (process.platform !== 'linux') return askForOthers(home, postmaster);
+  const sockets = await readSockets();
+  const owned = withoutOwn ? await readOwnSockets() : new Set<string>();
+  const ownPorts = new Set(
+    sockets.filter(({ remote, inode }) => remote === postmaster.port && owned.has(inode)).map(({ local }) => local),
+  );
+  // Its own ends: one whose client has closed is no longer established, even if PostgreSQL has not noticed.
+  return sockets.filter(
+    ({ local, remote, state }) => local === postmaster.port && state === ESTABLISHED && !ownPorts.has(remote),
+  ).length;
+}
+
+interface SocketOfSystem {
+  readonly local: number;
+  readonly remote: number;
+  readonly state: string;
+  readonly inode: string;
+}
+const ESTABLISHED = '01';
+
+/** All TCP sockets of this network namespace, as proc(5) describes them: `sl local remote state … inode`. */
+async function readSockets(): Promise<SocketOfSystem[]> {
+  const tables = await Promise.all(
+    ['/proc/net/tcp', '/proc/net/tcp6'].map((file) => fs.readFile(file, 'utf8').catch(() => '')),
+  );
+  const port = (address: string) => Number.parseInt(address.slice(address.indexOf(':') + 1), 16);
+  return tables
+    .flatMap((table) => table.trim().split('\n').slice(1))
+    .map((line) => line.trim().split(/\s+/))
+    .filter((words) => words.length > 9)
+    .map((words) => ({ local: port(words[1]!), remote: port(words[2]!), state: words[3]!, inode: words[9]! }));
+}
+
+async function readOwnSockets(): Promise<Set<string>> {
+  const files = await fs.readdir('/proc/self/fd').catch(() => []);
+  const targets = await Promise.all(files.map((file) => fs.readlink(`/proc/self/fd/${file}`).catch(() => '')));
+  return new Set(targets.flatMap((target) => /^socket:\[(\d+)\]$/.exec(target)?.[1] ?? []));
+}
+
+async function askForOthers(home: Home, { port }: Postmaster): Promise<number> {
   try {
     const client = await connect(home, port, await readPassword(home));
     try {
@@ -352,17 +404,21 @@ export async function countOthers(home: Home, { port }: Postmaster): Promise<num
   }
 }
 
-/** Fast first: open transactions are rolled back, the data written. What does not help leaves a recovery for the next start. */
-export async function shutDown({ home, binaries, log }: Site, { pid }: Postmaster): Promise<void> {
+/**
+ * Takes `withinMs` at most. Fast first: open transactions are rolled back, the data written. What does not help leaves a
+ * recovery for the next start: immediately, and in the end by SIGKILL, which a process that is stopped or hangs obeys, too.
+ */
+export async function shutDown(site: Site, { pid }: Postmaster, withinMs: number): Promise<void> {
+  const { home, log } = site;
+  const fast = Math.max(withinMs - IMMEDIATE_SHUTDOWN_MS - KILL_MS, STEP_MS);
   const steps = [
-    { signal: 'INT', wait: FAST_SHUTDOWN_MS },
+    { signal: 'INT', wait: Math.min(fast, FAST_SHUTDOWN_MS) },
     { signal: 'QUIT', wait: IMMEDIATE_SHUTDOWN_MS },
-  ];
+    { signal: 'KILL', wait: KILL_MS },
+  ] as const;
   for (const { signal, wait } of steps) {
     try {
-      // Windows has no such signals; there PostgreSQL brings its own.
-      if (process.platform === 'win32') await run(home, binaries, 'pg_ctl', ['kill', signal, String(pid)]);
-      else process.kill(pid, `SIG${signal}`);
+      await send(site, signal, pid);
     } catch (error) {
       if (codeOf(error) !== 'ESRCH') return log(`PostgreSQL (pid ${pid}) cannot be stopped: ${messageOf(error)}`);
     }
@@ -371,4 +427,33 @@ export async function shutDown({ home, binaries, log }: Site, { pid }: Postmaste
     }
   }
   log(`PostgreSQL (pid ${pid}) does not stop: it is left running`);
+}
+
+async function send({ home, binaries }: Site, signal: 'INT' | 'QUIT' | 'KILL', pid: number): Promise<void> {
+  // Windows has no such signals; there PostgreSQL brings its own.
+  if (process.platform === 'win32') return run(home, binaries, 'pg_ctl', ['kill', signal, String(pid)]);
+  const backends = await childrenOf(pid);
+  process.kill(pid, `SIG${signal}`);
+  // One that was stopped (SIGSTOP) hears of it when it goes on.
+  for (const each of [pid, ...backends]) tell(each, signal === 'KILL' ? 'SIGKILL' : 'SIGCONT');
+}
+
+function tell(pid: number, signal: NodeJS.Signals): void {
+  try {
+    process.kill(pid, signal);
+  } catch {
+    // It has ended.
+  }
+}
+
+/** None where there is no /proc. */
+async function childrenOf(parent: number): Promise<number[]> {
+  const pids = (await fs.readdir('/proc').catch(() => [])).map(Number).filter((pid) => pid > 0);
+  const parents = await Promise.all(
+    pids.map(async (pid) => {
+      const stat = await fs.readFile(`/proc/${pid}/stat`, 'utf8').catch(() => '');
+      return Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[1]);
+    }),
+  );
+  return pids.filter((_, index) => parents[index] === parent);
 }

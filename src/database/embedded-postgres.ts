@@ -27,7 +27,14 @@ export interface EmbeddedPostgres {
   /** Where the data really is: not the wanted directory where PostgreSQL may not enter that one. */
   readonly directory: string;
   readonly port: number;
-  stop(): Promise<void>;
+  stop(options?: StopOptions): Promise<void>;
+}
+
+export interface StopOptions {
+  /** All of it takes no longer. */
+  readonly withinMs?: number;
+  /** Connections that this process has still open do not keep PostgreSQL up: it is about to end. */
+  readonly withoutOwn?: boolean;
 }
 
 interface Options {
@@ -35,6 +42,8 @@ interface Options {
   readonly log: Log;
   /** PostgreSQL settings in addition to ours; without effect on one that runs already. */
   readonly settings?: Record<string, string>;
+  /** Ends a start that is not finished: it rejects then, and leaves no PostgreSQL that it has launched. */
+  readonly signal?: AbortSignal;
 }
 
 /** How often a living PostgreSQL is looked after: short enough to have it back within a second or two. */
@@ -43,9 +52,15 @@ const WATCH_MS = 500;
 const STALE_LOCK_MS = 5_000;
 /** Somewhat longer than the longest start, a crash recovery. */
 const START_LOCK_WAIT_MS = 180_000;
-/** Who holds the lock for so long starts PostgreSQL, and so wants it to run on. */
-const STOP_LOCK_WAIT_MS = 10_000;
+/** Of a stop, unless its caller has less time. */
+const STOP_WITHIN_MS = 15_000;
+/** Of that. Who holds the lock for so long starts PostgreSQL, and so wants it to run on. */
+const STOP_LOCK_SHARE = 0.3;
+/** How long a stop waits for an attempt to start PostgreSQL again to notice that it is to end. */
+const WATCH_ENDS_MS = 500;
 const LOCK_STEP_MS = 50;
+/** For a start that is ended before it is finished: nothing has been written that a shutdown would have to save. */
+const ABANDON_WITHIN_MS = 4_000;
 
 /**
  * Promises a PostgreSQL 18 with the UTF-8 database `flashsale` on a free port of 127.0.0.1, durable (fsync on), its data
@@ -53,18 +68,26 @@ const LOCK_STEP_MS = 50;
  * living one, and recovers one that died. While started, it is started again on the same port if it dies.
  *
  * `stop()` (close your pools first) leaves it running while anybody else is connected; the last one out stops it. It
- * returns at once when PostgreSQL is dead, gives a slow one 15 s, and leaves one that does not answer. It never rejects.
+ * returns at once when PostgreSQL is dead, and gives a slow one 15 s, or `withinMs`; one that hangs is killed, and
+ * recovers at the next start. It never rejects.
  * Installs no signal handlers, and does not keep the process alive.
  *
  * Rejects with one Error that says what to do where this machine cannot run it.
  */
-export async function startEmbeddedPostgres({ directory, log, settings = {} }: Options): Promise<EmbeddedPostgres> {
+export async function startEmbeddedPostgres(options: Options): Promise<EmbeddedPostgres> {
+  const { directory, log, settings = {}, signal = new AbortController().signal } = options;
   const home = await findHome(directory, log);
-  return withLock(home, START_LOCK_WAIT_MS, async () => {
+  const start = async () => {
     const site = { home, binaries: await findBinaries(home, log), settings, log };
-    const running = await adoptOrLaunch(site, new AbortController().signal);
-    return new Guarded(site, running, await connectionUrl(home, running.port));
-  });
+    try {
+      const running = await adoptOrLaunch(site, signal);
+      return new Guarded(site, running, await connectionUrl(home, running.port));
+    } catch (error) {
+      if (signal.aborted) await stopUnlessUsed(site, undefined, { withinMs: ABANDON_WITHIN_MS });
+      throw error;
+    }
+  };
+  return withLock(home, START_LOCK_WAIT_MS, start, signal);
 }
 
 /** One started PostgreSQL: watches over it until `stop()`. */
@@ -90,8 +113,8 @@ class Guarded implements EmbeddedPostgres {
     this.watchLater();
   }
 
-  stop(): Promise<void> {
-    return (this.stopping ??= this.leave());
+  stop(options: StopOptions = {}): Promise<void> {
+    return (this.stopping ??= this.leave(options));
   }
 
   private welcome(running: Running): void {
@@ -142,30 +165,39 @@ class Guarded implements EmbeddedPostgres {
     this.complaints.add(gist);
   }
 
-  private async leave(): Promise<void> {
+  private async leave({ withinMs = STOP_WITHIN_MS, withoutOwn = false }: StopOptions): Promise<void> {
+    const endsAt = performance.now() + withinMs;
+    const leftMs = () => Math.max(Math.round(endsAt - performance.now()), 0);
     this.stopped.abort();
     clearTimeout(this.timer);
-    await this.watching;
+    await Promise.race([this.watching, sleep(WATCH_ENDS_MS)]);
     referable(this.running.presence).ref(); // or the process could end before this function does
     await close(this.running.presence);
 
     const { home, log } = this.site;
     if (!(await findPostmaster(home, this.running))) return log('PostgreSQL does not run any more');
     try {
-      await withLock(home, STOP_LOCK_WAIT_MS, () => this.stopUnlessUsed());
+      await withLock(home, Math.round(leftMs() * STOP_LOCK_SHARE), () =>
+        stopUnlessUsed(this.site, this.running, { withinMs: leftMs(), withoutOwn }),
+      );
     } catch (error) {
       log(`PostgreSQL is left running: ${messageOf(error)}`);
     }
   }
+}
 
-  private async stopUnlessUsed(): Promise<void> {
-    const { home, log } = this.site;
-    const postmaster = await findPostmaster(home, this.running);
-    if (!postmaster) return log('PostgreSQL does not run any more');
-    const others = await countOthers(home, postmaster);
-    if (others > 0) return log(`PostgreSQL stays up on port ${postmaster.port}: others are connected (${others})`);
-    await shutDown(this.site, postmaster);
-  }
+/** Call it with the lock. */
+async function stopUnlessUsed(
+  site: Site,
+  known: Running | undefined,
+  { withinMs, withoutOwn = false }: { withinMs: number; withoutOwn?: boolean },
+): Promise<void> {
+  const { home, log } = site;
+  const postmaster = await findPostmaster(home, known);
+  if (!postmaster) return log('PostgreSQL does not run any more');
+  const others = await countOthers(home, postmaster, withoutOwn);
+  if (others > 0) return log(`PostgreSQL stays up on port ${postmaster.port}: others are connected (${others})`);
+  await shutDown(site, postmaster, withinMs);
 }
 
 /** What @types/pg leaves out. */

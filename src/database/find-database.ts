@@ -1,6 +1,6 @@
 /** Which database a process works on, started first when it is the embedded one. */
 import { projectPath } from '../config';
-import { startEmbeddedPostgres } from './embedded-postgres';
+import { startEmbeddedPostgres, type StopOptions } from './embedded-postgres';
 import { WritableServer } from './writable-server';
 
 /** The embedded database lives here, whichever folder the command was started in. */
@@ -12,17 +12,18 @@ export interface FoundDatabase {
   /** For whoever lives longer than a moment: all of them. */
   readonly urls: readonly string[];
   /** Leaves an embedded one running for others who use it. */
-  stop(): Promise<void>;
+  stop(options?: StopOptions): Promise<void>;
 }
 
-/** DATABASE_URL's servers, else the embedded one, started or adopted. */
+/** DATABASE_URL's servers, else the embedded one, started or adopted. `signal` ends a start that takes too long. */
 export async function findDatabase(
   databaseUrls: readonly string[],
   log: (message: string) => void,
+  signal?: AbortSignal,
 ): Promise<FoundDatabase> {
   if (databaseUrls.length > 0) {
     return { url: await new WritableServer(databaseUrls).find(), urls: databaseUrls, stop: async () => undefined };
   }
-  const embedded = await startEmbeddedPostgres({ directory: DATA_DIRECTORY, log });
-  return { url: embedded.url, urls: [embedded.url], stop: () => embedded.stop() };
+  const embedded = await startEmbeddedPostgres({ directory: DATA_DIRECTORY, log, signal });
+  return { url: embedded.url, urls: [embedded.url], stop: (options) => embedded.stop(options) };
 }

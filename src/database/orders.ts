@@ -100,14 +100,28 @@ export async function findOrders(em: EntityManager, ids: readonly string[]): Pro
   return rows.map(orderFrom);
 }
 
-/** An order's lines never change. */
+/** An order's lines never change. No entities are made of the rows: a page of orders may have thousands. */
 export async function findLines(em: EntityManager, orderIds: readonly string[]): Promise<OrderLine[]> {
   if (orderIds.length === 0) return [];
-  return em.find(
-    OrderLineRow,
-    { orderId: { $in: [...orderIds] } },
-    { orderBy: { holdId: 'asc' }, disableIdentityMap: true },
+  const rows = await run<{
+    order_id: string;
+    hold_id: string;
+    product_id: string;
+    quantity: number;
+    unit_price_minor: string;
+  }>(
+    em,
+    sql`/* lines */
+      SELECT order_id, hold_id, product_id, quantity, unit_price_minor
+      FROM order_lines WHERE order_id = ANY (${orderIds}::uuid[]) ORDER BY hold_id`,
   );
+  return rows.map((row) => ({
+    orderId: row.order_id,
+    holdId: row.hold_id,
+    productId: row.product_id,
+    quantity: row.quantity,
+    unitPriceMinor: Number(row.unit_price_minor),
+  }));
 }
 
 /** The holds that an order was made of, not locked. */
@@ -170,6 +184,21 @@ export async function updateOrder(em: EntityManager, order: Order): Promise<void
     OrderRow,
     { id },
     { status, paidAt, cancelledAt, cancelledBy, paymentProvider, paymentEventId, paymentId },
+  );
+}
+
+/** PENDING_PAYMENT → CANCELLED, many orders in one statement. The caller has locked them. */
+export async function markCancelled(
+  em: EntityManager,
+  orderIds: readonly string[],
+  by: NonNullable<Order['cancelledBy']>,
+  at: Date,
+): Promise<void> {
+  await run(
+    em,
+    sql`/* markCancelled */
+      UPDATE orders SET status = 'CANCELLED', cancelled_at = ${at}, cancelled_by = ${by}
+      WHERE id = ANY (${orderIds}::uuid[]) AND paid_at IS NULL AND cancelled_at IS NULL`,
   );
 }
 

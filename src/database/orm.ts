@@ -71,12 +71,16 @@ const ROLLBACK_ANSWER_MS = 2_000;
 const READ_ONLY = '25006';
 
 /**
- * Sends the limits of every transaction with its BEGIN (connection options do not survive PgBouncer), gives up a connection
+ * Sends the limits of every transaction with its BEGIN (connection options do not survive PgBouncer), and gives a statement
+ * outside of any a transaction of its own, with the same limits: what is given up here would otherwise go on waiting in
+ * PostgreSQL, for a lock that somebody forgot, while the pool opens one connection after another. Gives up a connection
  * that does not answer (its query fails as lost, and the pool makes a new one), and one to a server that takes no writes.
  */
 abstract class BoundedDialect extends PostgreSqlKnexDialect {
   protected abstract begin(): string;
   protected abstract get server(): WritableServer;
+  /** knex gives each transaction a client of its own, of which this is true. */
+  declare protected readonly transacting?: boolean;
 
   async _acquireOnlyConnection(): Promise<Connection> {
     const settings = (this as unknown as Knex).connectionSettings;
@@ -119,9 +123,7 @@ abstract class BoundedDialect extends PostgreSqlKnexDialect {
       const error = new Error(`PostgreSQL has not answered for ${patience} ms`);
       connection.connection.stream.destroy(Object.assign(error, { code: 'ETIMEDOUT' }));
     }, patience);
-    const { begun } = connection;
-    const answered = knex._query.call(this, connection, query);
-    return (begun ? Promise.all([answered, begun]).then(([answer]) => answer) : answered)
+    return this.sendBounded(connection, query)
       .catch((error: unknown) => {
         const code = error instanceof Error && 'code' in error ? error.code : null;
         if (code === READ_ONLY) {
@@ -134,6 +136,22 @@ abstract class BoundedDialect extends PostgreSqlKnexDialect {
         return setImmediate().then(() => Promise.reject(Object.assign(error as Error, { cause: connection.failed })));
       })
       .finally(() => clearTimeout(watchdog));
+  }
+
+  /** A statement by itself is sent between its BEGIN and its COMMIT, and so still takes one round trip. */
+  private async sendBounded(connection: Connection, query: { sql: string }): Promise<unknown> {
+    if (this.transacting) {
+      const { begun } = connection;
+      const answered = knex._query.call(this, connection, query);
+      return begun ? (await Promise.all([answered, begun]))[0] : answered;
+    }
+    const [begun, answered, ended] = await Promise.allSettled([
+      connection.query(BEGIN_WITH_LIMITS),
+      knex._query.call(this, connection, query),
+      connection.query('COMMIT'),
+    ]);
+    for (const part of [begun, answered, ended]) if (part.status === 'rejected') throw part.reason;
+    return (answered as PromiseFulfilledResult<unknown>).value;
   }
 }
 
@@ -176,6 +194,7 @@ interface Connection {
   /** The last error that was not about an earlier one: of an aborted transaction, what aborted it. */
   failed?: unknown;
   readonly connection: { readonly stream: Socket };
+  query(sql: string): Promise<unknown>;
 }
 const knex = PostgreSqlKnexDialect.prototype as unknown as Knex;
 

@@ -1,9 +1,9 @@
 /** Statements on `payment_events`. Each that locks or writes names its shard, the event's id. */
-import { LockMode, type EntityManager } from '@mikro-orm/postgresql';
-import type { PaymentEvent } from '../domain/records';
+import type { EntityManager } from '@mikro-orm/postgresql';
+import type { JudgedEvent, PaymentEvent } from '../domain/records';
 import { isDistributed } from './citus';
 import { PaymentEventRow } from './entities';
-import { run, sql, time } from './statement';
+import { run, sql, time, timeOrNull } from './statement';
 
 /** A key of one event: providers number their events each for themselves. */
 export type EventKey = Pick<PaymentEvent, 'provider' | 'eventId'>;
@@ -106,14 +106,6 @@ export async function findEvent(em: EntityManager, { provider, eventId }: EventK
   return em.findOne(PaymentEventRow, { provider, eventId }, { disableIdentityMap: true });
 }
 
-export async function lockEvent(em: EntityManager, { provider, eventId }: EventKey): Promise<PaymentEvent | null> {
-  return em.findOne(
-    PaymentEventRow,
-    { provider, eventId },
-    { lockMode: LockMode.PESSIMISTIC_WRITE, disableIdentityMap: true },
-  );
-}
-
 /** Those of the orders and holds of which a parked event speaks. */
 export async function findParkedReferences(
   em: EntityManager,
@@ -127,44 +119,133 @@ export async function findParkedReferences(
   return new Set(rows.map((row) => row.reference));
 }
 
-/** Parked events that speak of one of these orders or holds, not locked. */
-export async function findParked(em: EntityManager, references: readonly string[]): Promise<PaymentEvent[]> {
-  return em.find(
-    PaymentEventRow,
-    { reference: { $in: [...references] }, outcome: 'PARKED' },
-    { disableIdentityMap: true },
-  );
+/** At most so many events are judged in one transaction; the sweep goes on with the rest. */
+export const MAX_JUDGED_AT_ONCE = 1_000;
+
+/** All of an event but what its provider sent, which may be large, and which nobody judges by. */
+const JUDGED = [
+  'provider',
+  'event_id',
+  'type',
+  'reference',
+  'amount_minor',
+  'currency',
+  'payment_id',
+  'outcome',
+  'order_id',
+];
+const columnsOf = (table: string) => [...JUDGED, 'received_at', 'settled_at'].map((name) => `${table}.${name}`).join();
+
+interface StoredEvent {
+  provider: string;
+  event_id: string;
+  type: string;
+  reference: string;
+  amount_minor: string | null;
+  currency: string | null;
+  payment_id: string | null;
+  outcome: PaymentEvent['outcome'];
+  order_id: string | null;
+  received_at: string;
+  settled_at: string | null;
 }
 
-/** Locks parked events in ascending id, and answers those that are still parked, in the order of their arrival. */
-export async function lockParked(em: EntityManager, events: readonly EventKey[]): Promise<PaymentEvent[]> {
-  const locked: PaymentEvent[] = [];
-  const ascending = [...events].sort((a, b) =>
+function judgedFrom(row: StoredEvent): JudgedEvent {
+  return {
+    provider: row.provider,
+    eventId: row.event_id,
+    type: row.type,
+    reference: row.reference,
+    amountMinor: row.amount_minor === null ? null : Number(row.amount_minor),
+    currency: row.currency,
+    paymentId: row.payment_id,
+    outcome: row.outcome,
+    orderId: row.order_id,
+    receivedAt: time(row.received_at),
+    settledAt: timeOrNull(row.settled_at),
+  };
+}
+
+/** Parked events that speak of one of these orders or holds, not locked: the first that arrived, at most 1,000. */
+export async function findParked(em: EntityManager, references: readonly string[]): Promise<EventKey[]> {
+  const rows = await run<{ provider: string; event_id: string }>(
+    em,
+    sql`/* find parked */ SELECT provider, event_id FROM payment_events
+      WHERE outcome = 'PARKED' AND reference = ANY (${references}::text[])
+      ORDER BY received_at, event_id LIMIT ${MAX_JUDGED_AT_ONCE}`,
+  );
+  return rows.map(({ provider, event_id: eventId }) => ({ provider, eventId }));
+}
+
+/**
+ * Locks events in ascending id, and answers those that are still open (PARKED or AMOUNT_MISMATCH), in the order of their
+ * arrival. One statement; on Citus, where each may be on another worker, one each.
+ */
+export async function lockOpen(em: EntityManager, events: readonly EventKey[]): Promise<JudgedEvent[]> {
+  if (events.length === 0) return [];
+  const own = new Set(events.map(keyOf));
+  const locked: JudgedEvent[] = [];
+  for (const some of isDistributed(em) ? ascending(events).map((event) => [event]) : [events]) {
+    const rows = await run<StoredEvent>(em, {
+      text: `/* lock events */ SELECT ${columnsOf('payment_events')} FROM payment_events
+        WHERE event_id = ANY (?::text[]) AND provider = ANY (?::text[])
+        ORDER BY event_id, provider FOR UPDATE`,
+      values: [some.map((event) => event.eventId), [...new Set(some.map((event) => event.provider))]],
+    });
+    locked.push(...rows.map(judgedFrom));
+  }
+  // Two providers may have given the same id.
+  return locked
+    .filter((event) => own.has(keyOf(event)) && (event.outcome === 'PARKED' || event.outcome === 'AMOUNT_MISMATCH'))
+    .sort(byArrival);
+}
+
+/** Locks parked events as `lockOpen` does, and answers those that are still parked. */
+export async function lockParked(em: EntityManager, events: readonly EventKey[]): Promise<JudgedEvent[]> {
+  return (await lockOpen(em, events)).filter((event) => event.outcome === 'PARKED');
+}
+
+function ascending(events: readonly EventKey[]): EventKey[] {
+  return [...events].sort((a, b) =>
     a.eventId < b.eventId || (a.eventId === b.eventId && a.provider < b.provider) ? -1 : 1,
   );
-  for (const key of ascending) {
-    const event = await lockEvent(em, key);
-    if (event?.outcome === 'PARKED') locked.push(event);
-  }
-  return locked.sort(byArrival);
 }
 
 /** The successes that were judged for an order: APPLIED, or REFUND_DUE. */
-export async function findPaymentsOf(em: EntityManager, orderId: string): Promise<PaymentEvent[]> {
-  return em.find(
-    PaymentEventRow,
-    { orderId, type: 'payment.succeeded', outcome: { $in: ['APPLIED', 'REFUND_DUE'] } },
-    { disableIdentityMap: true },
+export async function findPaymentsOf(em: EntityManager, orderId: string): Promise<JudgedEvent[]> {
+  const rows = await run<StoredEvent>(em, {
+    text: `/* payments of an order */ SELECT ${columnsOf('payment_events')} FROM payment_events
+      WHERE order_id = ? AND type = 'payment.succeeded' AND outcome IN ('APPLIED', 'REFUND_DUE')`,
+    values: [orderId],
+  });
+  return rows.map(judgedFrom);
+}
+
+/** Writes how events were judged. One statement; on Citus one each. The caller has locked them, or inserted them. */
+export async function updateEvents(em: EntityManager, events: readonly JudgedEvent[]): Promise<void> {
+  if (events.length === 0) return;
+  if (isDistributed(em)) {
+    for (const { provider, eventId, outcome, orderId, settledAt } of events) {
+      await em.nativeUpdate(PaymentEventRow, { provider, eventId }, { outcome, orderId, settledAt });
+    }
+    return;
+  }
+  const column = <T>(valueOf: (event: JudgedEvent) => T) => events.map(valueOf);
+  const ids = column((event) => event.eventId);
+  // By ids, beside the join: see `holds`.
+  await run(
+    em,
+    sql`/* updateEvents */
+      UPDATE payment_events SET outcome = e.outcome, order_id = e.order_id, settled_at = e.settled_at
+      FROM unnest(${column((event) => event.provider)}::text[], ${ids}::text[],
+        ${column((event) => event.outcome)}::text[], ${column((event) => event.orderId)}::uuid[],
+        ${column((event) => event.settledAt)}::timestamptz[]) AS e (provider, event_id, outcome, order_id, settled_at)
+      WHERE payment_events.provider = e.provider AND payment_events.event_id = e.event_id
+        AND payment_events.event_id = ANY (${ids}::text[])`,
   );
 }
 
-/** Writes how an event was judged. */
-export async function updateEvent(em: EntityManager, event: PaymentEvent): Promise<void> {
-  const { provider, eventId, outcome, orderId, settledAt } = event;
-  await em.nativeUpdate(PaymentEventRow, { provider, eventId }, { outcome, orderId, settledAt });
-}
-
-export function byArrival(a: PaymentEvent, b: PaymentEvent): number {
+export function byArrival(a: JudgedEvent, b: JudgedEvent): number {
   return a.receivedAt.getTime() - b.receivedAt.getTime() || (a.eventId < b.eventId ? -1 : 1);
 }
 
@@ -201,11 +282,11 @@ const TABLE_BY_TABLE: typeof IN_TABLES = {
  * A page of parked events that would no longer be parked if they were judged now: their order exists, or their hold has
  * ended. A refund counts only when its success has been applied; else it would come up again at every sweep.
  */
-export async function findRipe(em: EntityManager, after: EventKey | null, limit: number): Promise<EventKey[]> {
+export async function findRipe(em: EntityManager, after: EventKey | null, limit: number): Promise<JudgedEvent[]> {
   const { first, events, holds, orders, successes } = isDistributed(em) ? TABLE_BY_TABLE : IN_TABLES;
-  const rows = await run<{ provider: string; event_id: string }>(em, {
+  const rows = await run<StoredEvent>(em, {
     text: `/* sweep: parked events */ ${first}
-      SELECT e.provider, e.event_id
+      SELECT ${columnsOf('e')}
       FROM ${events} e LEFT JOIN ${holds} h ON h.id = e.id LEFT JOIN ${orders} o ON o.id = coalesce(h.order_id, e.id)
       WHERE (e.provider, e.event_id) > (?, ?)
         AND CASE WHEN e.type = 'payment.refunded' THEN
@@ -218,5 +299,5 @@ export async function findRipe(em: EntityManager, after: EventKey | null, limit:
       ORDER BY e.provider, e.event_id LIMIT ?`,
     values: [after?.provider ?? '', after?.eventId ?? '', limit],
   });
-  return rows.map((row) => ({ provider: row.provider, eventId: row.event_id }));
+  return rows.map(judgedFrom);
 }

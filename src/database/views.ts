@@ -3,8 +3,9 @@ import type { EntityManager } from '@mikro-orm/postgresql';
 import type { Order, PaymentEvent, Product } from '../domain/records';
 import type { PaymentOutcome } from '../domain/statuses';
 import { isDistributed } from './citus';
-import { OrderRow, PaymentEventRow, ProductRow } from './entities';
-import { run, sql, time, timeOrNull } from './statement';
+import { OrderRow, PaymentEventRow } from './entities';
+import { productColumns, productFrom, type ProductColumns } from './products';
+import { run, sql, time } from './statement';
 
 /** What a new hold could take of a product, at one moment; with the product as it was then. */
 export interface StockLevel {
@@ -22,19 +23,6 @@ interface StockLevelRow extends ProductColumns {
   available: string;
   total: number;
   may_come_back: boolean;
-}
-
-/** A product beside other columns, as `pg` gives them. */
-interface ProductColumns {
-  product_id: string;
-  sku: string;
-  name: string;
-  description: string | null;
-  price_minor: string;
-  currency: string;
-  max_per_customer: number | null;
-  sale_starts_at: string | null;
-  sale_ends_at: string | null;
 }
 
 /** Before every id. */
@@ -90,20 +78,6 @@ async function findUnpaidProducts(
       WHERE o.status = 'PENDING_PAYMENT' AND i.product_id = ANY (${products.map((row) => row.product_id)}::uuid[])`,
   );
   return new Set(rows.map((row) => row.product_id));
-}
-
-function productFrom(row: ProductColumns): Product {
-  return {
-    id: row.product_id,
-    sku: row.sku,
-    name: row.name,
-    description: row.description,
-    priceMinor: Number(row.price_minor),
-    currency: row.currency,
-    maxPerCustomer: row.max_per_customer,
-    saleStartsAt: timeOrNull(row.sale_starts_at),
-    saleEndsAt: timeOrNull(row.sale_ends_at),
-  };
 }
 
 /** Where every unit of a product is: total = available + held + awaitingPayment + sold. */
@@ -223,13 +197,18 @@ async function readStockReportsOneByOne(
   return reports;
 }
 
-/** By name, then id. */
+/** By name, then id. No entities are made of the rows: for a page of 100 that takes longer than all the rest. */
 export async function readProducts(
   em: EntityManager,
   { limit, after }: PageOf<{ name: string; id: string }>,
 ): Promise<Product[]> {
-  const where = after ? { $or: [{ name: { $gt: after.name } }, { name: after.name, id: { $gt: after.id } }] } : {};
-  return em.find(ProductRow, where, { orderBy: { name: 'asc', id: 'asc' }, limit, disableIdentityMap: true });
+  const rest = after ? sql`WHERE (name, id) > (${after.name}, ${after.id}::uuid)` : sql``;
+  const rows = await run<ProductColumns>(
+    em,
+    sql`/* products */
+      SELECT ${productColumns} FROM products ${rest} ORDER BY name, id LIMIT ${limit}`,
+  );
+  return rows.map(productFrom);
 }
 
 /** Newest first. `customerId` null: everybody's. */

@@ -1,5 +1,5 @@
 /** What one payment event means in the situation it finds (DESIGN §7). Pure: the locks and the writing are the caller's. */
-import type { Order, PaymentEvent } from './records';
+import type { JudgedEvent, Order } from './records';
 
 export const PAYMENT_TYPES = ['payment.succeeded', 'payment.failed', 'payment.refunded'] as const;
 export type PaymentType = (typeof PAYMENT_TYPES)[number];
@@ -8,7 +8,7 @@ export function isPaymentType(type: string): type is PaymentType {
   return (PAYMENT_TYPES as readonly string[]).includes(type);
 }
 
-type Message = Pick<PaymentEvent, 'provider' | 'eventId' | 'type' | 'amountMinor' | 'currency' | 'paymentId'>;
+type Message = Pick<JudgedEvent, 'provider' | 'eventId' | 'type' | 'amountMinor' | 'currency' | 'paymentId'>;
 
 /** What the event's reference names at this moment. */
 export type Situation =
@@ -24,7 +24,7 @@ export type Situation =
       readonly kind: 'order';
       readonly order: Order;
       /** The successes already judged for this order, other than the event itself: APPLIED or REFUND_DUE. */
-      readonly payments: readonly PaymentEvent[];
+      readonly payments: readonly JudgedEvent[];
     };
 
 export type PaymentVerdict =
@@ -42,7 +42,7 @@ export type PaymentVerdict =
   /** PAID or REFUND_DUE → REFUNDED. */
   | { readonly move: 'refund' }
   /** The refund of a payment that moved nothing: settles these events, the order stays as it is. */
-  | { readonly move: 'settle'; readonly payments: readonly PaymentEvent[] };
+  | { readonly move: 'settle'; readonly payments: readonly JudgedEvent[] };
 
 const nothing = (outcome: (PaymentVerdict & { move: 'none' })['outcome']): PaymentVerdict => ({
   move: 'none',
@@ -121,12 +121,12 @@ function amountMatches(event: Message, due: { totalMinor: number; currency: stri
 }
 
 /** An event without `paymentId` stands for a payment of its own. */
-function isSamePayment(event: Message, other: Pick<PaymentEvent, 'provider' | 'paymentId'>): boolean {
+function isSamePayment(event: Message, other: Pick<JudgedEvent, 'provider' | 'paymentId'>): boolean {
   return event.paymentId !== null && event.paymentId === other.paymentId && event.provider === other.provider;
 }
 
 /** Whether `payment` is the one that made the order PAID or REFUND_DUE. */
-function isPaymentOf(order: Order, payment: Pick<PaymentEvent, 'provider' | 'eventId'>): boolean {
+function isPaymentOf(order: Order, payment: Pick<JudgedEvent, 'provider' | 'eventId'>): boolean {
   return order.paymentProvider === payment.provider && order.paymentEventId === payment.eventId;
 }
 

@@ -11,7 +11,7 @@ export interface PaymentMessage {
   readonly amountMinor: number | null;
   /** null: missing, or not three capital letters. */
   readonly currency: string | null;
-  /** null: missing, or no text of 1 to 255 characters. */
+  /** null: missing. */
   readonly paymentId: string | null;
   /** The whole message, as it is stored. */
   readonly payload: Record<string, unknown>;
@@ -37,6 +37,7 @@ function whatCounts({ type, reference, amountMinor, currency, paymentId, payload
     reference,
     amountMinor ?? { asSent: raw.amount_minor ?? null },
     currency ?? { asSent: raw.currency ?? null },
-    paymentId ?? { asSent: raw.payment_id ?? null },
+    // Versions before took a number for none, and stored it only as it was sent.
+    paymentId ?? (Number.isSafeInteger(raw.payment_id) ? String(raw.payment_id) : { asSent: raw.payment_id ?? null }),
   ];
 }

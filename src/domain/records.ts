@@ -77,6 +77,9 @@ export interface PaymentEvent {
   readonly settledAt: Date | null;
 }
 
+/** An event as it is judged: what its provider sent besides may be large, and decides nothing. */
+export type JudgedEvent = Omit<PaymentEvent, 'payload'>;
+
 /** Live: active, and the database's time is before `expiresAt`. */
 export function isLive(hold: Pick<Hold, 'status' | 'expiresAt'>, at: Date): boolean {
   return hold.status === 'ACTIVE' && at.getTime() < hold.expiresAt.getTime();

@@ -1,4 +1,10 @@
-/** What a document could make the server do, from its text and the schema alone: nobody's variables are needed. */
+/**
+ * What an operation costs the server. The unit is about a microsecond of CPU on a quiet core: one plain field that is shown.
+ *
+ * The same prices serve three times: a document that is too expensive at the sizes that it asks for is refused before it is
+ * executed; an operation takes its price from the caller's allowance; and `Budget` adds up what lists really hold. The search
+ * in tests/prove/cost.ts looks for documents that cost more than their price.
+ */
 import {
   getNamedType,
   getNullableType,
@@ -7,76 +13,269 @@ import {
   isListType,
   isObjectType,
   Kind,
+  OperationTypeNode,
+  SchemaMetaFieldDef,
+  TypeMetaFieldDef,
   type ASTVisitor,
+  type DocumentNode,
   type FieldNode,
-  type FragmentSpreadNode,
+  type FragmentDefinitionNode,
   type GraphQLField,
   type GraphQLNamedType,
+  type GraphQLResolveInfo,
   type GraphQLSchema,
   type InlineFragmentNode,
+  type OperationDefinitionNode,
   type SelectionSetNode,
   type ValidationContext,
+  type ValueNode,
 } from 'graphql';
+import { CallerError } from '../domain/errors';
+import { MAX_PAGE } from './pages';
 
-/** Fields that may be answered: 20,000 take some 30 ms. A page of 100 orders with their lines has 5,000. */
-const MAX_COST = 20_000;
-/** A page whose size is a variable is taken for the largest there is. */
-const LARGEST_PAGE = 100;
-/** What a list without a size is taken for. Most orders have one to three lines; what they really have, `Budget` counts. */
+/** The most that one operation may cost: 20 to 30 ms of CPU. A page of 100 products with all their fields costs 5,000. */
+export const MAX_PRICE = 25_000;
+/** Of one event of a subscription, which is made for each watcher who asks in other words. The storefront's costs 8. */
+export const MAX_EVENT_PRICE = 100;
+/** Written, copied and sent. */
+export const BYTES_PER_UNIT = 400;
+/** What an order's lines are taken for before they are read: most orders have one to three. */
 const USUAL_LIST = 3;
 
-/** Introspection is exempt: its own size is fixed. A fragment is measured once, however often it is spread. */
-export function costLimit(context: ValidationContext): ASTVisitor {
-  const schema = context.getSchema();
-  const fragments = new Map<string, number>();
+/** What a field costs beyond 1, because it asks the database or waits for others who do. */
+const EXTRA: Readonly<Record<string, number>> = {
+  'Query.products': 200,
+  'Query.product': 140,
+  'Query.orders': 300,
+  'Query.order': 60,
+  'Query.hold': 60,
+  'Query.serverTime': 120,
+  'Query.stockReport': 130,
+  'Query.stockReports': 300,
+  'Query.paymentEvents': 300,
+  'Query.timeline': 700,
+  'Query.serverMetrics': 1_000,
+  // A lone product's are promises; those of a page were read together.
+  'Product.availableStock': 7,
+  'Product.totalStock': 7,
+  'Product.saleStatus': 7,
+  'Hold.product': 8,
+  'Hold.order': 10,
+  'OrderLine.product': 8,
+  'OrderLine.hold': 12,
+  'Order.lines': 10,
+  'PaymentEvent.order': 10,
+  'PaymentEvent.hold': 12,
+  'StockReport.product': 8,
+};
 
-  const costOf = ({ selections }: SelectionSetNode, parent: GraphQLNamedType | undefined): number =>
-    selections.reduce(
-      (sum, node) => sum + (node.kind === Kind.FIELD ? costOfField(node, parent) : costOfFragment(node, parent)),
-      0,
-    );
+/** What each item of a list costs, beside what is shown of it: it is read, and made into an object. */
+const ITEM: Readonly<Record<string, number>> = {
+  'Query.products': 15,
+  'Query.orders': 20,
+  'Query.stockReports': 20,
+  'Query.paymentEvents': 20,
+  'Order.lines': 3,
+  'Timeline.moments': 5,
+};
 
-  const costOfField = (node: FieldNode, parent: GraphQLNamedType | undefined): number => {
+/** How many there are in this schema, on average and rounded up: introspection's lists say no size. */
+const INTROSPECTION_SIZES: Readonly<Record<string, number>> = {
+  types: 60,
+  fields: 6,
+  args: 2,
+  inputFields: 3,
+  enumValues: 3,
+  directives: 5,
+  interfaces: 1,
+  possibleTypes: 1,
+  locations: 5,
+};
+
+const INTROSPECTION: Readonly<Record<string, GraphQLField<unknown, unknown>>> = {
+  __schema: SchemaMetaFieldDef,
+  __type: TypeMetaFieldDef,
+};
+
+type Variables = Readonly<Record<string, unknown>>;
+type Fragments = (name: string) => FragmentDefinitionNode | null | undefined;
+/** How many items a field has; `key` is its type and name. */
+type SizeOf = (key: string, node: FieldNode, field: GraphQLField<unknown, unknown>) => number;
+
+/** Prices a selection. A fragment is measured once, however often it is spread. */
+class Pricing {
+  private readonly fragments = new Map<string, number>();
+
+  constructor(
+    private readonly schema: GraphQLSchema,
+    private readonly find: Fragments,
+    private readonly sizeOf: SizeOf,
+  ) {}
+
+  ofSelection({ selections }: SelectionSetNode, parent: GraphQLNamedType | undefined): number {
+    return selections.reduce((sum, node) => {
+      if (node.kind === Kind.FIELD) return sum + this.ofField(node, parent);
+      if (node.kind === Kind.FRAGMENT_SPREAD) return sum + this.ofFragment(node.name.value);
+      return sum + this.ofSelection(node.selectionSet, typeOf(this.schema, node) ?? parent);
+    }, 0);
+  }
+
+  /** What one item of a field's list costs, or the one object that it has. */
+  ofItem(key: string, { selectionSet }: FieldNode, { type }: GraphQLField<unknown, unknown>): number {
+    return (ITEM[key] ?? 0) + (selectionSet ? this.ofSelection(selectionSet, getNamedType(type)) : 0);
+  }
+
+  private ofField(node: FieldNode, parent: GraphQLNamedType | undefined): number {
     const name = node.name.value;
-    if (name.startsWith('__')) return 0;
-    const field = isObjectType(parent) ? parent.getFields()[name] : undefined;
-    if (!node.selectionSet || !field) return 1;
-    return 1 + sizeOf(node, field) * costOf(node.selectionSet, getNamedType(field.type));
-  };
+    const field = isObjectType(parent) ? (parent.getFields()[name] ?? INTROSPECTION[name]) : undefined;
+    if (!field) return 1;
+    const key = `${parent!.name}.${name}`;
+    const own = 1 + (EXTRA[key] ?? 0);
+    return node.selectionSet ? own + this.sizeOf(key, node, field) * this.ofItem(key, node, field) : own;
+  }
 
-  const costOfFragment = (node: FragmentSpreadNode | InlineFragmentNode, parent: GraphQLNamedType | undefined) => {
-    if (node.kind === Kind.INLINE_FRAGMENT) return costOf(node.selectionSet, typeOf(schema, node) ?? parent);
-    const name = node.name.value;
-    const known = fragments.get(name);
+  private ofFragment(name: string): number {
+    const known = this.fragments.get(name);
     if (known !== undefined) return known;
     // A cycle ends here; another rule refuses it.
-    fragments.set(name, 0);
-    const fragment = context.getFragment(name);
-    const cost = fragment ? costOf(fragment.selectionSet, typeOf(schema, fragment)) : 0;
-    fragments.set(name, cost);
-    return cost;
-  };
+    this.fragments.set(name, 0);
+    const fragment = this.find(name);
+    const price = fragment ? this.ofSelection(fragment.selectionSet, typeOf(this.schema, fragment)) : 0;
+    this.fragments.set(name, price);
+    return price;
+  }
+}
 
+/** An operation's prices, worked out once for as long as its document is remembered. */
+export interface Priced {
+  readonly isMutation: boolean;
+  /** Before it is executed: lists as long as it asks for. */
+  asked(variables: Variables): number;
+  /** Without what lists hold, which `Budget` adds when it is known; of a subscription, one event. */
+  readonly base: number;
+}
+
+const priced = new WeakMap<OperationDefinitionNode, Priced>();
+
+/** The document is valid. */
+export function pricesOf(schema: GraphQLSchema, document: DocumentNode, operation: OperationDefinitionNode): Priced {
+  let own = priced.get(operation);
+  if (!own) priced.set(operation, (own = price(schema, document, operation)));
+  return own;
+}
+
+function price(schema: GraphQLSchema, { definitions }: DocumentNode, operation: OperationDefinitionNode): Priced {
+  const fragments = new Map(
+    definitions.flatMap((node) => (node.kind === Kind.FRAGMENT_DEFINITION ? [[node.name.value, node] as const] : [])),
+  );
+  const find: Fragments = (name) => fragments.get(name);
+  const isSized = (operation.variableDefinitions?.length ?? 0) > 0;
+  const asked = (variables: Variables) => priceAsked(schema, operation, find, withDefaults(operation, variables));
+  const fixed = isSized ? null : asked({});
+  return {
+    isMutation: operation.operation === OperationTypeNode.MUTATION,
+    asked: (variables) => fixed ?? asked(variables),
+    base: new Pricing(schema, find, sizeWithoutItems).ofSelection(operation.selectionSet, rootOf(schema, operation)),
+  };
+}
+
+function priceAsked(
+  schema: GraphQLSchema,
+  operation: OperationDefinitionNode,
+  find: Fragments,
+  variables: Variables,
+): number {
+  const pricing = new Pricing(schema, find, (key, node, field) => askedSize(key, node, field, variables));
+  return pricing.ofSelection(operation.selectionSet, rootOf(schema, operation));
+}
+
+const rootOf = (schema: GraphQLSchema, { operation }: OperationDefinitionNode) =>
+  schema.getRootType(operation) ?? undefined;
+
+const itemPrices = new WeakMap<FieldNode, number>();
+
+/** Of each item that the field has; the lists in it are counted by themselves. Remembered as long as the document is. */
+export function priceOfItem({ fieldNodes, parentType, schema, fragments }: GraphQLResolveInfo): number {
+  return fieldNodes.reduce((sum, node) => {
+    let own = itemPrices.get(node);
+    if (own === undefined) {
+      const pricing = new Pricing(schema, (name) => fragments[name], sizeWithoutItems);
+      const { value } = node.name;
+      own = pricing.ofItem(`${parentType.name}.${value}`, node, parentType.getFields()[value]!);
+      itemPrices.set(node, own);
+    }
+    return sum + own;
+  }, 0);
+}
+
+export function tooExpensive(price: number, limit = MAX_PRICE): CallerError {
+  return new CallerError(
+    'BAD_USER_INPUT',
+    `This would cost ${Math.ceil(price)}, and an operation may cost ${limit}: ask for fewer fields, smaller pages or fewer levels`,
+  );
+}
+
+/** A validation rule: it knows no variables, so a page whose size is one is taken for the largest. */
+export function costLimit(context: ValidationContext): ASTVisitor {
+  const schema = context.getSchema();
+  const find: Fragments = (name) => context.getFragment(name);
   return {
     OperationDefinition(operation) {
-      const cost = costOf(operation.selectionSet, schema.getRootType(operation.operation) ?? undefined);
-      if (cost > MAX_COST) {
-        const message = `A document may ask for ${MAX_COST} fields, each page at its full size: this asks for ${cost}`;
-        context.reportError(new GraphQLError(message, { nodes: operation, extensions: { code: 'BAD_USER_INPUT' } }));
+      const isSubscription = operation.operation === OperationTypeNode.SUBSCRIPTION;
+      const limit = isSubscription ? MAX_EVENT_PRICE : MAX_PRICE;
+      const own = isSubscription
+        ? new Pricing(schema, find, sizeWithoutItems).ofSelection(operation.selectionSet, rootOf(schema, operation))
+        : priceAsked(schema, operation, find, {});
+      if (own > limit) {
+        const { message, code } = tooExpensive(own, limit);
+        context.reportError(new GraphQLError(message, { nodes: operation, extensions: { code } }));
       }
       return false;
     },
   };
 }
 
-/** A connection's page multiplies all below it once, at the field that has the size. */
-function sizeOf(node: FieldNode, field: GraphQLField<unknown, unknown>): number {
-  const first = field.args.find((arg) => arg.name === 'first');
-  if (!first) return isListType(getNullableType(field.type)) && field.name !== 'edges' ? USUAL_LIST : 1;
-  const given = node.arguments?.find((arg) => arg.name.value === 'first')?.value;
-  if (!given) return Number(first.defaultValue ?? LARGEST_PAGE);
-  // What is no number, or out of range, is refused by others.
-  return given.kind === Kind.INT ? Math.min(LARGEST_PAGE, Math.max(1, Number(given.value))) : LARGEST_PAGE;
+/** Multiplies all below the field once: a connection's page at the field that has the size, not at its edges. */
+function askedSize(key: string, node: FieldNode, field: GraphQLField<unknown, unknown>, variables: Variables): number {
+  const introspected = key.startsWith('__') ? INTROSPECTION_SIZES[field.name] : undefined;
+  if (introspected !== undefined) return introspected;
+  const given = (name: string) => {
+    const value = node.arguments?.find((argument) => argument.name.value === name)?.value;
+    return value?.kind === Kind.VARIABLE ? variables[value.name.value] : value && plainValue(value);
+  };
+  if (key === 'Subscription.stockChanged') {
+    const ids = given('productIds');
+    return Array.isArray(ids) ? ids.length : 1;
+  }
+  const first = field.args.find((argument) => argument.name === 'first');
+  if (first) {
+    const isGiven = node.arguments?.some((argument) => argument.name.value === 'first');
+    return pageSize(isGiven ? given('first') : first.defaultValue);
+  }
+  return isListType(getNullableType(field.type)) && field.name !== 'edges' ? USUAL_LIST : 1;
+}
+
+/** What is counted when it is known is left out here; all else has the size that it is taken for. */
+const sizeWithoutItems: SizeOf = (key, node, field) => {
+  if (key in ITEM) return 0;
+  return key === 'Subscription.stockChanged' ? 1 : askedSize(key, node, field, {});
+};
+
+/** What is no number is refused by others; so is what is out of range. */
+const pageSize = (value: unknown) => (typeof value === 'number' ? Math.min(MAX_PAGE, Math.max(1, value)) : MAX_PAGE);
+
+/** As far as it has a size. */
+function plainValue(value: ValueNode): unknown {
+  if (value.kind === Kind.INT) return Number(value.value);
+  return value.kind === Kind.LIST ? value.values : undefined;
+}
+
+/** Variables that are left out have their defaults. */
+function withDefaults({ variableDefinitions = [] }: OperationDefinitionNode, variables: Variables): Variables {
+  const defaults = variableDefinitions.flatMap(({ variable, defaultValue }) =>
+    defaultValue ? [[variable.name.value, plainValue(defaultValue)] as const] : [],
+  );
+  return defaults.length === 0 ? variables : { ...Object.fromEntries(defaults), ...variables };
 }
 
 function typeOf(schema: GraphQLSchema, { typeCondition }: Pick<InlineFragmentNode, 'typeCondition'>) {

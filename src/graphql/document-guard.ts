@@ -6,10 +6,10 @@ import { DOCUMENT_LIMITS, MAX_TOKENS } from './limits';
 import type { TrustedDocuments } from './trusted-documents';
 
 /** 1,000 tokens of 32 characters; a longer text is not even looked at. */
-const MAX_LENGTH = 32_000;
+export const MAX_LENGTH = 32_000;
 
 /** Documents that pass every rule are remembered, the latest of them: at 1,000 tokens some 100 MB at most. */
-const MAX_REMEMBERED = 256;
+export const MAX_REMEMBERED = 256;
 
 /**
  * Apollo's store of parsed and validated documents, with a bound of its own: a flood of different documents pushes others
@@ -75,7 +75,7 @@ export function documentGuard(options: {
       const isTrusted = trusted.has(text);
       if (persistedOnly && !isTrusted) throw notTrusted();
       if (isTrusted || remembered.knows(text)) return;
-      await admission.mayRead(asking);
+      await admission.mayRead(asking, Math.min(text.length, MAX_LENGTH));
       if (text.length > MAX_LENGTH) throw tooLong();
       // graphql's own rules are quadratic in places: whatever passes a limit is refused before them.
       const document = parsed(text);

@@ -4,6 +4,7 @@ import { GraphQLError, isValueNode, type GraphQLFormattedError } from 'graphql';
 import { Busy, CallerError, RateLimited, Unavailable } from '../domain/errors';
 import { refusal, type Answer, type Refusal } from '../domain/refusals';
 import type { Logger } from '../telemetry/logger';
+import type { Metrics } from '../telemetry/metrics';
 
 /** Codes that Apollo and graphql give to documents and requests which were never executed; their messages are for the client. */
 const REQUEST_CODES = new Set([
@@ -33,8 +34,20 @@ export const STATUS_OF_CODE: Readonly<Record<string, number>> = {
 /** How an error of a request goes to the client. */
 export type Mask = (formatted: GraphQLFormattedError, error: unknown, requestId?: string) => GraphQLFormattedError;
 
-/** Never lets a stack, SQL, host or secret out. What is not expected is logged, and named to the client by its request id. */
-export function maskErrors(log: Logger): Mask {
+/**
+ * Never lets a stack, SQL, host or secret out. What is not expected is logged, and named to the client by its request id. Every
+ * error is counted by its code.
+ */
+export function maskErrors({ log, metrics }: { readonly log: Logger; readonly metrics: Metrics }): Mask {
+  const mask = maskOf(log);
+  return (formatted, error, requestId) => {
+    const masked = mask(formatted, error, requestId);
+    metrics.graphqlError(String(masked.extensions!.code));
+    return masked;
+  };
+}
+
+function maskOf(log: Logger): Mask {
   return (formatted, error, requestId) => {
     const cause = unwrapResolverError(error);
     const place = {

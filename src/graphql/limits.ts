@@ -12,15 +12,15 @@ import { costLimit } from './cost';
 
 /** Tokens of one document: 20,000 aliases blocked the process for half a second, and the largest real document has 600. */
 export const MAX_TOKENS = 1_000;
-const MAX_DEPTH = 12;
-const MAX_ROOT_MUTATION_FIELDS = 3;
+export const MAX_DEPTH = 12;
+export const MAX_ROOT_MUTATION_FIELDS = 3;
 /** A page that looks at several products at once needs a few. */
-const MAX_ALIASES = 50;
+export const MAX_ALIASES = 50;
 /** graphql compares each two fields of one name, and each two fragments: 110 times `hold` took it 70 ms. */
-const MAX_REPETITIONS = 10;
-const MAX_FRAGMENTS = 30;
+export const MAX_REPETITIONS = 10;
+export const MAX_FRAGMENTS = 30;
 /** Each is asked about by a rule of its own, and answered with an error of its own. */
-const MAX_DIRECTIVES = 50;
+export const MAX_DIRECTIVES = 50;
 
 const badInput = (message: string, nodes: ASTNode) =>
   new GraphQLError(message, { nodes, extensions: { code: 'BAD_USER_INPUT' } });

@@ -1,8 +1,11 @@
 /** Relay-style pages: cursors name a place in one list, and are opaque to clients. */
 import { CallerError } from '../domain/errors';
+import type { GraphQLResolveInfo } from 'graphql';
+import type { Budget } from './budget';
 import type { Connection, PageArgs } from './types';
 
-const MAX_PAGE = 100;
+/** The most that `first` may ask for. */
+export const MAX_PAGE = 100;
 
 /** How a list is cut: its name stands in its cursors, so that a cursor of another list is noticed. */
 export interface Cut<Record, Place> {
@@ -12,9 +15,10 @@ export interface Cut<Record, Place> {
   readonly parsePlace: (parts: readonly unknown[]) => Place | undefined;
 }
 
-/** Reads one record more than asked for, which tells whether there is a next page. */
+/** Reads one record more than asked for, which tells whether there is a next page. What it has is counted in the budget. */
 export async function pageOf<Record, Place, Node>(
   { first, after }: PageArgs,
+  counted: { readonly budget: Budget; readonly info: GraphQLResolveInfo },
   cut: Cut<Record, Place>,
   read: (page: { limit: number; after: Place | null }) => Promise<Record[]>,
   present: (record: Record) => Node,
@@ -22,7 +26,7 @@ export async function pageOf<Record, Place, Node>(
   if (first < 1 || first > MAX_PAGE) throw new CallerError('BAD_USER_INPUT', `first must be from 1 to ${MAX_PAGE}`);
   const place = after === undefined || after === null ? null : parseCursor(after, cut);
   const records = await read({ limit: first + 1, after: place });
-  const edges = records.slice(0, first).map((record) => ({
+  const edges = counted.budget.spend(records.slice(0, first), counted.info).map((record) => ({
     node: present(record),
     cursor: Buffer.from(JSON.stringify([cut.list, ...cut.placeOf(record)])).toString('base64url'),
   }));

@@ -1,9 +1,8 @@
 /** The playground: GraphiQL at `GET /graphql`, complete without internet, with the shop's operations ready in tabs. */
 import { createHash } from 'node:crypto';
-import { promisify } from 'node:util';
-import { gunzip, gzip } from 'node:zlib';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { type AuthConfig, type Config, developmentJwtSecret } from '../config';
+import { packFile, sendFile, type PackedFile } from '../web/packed-files';
 import { signToken } from './tokens';
 
 export interface ExampleOperation {
@@ -474,15 +473,7 @@ export function registerPlaygroundAssets(fastify: FastifyInstance): void {
   fastify.get<{ Params: { file: string } }>(`${assetsPath}:file`, async (request, reply) => {
     const asset = (await assets()).get(request.params.file);
     if (asset === undefined) return reply.code(404).type('text/plain').send('Not found');
-    reply
-      .type(asset.type)
-      .header('cache-control', 'public, max-age=31536000, immutable')
-      .header('vary', 'accept-encoding')
-      .header('x-content-type-options', 'nosniff');
-    const takesGzip = /\bgzip\b/.test(String(request.headers['accept-encoding'] ?? ''));
-    return takesGzip
-      ? reply.header('content-encoding', 'gzip').send(asset.packed)
-      : reply.send(await unpack(asset.packed));
+    return sendFile(request, reply.header('cache-control', 'public, max-age=31536000, immutable'), asset);
   });
 }
 
@@ -532,17 +523,10 @@ function headersWith(tokenOptions: string, token: string | undefined): string {
   return `{\n  // ${comment}\n  // npm run token -- ${tokenOptions}\n  ${line}"Authorization": "Bearer ${token ?? '<token>'}"\n}`;
 }
 
-interface Asset {
-  type: string;
-  packed: Buffer;
-}
-
-const pack = promisify<Buffer, Buffer>((bytes, done) => gzip(bytes, { level: 9 }, done));
-const unpack = promisify<Buffer, Buffer>(gunzip);
-let packedAssets: Promise<Map<string, Asset>> | undefined;
+let packedAssets: Promise<Map<string, PackedFile>> | undefined;
 
 /** Packed once, when the first page is asked for, and in zlib's threads: other requests do not wait. */
-function assets(): Promise<Map<string, Asset>> {
+function assets(): Promise<Map<string, PackedFile>> {
   packedAssets ??= packAssets();
   return packedAssets;
 }
@@ -562,28 +546,26 @@ const styleFixes = `
 .graphiql-tab { transform: none !important; }
 `;
 
-const scriptType = 'text/javascript; charset=utf-8';
-
-async function packAssets(): Promise<Map<string, Asset>> {
+async function packAssets(): Promise<Map<string, PackedFile>> {
   const parts = await import('@graphql-yoga/render-graphiql/graphiql');
   const files = [
-    { name: 'start.js', type: scriptType, content: startScript },
-    { name: 'graphiql.js', type: scriptType, content: parts.js },
-    { name: 'graphiql.css', type: 'text/css; charset=utf-8', content: parts.css + styleFixes },
-    { name: 'editorWorkerService.js', type: scriptType, content: parts.editorWorkerService },
-    { name: 'json.js', type: scriptType, content: parts.jsonWorker },
-    { name: 'graphql.js', type: scriptType, content: parts.graphqlWorker },
-    { name: 'favicon.ico', type: 'image/x-icon', content: Buffer.from(parts.favicon.split(',')[1] ?? '', 'base64') },
+    { name: 'start.js', content: startScript },
+    { name: 'graphiql.js', content: parts.js },
+    { name: 'graphiql.css', content: parts.css + styleFixes },
+    { name: 'editorWorkerService.js', content: parts.editorWorkerService },
+    { name: 'json.js', content: parts.jsonWorker },
+    { name: 'graphql.js', content: parts.graphqlWorker },
+    { name: 'favicon.ico', content: Buffer.from(parts.favicon.split(',')[1] ?? '', 'base64') },
   ];
-  const entries = files.map(async ({ name, type, content }): Promise<[string, Asset]> => {
+  const entries = files.map(async ({ name, content }): Promise<[string, PackedFile]> => {
     const bytes = Buffer.from(content as string);
     const hash = createHash('sha256').update(bytes).digest('hex').slice(0, 16);
-    return [name.replace('.', `.${hash}.`), { type, packed: await pack(bytes) }];
+    return [name.replace('.', `.${hash}.`), await packFile(name, bytes, { withBrotli: false })];
   });
   return new Map(await Promise.all(entries));
 }
 
-function pageOf(files: Map<string, Asset>, defaultTabs: Tab[]): string {
+function pageOf(files: Map<string, PackedFile>, defaultTabs: Tab[]): string {
   const path = (name: string): string => {
     const [stem, extension] = name.split('.');
     const file = [...files.keys()].find((key) => key.startsWith(`${stem}.`) && key.endsWith(`.${extension}`));

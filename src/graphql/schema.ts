@@ -3,6 +3,7 @@ import 'reflect-metadata';
 import { GraphQLObjectType, GraphQLSchema, lexicographicSortSchema, printSchema, printType } from 'graphql';
 import { buildSchemaSync, type NonEmptyArray } from 'type-graphql';
 import type { Config } from '../config';
+import { meterRootFields } from './metered-fields';
 import { DevelopmentResolver } from './resolvers/development';
 import { HoldResolver } from './resolvers/holds';
 import { OperatorResolver, TimelineResolver } from './resolvers/operators';
@@ -56,7 +57,7 @@ export function schemaFor({ environment }: Pick<Config, 'environment'>): GraphQL
 }
 
 function buildSchema(resolvers: NonEmptyArray<Function>): GraphQLSchema {
-  return buildSchemaSync({ resolvers, validate: false, pubSub: NO_TOPICS });
+  return meterRootFields(buildSchemaSync({ resolvers, validate: false, pubSub: NO_TOPICS }));
 }
 
 const PRINTED_FROM = '# Printed from src/graphql by `npm run schema:emit`. Do not edit.\n';

@@ -15,13 +15,15 @@ import {
   type GraphQLFormattedError,
 } from 'graphql';
 import type { Client } from '../admission/clients';
-import type { Caller } from '../checkout/checkout';
+import { workOf } from '../admission/operation';
+import type { Caller, Checkout } from '../checkout/checkout';
 import type { Config } from '../config';
 import { readFirstProductId } from '../database/views';
 import { UnreadableRequest } from '../domain/errors';
 import type { Logger } from '../telemetry/logger';
 import { CompiledOperations } from './compiled-operations';
 import { Context, type Room } from './context';
+import { pricesOf } from './cost';
 import { expectedError, STATUS_OF_CODE, type Mask } from './errors';
 import { notTrusted } from './document-guard';
 import { DOCUMENT_LIMITS, MAX_TOKENS } from './limits';
@@ -32,9 +34,9 @@ import { anonymous } from './tokens';
 import { searchFor, sentByForeignPage } from './get-requests';
 
 /** A document of 1,000 tokens with its variables has a few kB; an import is another command. */
-const MAX_BODY_BYTES = 256 * 1024;
+export const MAX_BODY_BYTES = 256 * 1024;
 /** Whoever writes a document by hand reads the first ones. */
-const MAX_VALIDATION_ERRORS = 20;
+export const MAX_VALIDATION_ERRORS = 20;
 
 declare module 'fastify' {
   interface FastifyRequest {
@@ -92,11 +94,15 @@ function pipelinePlugin(
   { compiled, mask, requestIds }: { compiled: CompiledOperations; mask: Mask; requestIds: WeakMap<object, string> },
 ): ApolloServerPlugin<Context> {
   const listener: GraphQLRequestListener<Context> = {
-    didResolveOperation: async ({ contextValue, document, operation, source }) => {
+    didResolveOperation: async ({ contextValue, document, operation, request, schema, source }) => {
       if (operation?.operation === OperationTypeNode.SUBSCRIPTION) throw subscribeElsewhere();
       if (config.persistedOnly && !trusted.has(source)) throw notTrusted();
       // Without one Apollo answers that there is no such operation.
-      if (operation && !contextValue.isAdmitted) await admission.admit(contextValue, document, operation);
+      if (!operation) return;
+      const prices = pricesOf(schema, document, operation);
+      contextValue.loaders.budget.begin(prices);
+      if (contextValue.isAdmitted) return;
+      await admission.admit(contextValue, document, operation, prices.asked(request.variables ?? {}));
     },
     responseForOperation: async ({ contextValue, document, operation, request }) => {
       const found = operation && compiled.find(document, operation);
@@ -107,11 +113,15 @@ function pipelinePlugin(
     },
     didEncounterErrors: async ({ errors, contextValue: { requestId } }) =>
       errors.forEach((error) => requestIds.set(error, requestId)),
-    willSendResponse: async ({ contextValue: { loaders }, response }) => {
-      if (loaders.budget.isExceeded) {
-        response.body = { kind: 'single', singleResult: { errors: [loaders.budget.error.toJSON()], data: null } };
-      }
+    willSendResponse: async ({ contextValue, document, operation, request, response, schema }) => {
       if (response.body.kind !== 'single') return;
+      const { budget } = contextValue.loaders;
+      response.body.singleResult = budget.bounded(response.body.singleResult);
+      // Without data nothing was executed: what was taken for a refusal stays taken.
+      if (document && operation && 'data' in response.body.singleResult) {
+        const asked = pricesOf(schema, document, operation).asked(request.variables ?? {});
+        await admission.settle(contextValue, workOf(document, operation), { asked, real: budget.price });
+      }
       const { status, retryAfter } = httpOf(response.body.singleResult);
       if (status) response.http.status = status;
       if (retryAfter) response.http.headers.set('retry-after', retryAfter);
@@ -176,19 +186,21 @@ export function graphqlRoutes(apollo: ApolloServer<Context>, room: Room, config:
       if (text !== null) await guard.check(text, request);
       return null;
     }
-    await admission.admitWork(request, trusted.document.work);
+    const { compiled, text, operationName, work, prices } = trusted.document;
+    const asked = prices.asked(trusted.variables);
+    await admission.admitWork(request, work, asked);
     request.isAdmitted = true;
     const context = contextOf(request);
-    const { compiled, text, operationName } = trusted.document;
     const mediaType = mediaTypeFor(request.headers.accept);
-    const executed = mediaType !== null && compiled ? await compiled.execute(context, trusted.variables) : null;
     const { budget } = context.loaders;
-    const result = budget.isExceeded ? { errors: [budget.error], data: null } : executed;
+    budget.begin(prices);
+    const result = mediaType !== null && compiled ? await compiled.execute(context, trusted.variables) : null;
     if (!result) {
       request.body = { query: text, operationName, variables: trusted.variables };
       return null;
     }
-    const formatted = formattedResult(result, mask, request.id);
+    const formatted = budget.bounded(formattedResult(result, mask, request.id));
+    await admission.settle(request, work, { asked, real: budget.price });
     const { status, retryAfter } = httpOf(formatted);
     if (retryAfter) reply.header('retry-after', retryAfter);
     void reply
@@ -201,7 +213,7 @@ export function graphqlRoutes(apollo: ApolloServer<Context>, room: Room, config:
   return async (scope: FastifyInstance): Promise<void> => {
     scope.removeContentTypeParser(['text/plain', 'application/json']);
     scope.addContentTypeParser('application/json', { parseAs: 'buffer' }, jsonParser(scope));
-    scope.setErrorHandler((error: FastifyError, request, reply) => answerError(checkout.log, error, request, reply));
+    scope.setErrorHandler((error: FastifyError, request, reply) => answerError(checkout, error, request, reply));
     scope.decorateRequest('caller', null as never);
     scope.decorateRequest('client', null as never);
     scope.decorateRequest('isAdmitted', false);
@@ -283,17 +295,23 @@ function formattedError(error: GraphQLError): GraphQLFormattedError {
 }
 
 /** Whatever goes wrong before Apollo is asked: unreadable bodies, tokens that do not verify. */
-function answerError(log: Logger, error: FastifyError, request: FastifyRequest, reply: FastifyReply): FastifyReply {
+function answerError(
+  { log, metrics }: Checkout,
+  error: FastifyError,
+  request: FastifyRequest,
+  reply: FastifyReply,
+): FastifyReply {
   void reply.type(mediaTypeFor(request.headers.accept) ?? 'application/json; charset=utf-8');
   const graphqlError = expectedError(error) ?? (error instanceof GraphQLError ? error : requestError(error));
+  const code = String(graphqlError?.extensions.code ?? 'INTERNAL_SERVER_ERROR');
+  metrics.graphqlError(code);
   if (graphqlError) {
-    const code = String(graphqlError.extensions.code);
     const { retryAfterMs } = graphqlError.extensions;
     if (typeof retryAfterMs === 'number') reply.header('retry-after', retryAfterSeconds(retryAfterMs));
     return reply.code(STATUS_OF_CODE[code] ?? error.statusCode ?? 400).send({ errors: [graphqlError.toJSON()] });
   }
   log.error({ event: 'request.failed', err: error, requestId: request.id }, 'request.failed');
-  const extensions = { code: 'INTERNAL_SERVER_ERROR', requestId: request.id };
+  const extensions = { code, requestId: request.id };
   return reply.code(500).send({ errors: [{ message: 'Internal server error', extensions }] });
 }
 

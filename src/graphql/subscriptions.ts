@@ -10,7 +10,10 @@ import type { Asking } from '../admission/admission';
 import type { Client } from '../admission/clients';
 import type { Config } from '../config';
 import { CallerError, RateLimited } from '../domain/errors';
+import { bytesOf } from './answer-size';
+import { MAX_EVENT_BYTES, tooLarge } from './budget';
 import { Context, type Room } from './context';
+import { pricesOf } from './cost';
 import { subscriptionReader, type Subscription } from './documents';
 import { FormattedError, formatErrors } from './errors';
 import { schemaFor } from './schema';
@@ -63,18 +66,27 @@ export function connectSubscriptions(
     perMessageDeflate: false,
     handleProtocols: (protocols) => (protocols.has('graphql-transport-ws') ? 'graphql-transport-ws' : false),
   });
-  const { clientOf } = room;
+  const { clientOf, checkout } = room;
   const operations = operationsOf(apollo, room, config);
   const protocol = protocolOf(room, operations);
   const pings = setInterval(() => pingAll(sockets), PING_MS).unref();
   let isStopping = false;
 
+  const count = (status: number) => checkout.metrics.httpAnswer('websocket', status);
+
   http.on('upgrade', (request: IncomingMessage, stream: Duplex, head: Buffer) => {
     stream.on('error', () => stream.destroy());
-    if (isStopping || sockets.clients.size >= MAX_SOCKETS) return refuse(stream);
-    sockets.handleUpgrade(request, stream, head, (socket) =>
-      serve(protocol, { socket, request, client: clientOf(request) }),
-    );
+    if (isStopping || sockets.clients.size >= MAX_SOCKETS) {
+      count(503);
+      return refuse(stream);
+    }
+    let isUpgraded = false;
+    sockets.handleUpgrade(request, stream, head, (socket) => {
+      isUpgraded = true;
+      serve(protocol, { socket, request, client: clientOf(request) });
+    });
+    // ws answers a handshake that does not hold by itself, before it returns.
+    count(isUpgraded ? 101 : 400);
   });
 
   return {
@@ -159,7 +171,7 @@ async function goodbye(sockets: WebSocketServer): Promise<void> {
 
 type Operations = ReturnType<typeof operationsOf>;
 
-function protocolOf({ admission, verify, mask }: Room, operations: Operations) {
+function protocolOf({ checkout, admission, verify, mask }: Room, operations: Operations) {
   return makeServer<Record<string, unknown>, Peer>({
     connectionInitWaitTimeout: CONNECTION_INIT_MS,
     onConnect: async (connected) => {
@@ -170,6 +182,8 @@ function protocolOf({ admission, verify, mask }: Room, operations: Operations) {
       } catch (error) {
         // Counted as over HTTP: guessing tokens costs the same either way.
         const isTooOften = await isRateLimited(admission.mayRead({ caller: anonymous, client }));
+        const code = error instanceof CallerError ? error.code : 'SERVICE_UNAVAILABLE';
+        checkout.metrics.graphqlError(isTooOften ? 'RATE_LIMITED' : code);
         if (error instanceof CallerError && !isTooOften) socket.close(FORBIDDEN, `${error.code}: ${error.message}`);
         else socket.close(TRY_AGAIN_LATER, isTooOften ? 'RATE_LIMITED' : 'SERVICE_UNAVAILABLE');
         return false;
@@ -237,7 +251,8 @@ function operationsOf(apollo: ApolloServer<Context>, room: Room, config: Config)
     contextValue: Context,
   ): Promise<Started> => {
     if (errors.length > 0) return { errors };
-    await admission.admit(contextValue, document, operation);
+    const price = pricesOf(schema, document, operation).asked(variables ?? {});
+    await admission.admit(contextValue, document, operation, price);
     const args = { schema, document, operationName: operationName ?? null, variableValues: variables ?? {} };
     const source = await createSourceEventStream({ ...args, contextValue });
     if ('errors' in source) return { errors: (source.errors ?? []).map(orBadInput) };
@@ -246,6 +261,7 @@ function operationsOf(apollo: ApolloServer<Context>, room: Room, config: Config)
       const requestId = randomUUID();
       const shared = new Context(room, requestId, anonymous, contextValue.client);
       const result = await execute({ ...args, contextValue: shared, rootValue: level });
+      if (bytesOf(result, MAX_EVENT_BYTES) > MAX_EVENT_BYTES) throw tooLarge(MAX_EVENT_BYTES);
       return result.errors ? { ...result, errors: formatErrors(result.errors, mask, requestId) } : result;
     };
     const key = JSON.stringify([query, operationName, variables]);

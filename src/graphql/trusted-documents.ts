@@ -17,6 +17,7 @@ import {
 import { workOf, type Work } from '../admission/operation';
 import { projectPath } from '../config';
 import { CompiledOperations, type CompiledOperation } from './compiled-operations';
+import { pricesOf, type Priced } from './cost';
 import { DOCUMENT_LIMITS, MAX_TOKENS } from './limits';
 
 export interface TrustedDocument {
@@ -25,6 +26,7 @@ export interface TrustedDocument {
   /** null: graphql executes it. */
   readonly compiled: CompiledOperation | null;
   readonly work: Work;
+  readonly prices: Priced;
 }
 
 export interface TrustedRequest {
@@ -136,6 +138,7 @@ function trust(schema: GraphQLSchema, compiled: CompiledOperations, text: string
     operationName: operation.name?.value ?? null,
     compiled: compiled.find(ast, operation),
     work: workOf(ast, operation),
+    prices: pricesOf(schema, ast, operation),
   };
 }
 

@@ -1,5 +1,6 @@
 /** The types of `contract.graphql`, and what operators see beyond it. Their sources are plain values that the presenters make; no field here does any work. */
 import { ArgsType, Field, ID, InputType, Int, ObjectType, registerEnumType, type ClassType } from 'type-graphql';
+import type { StockLevel as StockReading } from '../database/views';
 import { ERROR_CODES, type ErrorCode } from '../domain/refusals';
 import {
   CANCELLERS,
@@ -102,6 +103,9 @@ export class Product {
     description: 'Units that one customer may have at the same time; null: no limit.',
   })
   maxPerCustomer!: number | null;
+
+  /** Read after the request came, where a page has read its products' levels together. */
+  level?: StockReading;
 }
 
 @ObjectType({

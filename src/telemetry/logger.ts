@@ -5,7 +5,7 @@ import { setTimeout } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { type Logger, multistream, pino } from 'pino';
 import { prettyFactory } from 'pino-pretty';
-import type { Config } from '../config';
+import { type Config, isColored } from '../config';
 
 export type { Logger } from 'pino';
 
@@ -85,7 +85,7 @@ export async function closeLogger(logger: Logger): Promise<void> {
 
 function openStandardOutput(isReadable: boolean): Sink {
   const format = prettyFactory({
-    colorize: process.stdout.isTTY === true,
+    colorize: isColored(process.stdout),
     translateTime: 'SYS:HH:MM:ss.l',
     ignore: 'event,pid',
     singleLine: true,

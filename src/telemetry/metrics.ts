@@ -34,7 +34,14 @@ export const KNOWN_LABELS = {
     ...['APPLIED', 'PARKED', 'IGNORED', 'AMOUNT_MISMATCH', 'REFUND_DUE', 'DUPLICATE', 'CONFLICT', ...FAILURES],
   ],
   retryReasons: ['40001', '40P01', '23505', 'restart', 'connection'],
+  webhookRefusals: [
+    ...['NOT_SET_UP', 'NOT_JSON', 'SIGNATURE', 'RATE_LIMITED', 'MALFORMED', 'TOO_LARGE', 'CONFLICT', 'NOT_STORED'],
+    ...['UNREADABLE', 'INTERNAL_SERVER_ERROR'],
+  ],
+  clientDoubts: ['UNNAMED_PROXY', 'NO_HEADER', 'UNREADABLE', 'TWO_HEADERS', 'RELAY'],
 } as const;
+export type WebhookRefusal = (typeof KNOWN_LABELS.webhookRefusals)[number];
+export type ClientDoubt = (typeof KNOWN_LABELS.clientDoubts)[number];
 
 /** Alone on an idle machine a hold takes 2 ms, a batch of 256 some 10 ms; what waits longer than 2 s is BUSY. */
 const HOLD_SECONDS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5];
@@ -44,6 +51,9 @@ const BATCH_SIZES = [1, 2, 4, 8, 16, 32, 64, 128, 256];
 /** From "at once" to the three days for which providers send an event again. */
 const WEBHOOK_SECONDS = [0.1, 0.5, 1, 5, 15, 60, 300, 1_800, 7_200, 28_800, 86_400, 259_200];
 
+/** From a cached page to the request's timeout. */
+const ANSWER_SECONDS = [0.001, 0.005, 0.025, 0.1, 0.5, 2.5, 10];
+
 /** Two scrapes within this time share their queries, in ms. */
 const REFRESH_MS = 1_000;
 /** How often the recount may begin, in ms. */
@@ -52,8 +62,9 @@ const RECOUNT_MS = 30_000;
 const RECOUNT_KEPT_MS = 300_000;
 
 /**
- * The metrics of one app: its registry is its own, so that several apps can live in one process. Every series that can
- * be known beforehand exists from the start, at 0: a rate over it then sees the first increase, too.
+ * The metrics of one app: its registry is its own, so that several apps can live in one process. Every series with one label
+ * that can be known beforehand exists from the start, at 0: a rate over it then sees the first increase, too. Of those with two
+ * labels, most combinations never happen: a series exists from its first increase.
  *
  * Promises: counting costs about a microsecond, throws nothing and waits for nothing. Labels come from bounded sets. `text`
  * and `snapshot` answer within some 1.5 s even when the database does not; the gauges that need it are then left out.
@@ -110,7 +121,80 @@ export class Metrics {
     'kind',
     ['exception', 'rejection'],
   );
+  private readonly httpAnswers = this.counterOfTwo(
+    'http_requests_total',
+    'HTTP requests by their route and the status that answered them',
+    ['route', 'status'],
+  );
+  private readonly httpSeconds = this.histogramBy(
+    'http_request_duration_seconds',
+    'HTTP requests from their headers to the end of the answer',
+    'route',
+    ANSWER_SECONDS,
+  );
+  private readonly operations = this.counterOfTwo(
+    'operations_total',
+    'Root fields of GraphQL that were executed, over HTTP and WebSocket, by their answer',
+    ['operation', 'result'],
+  );
+  private readonly operationSeconds = this.histogramBy(
+    'operation_duration_seconds',
+    'A root field of GraphQL from the call of its resolver to its answer, without the fields below it',
+    'operation',
+    ANSWER_SECONDS,
+  );
+  private readonly errors = this.counter(
+    'graphql_errors_total',
+    'Errors in answers of GraphQL, over HTTP and WebSocket, by extensions.code',
+    'code',
+    [],
+  );
+  private readonly refusedWebhooks = this.counterOfTwo(
+    'webhook_refusals_total',
+    'Deliveries to the webhooks that were not recorded, by provider and reason',
+    ['provider', 'reason'],
+  );
+  private readonly doubts = this.counter(
+    'client_doubts_total',
+    'Requests whose address may be shared by many clients, because proxies and TRUSTED_PROXIES do not fit',
+    'reason',
+    KNOWN_LABELS.clientDoubts,
+  );
+  private readonly drops = new Counter({
+    name: 'flashsale_connections_dropped_total',
+    help: 'Connections that were closed at once because MAX_CONNECTIONS were open',
+    registers: [this.own],
+  });
   private readonly readings: Reading<unknown>[] = [];
+
+  /** A request was answered. `route`: as it was registered, never the path that was asked for. */
+  httpAnswer(route: string, status: number, seconds?: number): void {
+    this.httpAnswers(route, String(status));
+    if (seconds !== undefined) this.httpSeconds(route, seconds);
+  }
+
+  /** One root field was executed. Both are names of ours. */
+  operation(operation: string, result: string, seconds: number): void {
+    this.operations(operation, result);
+    this.operationSeconds(operation, seconds);
+  }
+
+  /** One error goes to a client. The code is one of ours or of Apollo's. */
+  graphqlError(code: string): void {
+    this.errors(code);
+  }
+
+  webhookRefused(provider: string, reason: WebhookRefusal): void {
+    this.refusedWebhooks(provider, reason);
+  }
+
+  clientDoubt(reason: ClientDoubt): void {
+    this.doubts(reason);
+  }
+
+  connectionDropped(): void {
+    this.drops.inc();
+  }
 
   /** One createHold was answered. */
   hold(result: string, seconds: number): void {
@@ -226,6 +310,36 @@ export class Metrics {
     const children = new Map(known.map((value) => [value, counter.labels(value)]));
     children.forEach((child) => child.inc(0));
     return (value) => (children.get(value) ?? counter.labels(value)).inc();
+  }
+
+  private counterOfTwo(name: string, help: string, labelNames: [string, string]): (a: string, b: string) => void {
+    const counter = new Counter({ name: `flashsale_${name}`, help, labelNames, registers: [this.own] });
+    const children = new Map<string, Map<string, { inc(): void }>>();
+    return (a, b) => {
+      let second = children.get(a);
+      if (!second) children.set(a, (second = new Map()));
+      let child = second.get(b);
+      if (!child) second.set(b, (child = counter.labels(a, b)));
+      child.inc();
+    };
+  }
+
+  private histogramBy(
+    name: string,
+    help: string,
+    label: string,
+    buckets: number[],
+  ): (value: string, seconds: number) => void {
+    const histogram = new Histogram({
+      ...{ name: `flashsale_${name}`, help, buckets, labelNames: [label] },
+      registers: [this.own],
+    });
+    const children = new Map<string, { observe(seconds: number): void }>();
+    return (value, seconds) => {
+      let child = children.get(value);
+      if (!child) children.set(value, (child = histogram.labels(value)));
+      child.observe(seconds);
+    };
   }
 
   private histogram(name: string, help: string, buckets: number[]): (value: number) => void {

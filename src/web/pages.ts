@@ -1,18 +1,9 @@
 /** GET / and GET /ops: the storefront and the operators' page, as Vite has built them, from memory: packed once. */
-import { createHash } from 'node:crypto';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
-import { extname, join } from 'node:path';
-import { promisify } from 'node:util';
-import { brotliCompress, gzip } from 'node:zlib';
-import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import { join } from 'node:path';
+import type { FastifyInstance } from 'fastify';
 import { projectPath, type Config } from '../config';
-
-const TYPES: Readonly<Record<string, string>> = {
-  '.html': 'text/html; charset=utf-8',
-  '.js': 'text/javascript; charset=utf-8',
-  '.css': 'text/css; charset=utf-8',
-  '.svg': 'image/svg+xml',
-};
+import { packFile, sendFile, type PackedFile } from './packed-files';
 
 /** Nothing from elsewhere, nothing inline. */
 const CONTENT_SECURITY_POLICY = [
@@ -26,14 +17,14 @@ const CONTENT_SECURITY_POLICY = [
   "frame-ancestors 'none'",
 ].join('; ');
 
-interface Packed {
-  readonly type: string;
-  readonly etag: string;
-  readonly bodies: Readonly<Record<'br' | 'gzip' | 'identity', Buffer>>;
-}
-
 /** Where each page is, and the file that Vite makes of it. */
 const PAGES = { '/': 'index.html', '/ops': 'ops.html' } as const;
+
+/** Those of this very build. Code that was not built (in tests) serves those of the latest build. */
+function pagesFolder(): string {
+  const own = join(__dirname, '..', '..', 'web');
+  return existsSync(own) ? own : projectPath('dist', 'web');
+}
 
 /**
  * Serves the pages and their parts. The parts have a hash in their names, so browsers keep them for ever; a page is asked for
@@ -41,56 +32,39 @@ const PAGES = { '/': 'index.html', '/ops': 'ops.html' } as const;
  */
 export function pages({ environment }: Pick<Config, 'environment'>) {
   return async (scope: FastifyInstance): Promise<void> => {
-    const folder = projectPath('dist', 'web');
+    const folder = pagesFolder();
     for (const [path, file] of Object.entries(PAGES)) {
       const built = join(folder, file);
       if (!existsSync(built)) {
         scope.get(path, async (_request, reply) => reply.code(503).send('This page is not built: npm run build\n'));
         continue;
       }
-      const page = await packed(file, Buffer.from(pageFor(environment, readFileSync(built, 'utf8'))));
+      const page = await packFile(file, Buffer.from(pageFor(environment, readFileSync(built, 'utf8'))), {
+        withBrotli: true,
+      });
       scope.get(path, (request, reply) => {
         void reply.header('content-security-policy', CONTENT_SECURITY_POLICY).header('referrer-policy', 'no-referrer');
-        return send(request, reply.header('cache-control', 'no-cache'), page);
+        return sendFile(request, reply.header('cache-control', 'no-cache'), page);
       });
     }
     const parts = await partsIn(join(folder, 'assets'));
     scope.get<{ Params: { name: string } }>('/assets/:name', (request, reply) => {
       const part = parts.get(request.params.name);
       if (!part) return reply.code(404).type('text/plain').send('Not found');
-      return send(request, reply.header('cache-control', 'public, max-age=31536000, immutable'), part);
+      return sendFile(request, reply.header('cache-control', 'public, max-age=31536000, immutable'), part);
     });
   };
 }
 
-async function partsIn(folder: string): Promise<Map<string, Packed>> {
-  const parts = new Map<string, Packed>();
+async function partsIn(folder: string): Promise<Map<string, PackedFile>> {
+  const parts = new Map<string, PackedFile>();
   if (!existsSync(folder)) return parts;
-  for (const name of readdirSync(folder)) parts.set(name, await packed(name, readFileSync(join(folder, name))));
+  for (const name of readdirSync(folder))
+    parts.set(name, await packFile(name, readFileSync(join(folder, name)), { withBrotli: true }));
   return parts;
 }
 
 /** Tells the page whether the server has what development has. */
 function pageFor(environment: Config['environment'], html: string): string {
   return html.replace('name="environment" content="production"', `name="environment" content="${environment}"`);
-}
-
-const pack = { br: promisify(brotliCompress), gzip: promisify(gzip) };
-
-async function packed(name: string, bytes: Buffer): Promise<Packed> {
-  const [br, zipped] = await Promise.all([pack.br(bytes), pack.gzip(bytes)]);
-  return {
-    type: TYPES[extname(name)] ?? 'application/octet-stream',
-    etag: `"${createHash('sha256').update(bytes).digest('base64url').slice(0, 22)}"`,
-    bodies: { br, gzip: zipped, identity: bytes },
-  };
-}
-
-function send(request: FastifyRequest, reply: FastifyReply, { type, etag, bodies }: Packed): FastifyReply {
-  void reply.header('etag', etag).header('vary', 'accept-encoding').header('x-content-type-options', 'nosniff');
-  if (request.headers['if-none-match'] === etag) return reply.code(304).send();
-  const accepted = String(request.headers['accept-encoding'] ?? '');
-  const encoding = (['br', 'gzip'] as const).find((name) => new RegExp(`\\b${name}\\b`).test(accepted)) ?? 'identity';
-  if (encoding !== 'identity') void reply.header('content-encoding', encoding);
-  return reply.type(type).send(bodies[encoding]);
 }

@@ -8,8 +8,9 @@ const maxTextLength = 255;
 
 /**
  * Reads one message. A problem is a mistake of the sender, told in words that may be answered (400): not a JSON object
- * in UTF-8, a key given twice, nested deeper than 64 levels, no `event_id`, no `type`, or, for the three known types,
- * no `data.reference`. A bad amount, currency or payment id is no problem here: such a message is kept and judged.
+ * in UTF-8, a key given twice, nested deeper than 64 levels, no `event_id`, no `type`, for the three known types,
+ * no `data.reference`, or a `payment_id` that is there and cannot be read as one. A bad amount or currency is no problem here:
+ * such a message is kept and judged.
  */
 export function parsePaymentMessage(body: Buffer): PaymentMessage | Problem {
   const read = readJsonObject(body);
@@ -17,23 +18,42 @@ export function parsePaymentMessage(body: Buffer): PaymentMessage | Problem {
 }
 
 function readMessage(payload: JsonObject): PaymentMessage | Problem {
-  const { event_id: eventId, type } = payload;
-  if (!isText(eventId)) return { problem: `event_id ${textRule}` };
-  if (!isText(type)) return { problem: `type ${textRule}` };
+  const { type } = payload;
   const data = dataOf(payload);
-  if (isPaymentType(type) && !isText(data.reference)) return { problem: `data.reference ${textRule}` };
+  const eventId = readId(payload.event_id);
+  const reference = readId(data.reference);
+  const paymentId = readId(data.payment_id);
+  if (typeof eventId !== 'string') return { problem: `event_id ${idRule}` };
+  if (!isText(type)) return { problem: `type ${textRule}` };
+  if (isPaymentType(type)) {
+    if (typeof reference !== 'string') return { problem: `data.reference ${idRule}` };
+    // Taken for none, it would make two payments of one: each event without an id stands for a payment of its own.
+    if (paymentId === undefined) return { problem: `data.payment_id, if there is one, ${idRule}` };
+  }
   return {
     eventId,
     type,
-    reference: isText(data.reference) ? data.reference : '',
+    reference: reference ?? '',
     amountMinor: isAmount(data.amount_minor) ? data.amount_minor + 0 : null,
     currency: isCurrency(data.currency) ? data.currency : null,
-    paymentId: isText(data.payment_id) ? data.payment_id : null,
+    paymentId: paymentId ?? null,
     payload: storable(payload),
   };
 }
 
+/**
+ * An id as text. Many systems number theirs, and send the number as such: it is read as its decimal digits. null: there is
+ * none. undefined: what is there is no id, or a number beyond 2^53−1, of which JSON has lost the last digits.
+ */
+export function readId(value: unknown): string | null | undefined {
+  if (value === undefined || value === null || value === '') return null;
+  if (Number.isSafeInteger(value)) return String(value);
+  return isText(value) ? value : undefined;
+}
+
 export const textRule = `must be a text of 1 to ${maxTextLength} characters, without NUL and half surrogate pairs`;
+
+export const idRule = `must be a text of 1 to ${maxTextLength} characters, without NUL and half surrogate pairs, or a whole number within ±(2^53−1)`;
 
 export function isText(value: unknown): value is string {
   return typeof value === 'string' && value !== '' && value.length <= maxTextLength && !notStorable.test(value);

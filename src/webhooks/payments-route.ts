@@ -4,7 +4,7 @@ import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from
 import type { Recorded, RecordPaymentEvent } from '../checkout/record-payment-event';
 import { Busy, RateLimited, Unavailable, UnreadableRequest } from '../domain/errors';
 import type { Logger } from '../telemetry/logger';
-import type { Metrics } from '../telemetry/metrics';
+import type { Metrics, WebhookRefusal } from '../telemetry/metrics';
 import type { Provider } from './provider';
 
 /** What is told as longer ago, or as later than our clock, is a wrong clock or no time at all, in ms. */
@@ -33,10 +33,14 @@ export function paymentsWebhook(webhook: PaymentsWebhook) {
   return async (scope: FastifyInstance): Promise<void> => {
     scope.removeAllContentTypeParsers();
     scope.addContentTypeParser('*', { parseAs: 'buffer' }, (_request, body, done) => done(null, body));
-    scope.setErrorHandler((error: FastifyError, request, reply) => answerError(webhook.log, error, request, reply));
     for (const provider of webhook.providers) {
-      scope.post(provider.path, { bodyLimit: provider.maxBodyBytes }, (request, reply) =>
-        receive(webhook, provider, request, reply),
+      scope.post(
+        provider.path,
+        {
+          bodyLimit: provider.maxBodyBytes,
+          errorHandler: (error: FastifyError, request, reply) => answerError(webhook, provider, error, request, reply),
+        },
+        (request, reply) => receive(webhook, provider, request, reply),
       );
     }
   };
@@ -48,8 +52,15 @@ async function receive(
   request: FastifyRequest,
   reply: FastifyReply,
 ): Promise<FastifyReply> {
-  if (provider.missing !== null) return tryLater(reply, RETRY_AFTER_SECONDS, provider.missing);
-  if (!isJson(request)) return problem(reply, 415, 'Send application/json');
+  const refused = (reason: WebhookRefusal) => metrics.webhookRefused(provider.name, reason);
+  if (provider.missing !== null) {
+    refused('NOT_SET_UP');
+    return tryLater(reply, RETRY_AFTER_SECONDS, provider.missing);
+  }
+  if (!isJson(request)) {
+    refused('NOT_JSON');
+    return problem(reply, 415, 'Send application/json');
+  }
   const receivedAtMs = Date.now();
   const body = Buffer.isBuffer(request.body) ? request.body : Buffer.alloc(0);
   const verdict = provider.verify(request.headers, body);
@@ -59,15 +70,20 @@ async function receive(
       { event: 'payment.unsigned', requestId: request.id, provider: provider.name, reason: verdict.reason },
       'payment.unsigned',
     );
+    refused('SIGNATURE');
     return problem(reply, 401, 'The signature is missing or does not match');
   }
   const message = provider.parse(body);
-  if ('problem' in message) return problem(reply, 400, message.problem);
+  if ('problem' in message) {
+    refused('MALFORMED');
+    return problem(reply, 400, message.problem);
+  }
   const recorded = await recordPaymentEvent(provider.name, message, request.id);
   if (recorded.kind === 'recorded') {
     const lagMs = receivedAtMs - provider.sentAt(message);
     if (lagMs >= -PLAUSIBLE_AHEAD_MS && lagMs <= PLAUSIBLE_AGE_MS) metrics.webhookLag(Math.max(0, lagMs) / 1_000);
   }
+  if (recorded.kind === 'conflict') refused('CONFLICT');
   return answer(reply, recorded);
 }
 
@@ -95,7 +111,14 @@ function tryLater(reply: FastifyReply, seconds: number, message: string): Fastif
   return problem(reply.header('retry-after', seconds), 503, message);
 }
 
-function answerError(log: Logger, error: FastifyError, request: FastifyRequest, reply: FastifyReply): FastifyReply {
+function answerError(
+  { log, metrics }: PaymentsWebhook,
+  provider: Provider,
+  error: FastifyError,
+  request: FastifyRequest,
+  reply: FastifyReply,
+): FastifyReply {
+  metrics.webhookRefused(provider.name, refusalOf(error));
   if (error instanceof Busy || error instanceof Unavailable) {
     const seconds = Math.max(1, Math.ceil(error.retryAfterMs / 1_000));
     return tryLater(reply, seconds, 'The event could not be stored: send it again');
@@ -111,4 +134,13 @@ function answerError(log: Logger, error: FastifyError, request: FastifyRequest, 
   if (status >= 400 && status < 500) return problem(reply, status, 'The request could not be read');
   log.error({ event: 'request.failed', err: error, requestId: request.id }, 'request.failed');
   return problem(reply, 500, `Internal server error (request ${request.id})`);
+}
+
+function refusalOf(error: FastifyError): WebhookRefusal {
+  if (error instanceof Busy || error instanceof Unavailable) return 'NOT_STORED';
+  if (error instanceof RateLimited) return 'RATE_LIMITED';
+  const status = error.statusCode ?? 500;
+  if (status === 413) return 'TOO_LARGE';
+  if (status === 415) return 'NOT_JSON';
+  return status >= 400 && status < 500 ? 'UNREADABLE' : 'INTERNAL_SERVER_ERROR';
 }

@@ -4,7 +4,7 @@ import type { PaymentType } from '../domain/judge-payment';
 import { minorDigits } from '../domain/money';
 import type { PaymentMessage } from '../domain/payment-message';
 import { isObject, readJsonObject, storable, type JsonObject, type Problem } from './json-body';
-import { isAmount, isCurrency, isText, textRule } from './message';
+import { idRule, isAmount, isCurrency, isText, readId, textRule } from './message';
 import type { Provider } from './provider';
 
 /** Events of 50 metadata keys with 500 characters each, and of invoices with hundreds of lines, which are IGNORED, must fit. */
@@ -67,20 +67,23 @@ function verify(header: string | string[] | undefined, body: Buffer, secret: str
 }
 
 /**
- * Reads one event. A problem is a body that is no JSON object, or that has no `id` or no `type`. A success or a refund whose
+ * Reads one event. A problem is a body that is no JSON object, or that has no `id` or no `type`, or names the payment by what
+ * is no id. A success or a refund whose
  * `metadata` names nothing of ours is kept under the payment's own id: nobody knows that reference, so it stays PARKED before
  * the operators, as it is money; and answering 4xx would make Stripe send it for three days, and then give up on us.
  */
 export function parseStripeEvent(body: Buffer): PaymentMessage | Problem {
   const read = readJsonObject(body);
   if ('problem' in read) return read;
-  const { id, type, data } = read.object;
-  if (!isText(id)) return { problem: `id ${textRule}` };
+  const { type, data } = read.object;
+  const id = readId(read.object.id);
+  if (typeof id !== 'string') return { problem: `id ${idRule}` };
   if (!isText(type)) return { problem: `type ${textRule}` };
   const about = isObject(data) && isObject(data.object) ? data.object : {};
   const meaning = Object.hasOwn(MEANINGS, type) ? MEANINGS[type]! : null;
   const reference = referenceOf(about);
   const paymentId = meaning && idOf(about[meaning.payment]);
+  if (paymentId === undefined) return { problem: `data.object.${meaning!.payment}, if there is one, ${idRule}` };
   const names = reference ?? (meaning?.isMoney ? paymentId : null);
   const named = typeof about.currency === 'string' ? about.currency.toUpperCase() : null;
   const currency = isCurrency(named) ? named : null;
@@ -106,12 +109,13 @@ function amountIn(currency: string | null, amount: unknown): number | null {
 
 function referenceOf({ metadata }: JsonObject): string | null {
   if (!isObject(metadata)) return null;
-  const named = REFERENCE_KEYS.map((key) => metadata[key]).map((value) => typeof value === 'string' && value.trim());
-  return named.find(isText) ?? null;
+  const named = REFERENCE_KEYS.map((key) => metadata[key]).map((value) =>
+    readId(typeof value === 'string' ? value.trim() : value),
+  );
+  return named.find((id) => typeof id === 'string') ?? null;
 }
 
-/** An id, or the object that it names where Stripe was asked to expand it. */
-function idOf(value: unknown): string | null {
-  const id = isObject(value) ? value.id : value;
-  return isText(id) ? id : null;
+/** An id, or that of the object that it names where Stripe was asked to expand it. As `readId`. */
+function idOf(value: unknown): string | null | undefined {
+  return isObject(value) ? (readId(value.id) ?? undefined) : readId(value);
 }

@@ -321,6 +321,18 @@ describe('connection_init', () => {
   });
 });
 
+test('a WebSocket opens although its request says that it has no body, as Java’s does', async () => {
+  const socket = new WebSocket(`${open.url.replace('http', 'ws')}/graphql`, 'graphql-transport-ws', {
+    headers: { 'content-length': '0' },
+  });
+  try {
+    await new Promise((resolve, reject) => socket.on('open', resolve).on('error', reject));
+    expect(socket.protocol).toBe('graphql-transport-ws');
+  } finally {
+    socket.terminate();
+  }
+});
+
 /** The first result over a socket of its own, or why there is none. */
 async function overWebSocket(
   target: Target,

@@ -28,7 +28,9 @@ afterAll(async () => {
 const scripts = JSON.parse(readFileSync(projectPath('package.json'), 'utf8')).scripts as Record<string, string>;
 /** The compiled file and the arguments that `npm run <name>` starts. */
 function commandOf(name: string): [string, string[]] {
-  const [, file, args] = /node(?: --[\w=-]+)* dist\/src\/(\S+\.js) ?([^;&|)]*)$/.exec(scripts[name]!)!;
+  const [, file, args] = /^exec node(?: --[\w=-]+)* src\/cli\/run\.mjs src\/(\S+\.js) ?([^;&|)]*)$/.exec(
+    scripts[name]!,
+  )!;
   return [file!, args!.split(' ').filter(Boolean)];
 }
 const npmRun = (name: string, ...args: string[]): Promise<Ended> => {
@@ -36,7 +38,7 @@ const npmRun = (name: string, ...args: string[]): Promise<Ended> => {
   return build.command(file, [...own, ...args], env);
 };
 
-const OURS = Object.keys(scripts).filter((name) => / dist\/src\/\S+\.js[^;&|)]*$/.test(scripts[name]!));
+const OURS = Object.keys(scripts).filter((name) => / src\/cli\/run\.mjs src\/\S+\.js[^;&|)]*$/.test(scripts[name]!));
 
 test('every command of ours is found', () => {
   expect(OURS).toEqual(

@@ -11,9 +11,11 @@ import { DISK_IS_FULL, faultNamed, FAULTS, LOG_DOES_NOT_FIT, type Fault } from '
 import { proveCertain } from './certain';
 import { DOCUMENT_NEEDS, proveAllDocuments } from './documents';
 import { INPUT_NEEDS, proveInputs } from './inputs';
+import { COST_NEEDS, proveCost } from './cost';
 import { MODEL_NEEDS, proveModel } from './model';
 import { proveRounds, ROUND_NEEDS } from './rounds';
 import { sabotage, SABOTAGES } from './sabotage';
+import { proveWire, WIRE_NEEDS } from './wire';
 import { proveSwarm, SALE_NEEDS, SWARM_NEEDS, type Measured } from './swarm';
 
 /** 1: a promise is broken, or a sabotage went unnoticed · 2: the proof could not be made. */
@@ -109,6 +111,25 @@ const PARTS: readonly Part[] = [
     run: (run) => proveAllDocuments(run.seed, run.tally),
   },
   {
+    name: 'wire',
+    about:
+      'raw HTTP and WebSocket bytes beside well-formed requests; nothing ends, nothing is kept, a stop ends in time',
+    share: 0.1,
+    needs: WIRE_NEEDS,
+    run: async (run) => {
+      const room = await run.arena.room();
+      const server = await room.server({ PLAYGROUND: 'on', KEEP_ALIVE_SECONDS: '2' });
+      const target = {
+        ...{ url: server.client.url, pid: server.pid },
+        complaints: () =>
+          [...server.logged('uncaught'), ...server.logged('request.failed')].map((line) => JSON.stringify(line)),
+        death: () => server.deaths[0] ?? null,
+        stop: () => server.kill('SIGTERM'),
+      };
+      await proveWire(target, new Random(run.seed), isTimeLeft(run), run.tally);
+    },
+  },
+  {
     name: 'faults',
     about: 'every fault of the table, one after another, measured',
     share: 0,
@@ -118,6 +139,16 @@ const PARTS: readonly Part[] = [
         if (!fault.name.includes(run.fault)) continue;
         await strike(run, `faults, seed ${run.seed + n}`, new Random(run.seed + n), [fault]);
       }
+    },
+  },
+  {
+    name: 'cost',
+    about: 'documents made from the schema, the most expensive ones kept and changed: none passes its bounds',
+    share: 0,
+    needs: COST_NEEDS,
+    run: async (run) => {
+      const lines = await proveCost(await run.arena.room(), new Random(run.seed), isTimeLeft(run), run.tally);
+      for (const line of lines) run.say(line);
     },
   },
   {
@@ -199,10 +230,11 @@ async function prove({ seed, minutes, only, fault = '', disk }: Options): Promis
     command.error(`error: --only takes some of: ${PARTS.map(({ name }) => name).join()}`);
   }
   process.stdout.write(`seed ${seed}, ${minutes} min\n`);
-  const shares = parts.reduce((sum, { share }) => sum + share, 0) || 1;
+  const shares = parts.reduce((sum, { share }) => sum + share, 0);
   for (const part of parts) {
     const arena = await Arena.open(POSTGRES_SETTINGS, disk);
-    const ms = (part.share / shares) * minutes * 60_000;
+    // Parts that have no share of a whole run have all the time when they are asked for alone.
+    const ms = (shares === 0 ? 1 / parts.length : part.share / shares) * minutes * 60_000;
     const code = await provePart(part, arena, seed, ms, fault);
     if (code !== 0) return code;
   }

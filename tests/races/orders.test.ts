@@ -1,8 +1,19 @@
 /** P3 and P4 for orders, and the order of locks, with parallel connections. */
+import { setTimeout as sleep } from 'node:timers/promises';
 import { orderIdOf } from '../../src/database/ids';
 import type { Hold, Product } from '../../src/domain/records';
 import { onOneServer } from '../support/citus';
-import { codesOf, holdIds, newKey, openShop, untilTaken, valueOf, type Server, type Shop } from '../support/checkout';
+import {
+  codesOf,
+  holdIds,
+  message,
+  newKey,
+  openShop,
+  untilTaken,
+  valueOf,
+  type Server,
+  type Shop,
+} from '../support/checkout';
 import { expectClean } from '../support/invariants';
 import { collide, collideWithLock, fairly, lockOfHold, stampede } from '../support/races';
 import { makeOrderOverdue } from '../support/time';
@@ -178,6 +189,59 @@ describe('an unpaid order is cancelled once', () => {
       { available: 2 },
     ]);
   });
+
+  test('200 unpaid orders in both directions that four servers sweep while their shoppers cancel and pay give their units back once', async () => {
+    const pairs = await neighbours(200);
+    const orders = await Promise.all(
+      pairs.map((pair, n) => untilTaken(() => placeOrder(n % 2 === 0 ? pair : pair.toReversed())(shop))),
+    );
+    const placed = orders.map(valueOf);
+    for (const order of placed) await makeOrderOverdue(shop.sql, order.id);
+    await fairly(shop, () =>
+      stampede(shop, (serverOf) =>
+        Promise.all([
+          ...Array.from({ length: 8 }, (_, n) => untilTaken(() => serverOf(n).sweep())),
+          ...placed
+            .filter((_, n) => n % 5 === 0)
+            .map((order, n) => untilTaken(() => serverOf(n).cancelOrder(order.id))),
+          ...placed
+            .filter((_, n) => n % 5 === 1)
+            .map((order, n) => untilTaken(() => serverOf(n).receive(message('succeeded', order)))),
+        ]),
+      ),
+    );
+    // What was busy is left to the next sweep.
+    for (let left = 1; left > 0;) left = (await shop.sweep()).skipped;
+    const rows = await shop.sql<{ status: string; n: number }>(
+      'SELECT status, count(*)::int AS n FROM orders WHERE id = ANY ($1) GROUP BY status',
+      [placed.map((order) => order.id)],
+    );
+    const count = (status: string) => rows.find((row) => row.status === status)?.n ?? 0;
+    expect(count('CANCELLED') + count('PAID') + count('REFUND_DUE')).toBe(200);
+    expect(count('PENDING_PAYMENT')).toBe(0);
+    expect(count('PAID') + count('REFUND_DUE')).toBe(40);
+  });
+
+  // On Citus each order has a transaction of its own.
+  onOneServer(
+    'orders of a busy product are left to the next sweep, and those of other products are cancelled',
+    async () => {
+      const [busy, free] = await twoProducts();
+      const orders = [await shop.orderOf(busy), await shop.orderOf(busy), await shop.orderOf(free)];
+      for (const order of orders) await makeOrderOverdue(shop.sql, order.id);
+      const lock = { text: 'SELECT FROM stock WHERE product_id = $1 FOR UPDATE', values: [busy.id] };
+      const sweeps = await fairly(shop, () =>
+        collideWithLock(shop, lock, [(server) => server.sweep()], async (sql) => {
+          // The sweep waits, and by now it has cancelled the order of the other product.
+          const rows = await sql('SELECT status FROM orders WHERE id = $1', [orders[2]!.id]);
+          expect(rows).toEqual([{ status: 'CANCELLED' }]);
+          await sleep(400);
+        }),
+      );
+      expect(sweeps).toEqual([expect.objectContaining({ cancelledOrders: 1, skipped: 1 })]);
+      expect(await shop.sweep()).toMatchObject({ cancelledOrders: 2, skipped: 0 });
+    },
+  );
 
   test('stock is taken off sale while a shopper takes the last unit: one of them is refused', async () => {
     const product = await shop.product(1);

@@ -104,11 +104,25 @@ describe('another origin’s page', () => {
 });
 
 describe('the address of a client', () => {
+  let doubts: string[];
+  let logged: string[];
+  beforeEach(() => {
+    doubts = [];
+    logged = [];
+  });
+  const telemetry = () => ({
+    metrics: { clientDoubt: (reason: string) => void doubts.push(reason) },
+    log: {
+      warn: (details: { reason: string }, text: string) => void logged.push(`${details.reason}: ${text}`),
+    } as never,
+  });
+  const clientBehind = (
+    trustedProxies: readonly string[] | number,
+    peer: string,
+    headers: Readonly<Record<string, string>>,
+  ) => clientsOf({ trustedProxies }, telemetry())({ socket: { remoteAddress: peer }, headers } as never);
   const addressOf = (trustedProxies: readonly string[] | number, peer: string, forwarded?: string) =>
-    clientsOf({ trustedProxies })({
-      socket: { remoteAddress: peer },
-      headers: forwarded === undefined ? {} : { 'x-forwarded-for': forwarded },
-    } as never);
+    clientBehind(trustedProxies, peer, forwarded === undefined ? {} : { 'x-forwarded-for': forwarded });
 
   test.each<[string, readonly string[] | number, string, string | undefined, string]>([
     ['is its own', [], '203.0.113.7', undefined, '203.0.113.7'],
@@ -119,7 +133,7 @@ describe('the address of a client', () => {
     ['is found behind several proxies', ['10.0.0.0/8'], '10.0.0.1', '203.0.113.7, 10.0.0.2, 10.0.0.3', '203.0.113.7'],
     ['is as many hops away as is said', 1, '10.0.0.1', '1.1.1.1, 203.0.113.7', '203.0.113.7'],
     ['is two hops away', 2, '10.0.0.1', '1.1.1.1, 203.0.113.7', '1.1.1.1'],
-    ['stays the proxy’s when it says nonsense', 1, '10.0.0.1', 'hello', '10.0.0.1'],
+    ['is what the proxy says in its place', 1, '10.0.0.1', 'hello', '10.0.0.1 hello'],
     ['stays the proxy’s when it says nothing', 1, '10.0.0.1', '', '10.0.0.1'],
     ['is IPv4 where it was mapped', [], '::ffff:203.0.113.7', undefined, '203.0.113.7'],
     ['is the network of an IPv6 one', [], '2001:db8::1', undefined, '2001:db8:0:0::/64'],
@@ -135,6 +149,183 @@ describe('the address of a client', () => {
     expect(addressOf([], '::ffff:127.0.0.1').isLoopback).toBe(true);
     expect(addressOf([], '203.0.113.7', '127.0.0.1').isLoopback).toBe(false);
     expect(addressOf(1, '127.0.0.1', '203.0.113.7').isLoopback).toBe(false);
+  });
+
+  describe('is understood however proxies write it', () => {
+    test.each([
+      ['Azure Application Gateway, AWS with ports', '203.0.113.7:5678', '203.0.113.7'],
+      ['IPv6 with a port', '[2001:db8:1:2::3]:5678', '2001:db8:1:2::/64'],
+      ['IPv4 in brackets with a port', '[203.0.113.7]:5678', '203.0.113.7'],
+      ['IPv6 in brackets', '[2001:db8:1:2::3]', '2001:db8:1:2::/64'],
+      ['IPv6 in capitals', '2001:DB8:1:2:0:0:0:3', '2001:db8:1:2::/64'],
+      ['IPv6 with a zone', 'fe80::1%eth0', 'fe80:0:0:0::/64'],
+      ['IPv6 with a zone, brackets and a port', '[fe80::1%25eth0]:443', 'fe80:0:0:0::/64'],
+      ['quotes', '"203.0.113.7"', '203.0.113.7'],
+      ['quotes, brackets and a port', '"[2001:db8:1:2::3]:5678"', '2001:db8:1:2::/64'],
+      ['IPv4 in IPv6', '::ffff:203.0.113.7', '203.0.113.7'],
+      ['IPv4 in IPv6, in hexadecimal', '::ffff:cb00:7107', '203.0.113.7'],
+      ['IPv4 in IPv6, with a port', '[::ffff:cb00:7107]:5678', '203.0.113.7'],
+      ['IPv4 behind a NAT64', '64:ff9b::cb00:7107', '203.0.113.7'],
+      ['empty elements', ' , 203.0.113.7 , ,', '203.0.113.7'],
+      ['tabs', '1.1.1.1,\t203.0.113.7\t', '203.0.113.7'],
+      ['a proxy with a port behind it', '203.0.113.7, 10.0.0.2:443', '203.0.113.7'],
+    ])('%s: %s', (_name, header, address) => {
+      expect(addressOf(['10.0.0.0/8'], '10.0.0.1', header).address).toBe(address);
+      expect(doubts).toEqual([]);
+    });
+
+    test.each([
+      ['for=203.0.113.7', '203.0.113.7'],
+      ['For="203.0.113.7:4711"', '203.0.113.7'],
+      ['For="[2001:db8:cafe::17]:4711"', '2001:db8:cafe:0::/64'],
+      ['proto=https;for=203.0.113.7;by=10.0.0.1', '203.0.113.7'],
+      ['for=1.1.1.1, for=203.0.113.7;proto=http', '203.0.113.7'],
+      ['for=203.0.113.7, for="10.0.0.2:80";by=_lb', '203.0.113.7'],
+      ['host="a;for=1.1.1.1";for=203.0.113.7', '203.0.113.7'],
+      ['host="a\\", for=1.1.1.1";for=203.0.113.7', '203.0.113.7'],
+      // What a client left open swallows nothing that the proxy appended.
+      ['for="1.1.1.1, for=203.0.113.7', '203.0.113.7'],
+      ['for="\\, for=203.0.113.7;host="shop.example"', '203.0.113.7'],
+    ])('Forwarded of RFC 7239: %s', (forwarded, address) => {
+      expect(clientBehind(['10.0.0.0/8'], '10.0.0.1', { forwarded }).address).toBe(address);
+      expect(doubts).toEqual([]);
+    });
+
+    test('both headers, if they agree', () => {
+      const headers = { 'x-forwarded-for': '1.1.1.1, 203.0.113.7', forwarded: 'for="203.0.113.7:80"' };
+      expect(clientBehind(1, '10.0.0.1', headers).address).toBe('203.0.113.7');
+      expect(doubts).toEqual([]);
+    });
+  });
+
+  describe('that no proxy names is counted apart from all others, and is a doubt', () => {
+    test.each([
+      ['unknown', '10.0.0.1 unknown'],
+      ['_hidden', '10.0.0.1 _hidden'],
+      ['_SEVKISEK', '10.0.0.1 _SEVKISEK'],
+      ['999.9.9.9', '10.0.0.1 999.9.9.9'],
+      ['unknown:5678', '10.0.0.1 unknown'],
+      ['_hidden:_port', '10.0.0.1 _hidden'],
+      ['1.2.3', '10.0.0.1 1.2.3'],
+      ['[2001:db8::1', '10.0.0.1 [2001:db8::1'],
+      ['x'.repeat(500), `10.0.0.1 ${'x'.repeat(64)}`],
+    ])('X-Forwarded-For: %s', (text, address) => {
+      expect(addressOf(1, '10.0.0.1', `203.0.113.9, ${text}`).address).toBe(address);
+      expect(doubts).toEqual(['UNREADABLE']);
+      expect(addressOf(1, '10.0.0.1', '203.0.113.7').address).toBe('203.0.113.7');
+    });
+
+    test.each(['for=unknown', 'for="_gazonk"', 'proto=https', 'for'])('Forwarded: %s', (forwarded) => {
+      expect(clientBehind(1, '10.0.0.1', { forwarded }).address).toMatch(/^10\.0\.0\.1 /);
+      expect(doubts).toEqual(['UNREADABLE']);
+    });
+
+    test.each([
+      ['127.0.0.1', { 'x-forwarded-for': 'unknown' }],
+      ['127.0.0.1', { 'x-forwarded-for': '203.0.113.7', forwarded: 'for=127.0.0.1' }],
+      ['10.0.0.1', { 'x-forwarded-for': '127.0.0.1' }],
+      ['10.0.0.1', { forwarded: 'for="[::1]"' }],
+    ])('and is never this machine: from %s with %j', (peer, headers) => {
+      expect(clientBehind(1, peer, headers as Record<string, string>).isLoopback).toBe(false);
+    });
+
+    test('whose two headers disagree shares its limits with its like, so that neither header frees it of them', () => {
+      const ask = (one: string, other: string) =>
+        clientBehind(1, '10.0.0.1', { 'x-forwarded-for': one, forwarded: `for=${other}` }).address;
+      expect(ask('1.1.1.1', '203.0.113.7')).toBe(ask('203.0.113.7', '2.2.2.2'));
+      expect(ask('1.1.1.1', '203.0.113.7')).toBe('10.0.0.1 two headers');
+      expect(new Set(doubts)).toEqual(new Set(['TWO_HEADERS']));
+    });
+  });
+
+  describe('that many clients share is never shared in silence', () => {
+    test.each<[string, readonly string[] | number, Readonly<Record<string, string>>, string]>([
+      ['TRUSTED_PROXIES is unset', [], { 'x-forwarded-for': '203.0.113.7' }, 'UNNAMED_PROXY'],
+      ['TRUSTED_PROXIES is unset, for Forwarded', [], { forwarded: 'for=203.0.113.7' }, 'UNNAMED_PROXY'],
+      ['TRUSTED_PROXIES names another', ['192.0.2.1'], { 'x-forwarded-for': '203.0.113.7' }, 'UNNAMED_PROXY'],
+      ['a named proxy writes nothing', ['10.0.0.1'], {}, 'NO_HEADER'],
+      ['a named proxy writes an empty header', 1, { 'x-forwarded-for': ' ' }, 'NO_HEADER'],
+    ])('because %s', (_name, proxies, headers, reason) => {
+      expect(clientBehind(proxies, '10.0.0.1', headers).address).toBe('10.0.0.1');
+      expect(doubts).toEqual([reason]);
+      expect(logged).toEqual([expect.stringContaining(reason)]);
+      expect(logged[0]).toMatch(/TRUSTED_PROXIES/);
+    });
+
+    test('because a proxy behind the named one is not named', () => {
+      const clientOf = clientsOf({ trustedProxies: ['10.0.0.1'] }, telemetry());
+      const ask = (forwarded: string) =>
+        clientOf({ socket: { remoteAddress: '10.0.0.1' }, headers: { 'x-forwarded-for': forwarded } } as never);
+      for (let n = 1; n <= 9; n++) ask(`203.0.113.${n}, 198.51.100.1`);
+      for (let n = 0; n < 50; n++) ask(`203.0.113.${n % 9}, 198.51.100.2`);
+      expect(doubts).toEqual([]);
+      expect(ask('203.0.113.10, 198.51.100.1').address).toBe('198.51.100.1');
+      expect(doubts).toEqual(['RELAY']);
+    });
+
+    test('and is logged once a minute for each reason, while each request is counted', () => {
+      const clientOf = clientsOf({ trustedProxies: 1 }, telemetry());
+      const now = jest.spyOn(performance, 'now');
+      try {
+        for (const [atMs, forwarded] of [
+          ...[[0, 'unknown'] as const, [1, 'unknown'] as const, [2, ''] as const, [59_999, 'unknown'] as const],
+          [60_001, 'unknown'] as const,
+        ]) {
+          now.mockReturnValue(atMs);
+          clientOf({ socket: { remoteAddress: '10.0.0.1' }, headers: { 'x-forwarded-for': forwarded } } as never);
+        }
+      } finally {
+        now.mockRestore();
+      }
+      expect(doubts).toHaveLength(5);
+      expect(logged.map((line) => line.split(':')[0])).toEqual(['UNREADABLE', 'NO_HEADER', 'UNREADABLE']);
+    });
+  });
+
+  test.each([
+    ['X-Forwarded-For', (junk: string) => ({ 'x-forwarded-for': `${junk}, 203.0.113.7` })],
+    ['Forwarded', (junk: string) => ({ forwarded: `${junk}, for=203.0.113.7` })],
+  ])('costs no more for 16 kB of junk in %s', (_name, headersOf) => {
+    const junks = [',', '"', '\\', ' ', 'for=', 'a=";', '\\"', '[', ':'].map((part) =>
+      part.repeat(16_000 / part.length),
+    );
+    const before = process.cpuUsage();
+    for (const junk of junks) {
+      for (let n = 0; n < 20; n++) {
+        expect(clientBehind(1, '10.0.0.1', headersOf(junk)).address).toBe('203.0.113.7');
+        clientBehind(1, '10.0.0.1', { forwarded: junk, 'x-forwarded-for': junk });
+      }
+    }
+    const { user, system } = process.cpuUsage(before);
+    expect((user + system) / 1_000).toBeLessThan(2_000);
+  });
+
+  test('is taken from several lines of one header, as they come over a socket', async () => {
+    const own = await openApp({ TRUSTED_PROXIES: '1', RATE_LIMIT: 'browse=-/2,loopback=on', PLAYGROUND: 'off' });
+    try {
+      const ask = async (lines: string[]) => {
+        const socket = connect(Number(new URL(own.url).port), '127.0.0.1');
+        const body = '{"query":"{ __typename }"}';
+        socket.write(
+          ['POST /graphql HTTP/1.1', 'Host: x', 'Content-Type: application/json', 'Connection: close', ...lines]
+            .concat(`Content-Length: ${body.length}`, '', body)
+            .join('\r\n'),
+        );
+        let text = '';
+        socket.on('data', (chunk) => (text += String(chunk)));
+        await once(socket, 'close');
+        return Number(text.split(' ')[1]);
+      };
+      const xff = (...values: string[]) => values.map((value) => `X-Forwarded-For: ${value}`);
+      const statuses = [];
+      for (let n = 0; n < 3; n++) statuses.push(await ask(xff(`192.0.2.${n}`, '203.0.113.7:1234')));
+      statuses.push(await ask(xff('203.0.113.7', '203.0.113.8')));
+      for (let n = 0; n < 3; n++)
+        statuses.push(await ask([`Forwarded: for=192.0.2.${n}`, 'Forwarded: for="203.0.113.9:1"']));
+      expect(statuses).toEqual([200, 200, 429, 200, 200, 200, 429]);
+    } finally {
+      await own.close();
+    }
   });
 });
 

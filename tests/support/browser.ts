@@ -37,6 +37,8 @@ export const inBrowser = CHROMIUM ? describe : describe.skip;
 export interface Visitors {
   /** A window of its own: nothing is shared with another one but the shop. */
   open(options?: BrowserContextOptions, prepare?: (context: BrowserContext) => Promise<unknown>): Promise<Page>;
+  /** A window whose requests go out as they are: Playwright answers the preflights of those that it watches. */
+  openUnwatched(): Promise<Page>;
   /** Closes all windows. Answers what should not have been: console errors, failed scripts, requests that leave the machine. */
   leave(): Promise<string[]>;
   /** To be called when a fault is what the test wants. */
@@ -68,6 +70,11 @@ export async function openBrowser(): Promise<Visitors> {
         if (['error', 'warning'].includes(message.type())) faults.push(`console: ${message.text()}`);
       });
       return page;
+    },
+    openUnwatched: async () => {
+      const context = await browser.newContext();
+      contexts.push(context);
+      return context.newPage();
     },
     leave: async () => {
       await Promise.all(contexts.splice(0).map((context) => context.close()));

@@ -1,4 +1,4 @@
-/** The compiled project, for tests that start it as a process, apart from dist/, which `npm start` may be rebuilding; and its pages. */
+/** The compiled project, for tests that start it as a process; and its pages. */
 import { execFile } from 'node:child_process';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { mkdirSync } from 'node:fs';
@@ -25,8 +25,7 @@ export async function build(): Promise<Build> {
   };
 }
 
-/** The pages that the app serves, into dist/web: half a second, once a run, before anybody serves them. */
+/** The build of these sources, whose pages the app serves when it runs from its sources: made unless it is there. */
 export async function buildPages(): Promise<void> {
-  const vite = join(ROOT, 'node_modules', 'vite', 'bin', 'vite.js');
-  await promisify(execFile)(process.execPath, [vite, 'build', '--config', 'src/web/vite.config.mts'], { cwd: ROOT });
+  await promisify(execFile)(process.execPath, [join(ROOT, 'src', 'cli', 'build.mjs')], { cwd: ROOT });
 }

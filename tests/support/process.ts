@@ -21,6 +21,8 @@ export interface RunningServer extends Client {
   readonly pid: number;
   /** What it has said so far, on both outputs. */
   said(): string;
+  /** Once it has ended, however that came about. */
+  readonly ended: Promise<Ended>;
   /** Sends the signal, and answers once the process has ended. */
   end(signal: NodeJS.Signals): Promise<Ended>;
 }
@@ -55,6 +57,8 @@ export async function buildProject(): Promise<Build> {
     '**/web/client/**',
     '--ignore',
     '**/*.mts',
+    '--ignore',
+    '**/*.mjs',
   ];
   await run(process.execPath, args, { cwd: projectPath() });
 
@@ -104,6 +108,7 @@ export async function buildProject(): Promise<Build> {
       return {
         ...(await clientOf(url, loadConfig(env))),
         pid: child.pid!,
+        ended,
         said: () => output.stdout + output.stderr,
         end: (signal) => {
           child.kill(signal);

@@ -1,17 +1,20 @@
-/** A way to PostgreSQL that can be cut and mended, as a failing network is. */
+/** A way to PostgreSQL, or to a server, that can be cut and mended, as a failing network is. */
 import { connect, createServer, type AddressInfo, type Socket } from 'node:net';
 
 export interface Proxy {
-  /** The same database, through the proxy. */
+  /** The same database or server, through the proxy. */
   readonly url: string;
   /** Cuts every connection, and refuses new ones. */
   stop(): Promise<void>;
   start(): Promise<void>;
+  /** Keeps every connection, takes new ones, and carries nothing any more: a network that was left without a word. */
+  freeze(): void;
 }
 
 export async function proxyTo(databaseUrl: string): Promise<Proxy> {
   const target = new URL(databaseUrl);
   const sockets = new Set<Socket>();
+  let isFrozen = false;
   const server = createServer((client) => {
     const upstream = connect(Number(target.port || 5432), target.hostname);
     for (const [socket, other] of [
@@ -25,6 +28,7 @@ export async function proxyTo(databaseUrl: string): Promise<Proxy> {
         other.destroy();
       });
       socket.pipe(other);
+      if (isFrozen) socket.pause();
     }
   });
   let port = 0;
@@ -38,7 +42,12 @@ export async function proxyTo(databaseUrl: string): Promise<Proxy> {
   return {
     url: url.href,
     start,
+    freeze: () => {
+      isFrozen = true;
+      for (const socket of sockets) socket.pause();
+    },
     stop: async () => {
+      isFrozen = false;
       if (!server.listening) return;
       const closed = new Promise((resolve) => server.close(resolve));
       for (const socket of sockets) socket.destroy();

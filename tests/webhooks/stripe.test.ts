@@ -204,6 +204,12 @@ describe('an event means', () => {
       intent(order, { amount_received: '4999', currency: 7 }),
       { type: 'payment.succeeded', amountMinor: null, currency: null },
     ],
+    [
+      'the payment whose id is a number',
+      'charge.refunded',
+      charge(order, { payment_intent: { id: 12, object: 'payment_intent' } }),
+      { type: 'payment.refunded', paymentId: '12' },
+    ],
     ['nothing without an object', 'payment_intent.succeeded', null as never, { type: 'payment_intent.succeeded' }],
   ])('%s', (_name, type, object, expected) => {
     expect(read(type, object)).toMatchObject(expected);
@@ -251,6 +257,16 @@ describe('an amount is read in the minor unit of ISO 4217, whatever unit Stripe 
     expect(await statusOf(order.id)).toBe('REFUNDED');
   });
 });
+
+test.each([true, {}, { id: null }, 1.5, ['pi_1']])(
+  'a payment that is named by %j is the sender’s mistake',
+  (payment_intent) => {
+    const refund = event('charge.refunded', charge({ id: 'order-1', totalMinor: 4_999 }, { payment_intent }));
+    expect(parseStripeEvent(Buffer.from(JSON.stringify(refund)))).toEqual({
+      problem: expect.stringMatching(/^data\.object\.payment_intent, if there is one, must be/),
+    });
+  },
+);
 
 describe('a copy', () => {
   test('with other bytes is a duplicate, and has no second effect', async () => {

@@ -1,5 +1,6 @@
 /** What operators see beyond the contract: all products' units at once, one order's life, and what a server has counted. */
-import { Arg, Args, Ctx, FieldResolver, ID, Query, Resolver, Root } from 'type-graphql';
+import type { GraphQLResolveInfo } from 'graphql';
+import { Arg, Args, Ctx, FieldResolver, ID, Info, Query, Resolver, Root } from 'type-graphql';
 import { readStory } from '../../database/timelines';
 import { readStockReports } from '../../database/views';
 import { checkText } from '../../domain/input';
@@ -35,11 +36,16 @@ export class OperatorResolver {
     description:
       "Needs the role admin. stockReport of a page of products, by the product's name: of one moment, never cached.",
   })
-  stockReports(@Args(() => PageArgs) page: PageArgs, @Ctx() context: Context): Promise<Connection<StockReport>> {
+  stockReports(
+    @Args(() => PageArgs) page: PageArgs,
+    @Ctx() context: Context,
+    @Info() info: GraphQLResolveInfo,
+  ): Promise<Connection<StockReport>> {
     requireAdmin(context);
     const { checkout, loaders } = context;
     return pageOf(
       page,
+      { budget: loaders.budget, info },
       reportsByName,
       ({ limit, after }) => checkout.database.read((em) => readStockReports(em, { limit, after })),
       ({ product, report }) => {
@@ -87,7 +93,7 @@ export class OperatorResolver {
 @Resolver(() => Timeline)
 export class TimelineResolver {
   @FieldResolver(() => [Moment], { description: 'In the order of time.' })
-  moments(@Root() timeline: Timeline, @Ctx() { loaders }: Context): Moment[] {
-    return loaders.budget.spend(timeline.moments);
+  moments(@Root() timeline: Timeline, @Ctx() { loaders }: Context, @Info() info: GraphQLResolveInfo): Moment[] {
+    return loaders.budget.spend(timeline.moments, info);
   }
 }

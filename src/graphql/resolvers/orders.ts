@@ -1,5 +1,6 @@
 /** Orders: placed from holds, looked at, cancelled. */
-import { Arg, Args, Ctx, FieldResolver, ID, Mutation, Query, Resolver, Root } from 'type-graphql';
+import type { GraphQLResolveInfo } from 'graphql';
+import { Arg, Args, Ctx, FieldResolver, ID, Info, Mutation, Query, Resolver, Root } from 'type-graphql';
 import { cancelOrder } from '../../checkout/cancel-order';
 import { isId } from '../../database/ids';
 import { readOrders } from '../../database/views';
@@ -41,12 +42,17 @@ export class OrderResolver {
   @Query(() => OrderConnection, {
     description: "The caller's own orders, newest first; an admin's see all. Needs a token.",
   })
-  orders(@Args(() => PageArgs) page: PageArgs, @Ctx() context: Context): Promise<Connection<Order>> {
+  orders(
+    @Args(() => PageArgs) page: PageArgs,
+    @Ctx() context: Context,
+    @Info() info: GraphQLResolveInfo,
+  ): Promise<Connection<Order>> {
     requireCustomer(context);
     const { checkout, caller, loaders } = context;
     const customerId = caller.isAdmin ? null : caller.customerId;
     return pageOf(
       page,
+      { budget: loaders.budget, info },
       newestFirst,
       ({ limit, after }) => checkout.database.read((em) => readOrders(em, customerId, { limit, after })),
       (record) => {
@@ -82,8 +88,12 @@ export class OrderResolver {
   }
 
   @FieldResolver(() => [OrderLine])
-  async lines(@Root() order: Order, @Ctx() { loaders }: Context): Promise<OrderLine[]> {
-    return loaders.budget.spend(await loaders.lines.load(order.id));
+  async lines(
+    @Root() order: Order,
+    @Ctx() { loaders }: Context,
+    @Info() info: GraphQLResolveInfo,
+  ): Promise<OrderLine[]> {
+    return loaders.budget.spend(await loaders.lines.load(order.id), info);
   }
 }
 

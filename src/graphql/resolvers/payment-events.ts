@@ -1,5 +1,6 @@
 /** Payment events, as operators see them. */
-import { Arg, Args, Ctx, FieldResolver, Mutation, Query, Resolver, Root } from 'type-graphql';
+import type { GraphQLResolveInfo } from 'graphql';
+import { Arg, Args, Ctx, FieldResolver, Info, Mutation, Query, Resolver, Root } from 'type-graphql';
 import { replayPaymentEvent } from '../../checkout/replay-payment-event';
 import { readPaymentEvents } from '../../database/views';
 import { checkText } from '../../domain/input';
@@ -34,10 +35,12 @@ export class PaymentEventResolver {
   paymentEvents(
     @Args(() => PaymentEventArgs) { outcome = null, openOnly, ...page }: PaymentEventArgs,
     @Ctx() context: Context,
+    @Info() info: GraphQLResolveInfo,
   ): Promise<Connection<PaymentEvent>> {
     requireAdmin(context);
     return pageOf(
       page,
+      { budget: context.loaders.budget, info },
       newestFirst,
       ({ limit, after }) =>
         context.checkout.database.read((em) => readPaymentEvents(em, { outcome, openOnly }, { limit, after })),

@@ -1,5 +1,6 @@
 /** Products: what is on sale, and the operators' mutations of it. */
-import { Arg, Args, Ctx, FieldResolver, ID, Int, Mutation, Query, Resolver, Root } from 'type-graphql';
+import type { GraphQLResolveInfo } from 'graphql';
+import { Arg, Args, Ctx, FieldResolver, ID, Info, Int, Mutation, Query, Resolver, Root } from 'type-graphql';
 import { adjustStock } from '../../checkout/adjust-stock';
 import { createProduct } from '../../checkout/create-product';
 import { updateProduct } from '../../checkout/update-product';
@@ -14,6 +15,7 @@ import { isId } from '../../database/ids';
 import { requireAdmin, type Context } from '../context';
 import { outcomeOf } from '../errors';
 import { isText, pageOf, type Cut } from '../pages';
+import { selects } from '../selections';
 import { presentProduct } from '../present';
 import { DateTime } from '../scalars';
 import {
@@ -58,9 +60,15 @@ export class ProductResolver {
   }
 
   @Query(() => ProductConnection, { description: 'By name.' })
-  products(@Args(() => PageArgs) page: PageArgs, @Ctx() context: Context): Promise<Connection<Product>> {
-    return pageOf(
+  async products(
+    @Args(() => PageArgs) page: PageArgs,
+    @Ctx() context: Context,
+    @Info() info: GraphQLResolveInfo,
+  ): Promise<Connection<Product>> {
+    const { budget, shownProduct } = context.loaders;
+    const connection = await pageOf(
       page,
+      { budget, info },
       byName,
       ({ limit, after }) =>
         show(
@@ -70,10 +78,14 @@ export class ProductResolver {
         ),
       (record) => {
         const product = presentProduct(record);
-        context.loaders.shownProduct.prime(product.id, product);
+        budget.spendText(product.description?.length ?? 0);
+        shownProduct.prime(product.id, product);
         return product;
       },
     );
+    // Known beforehand, the levels of a page cost a third: 300 fields need no promises.
+    if (selects(info, LEVEL_FIELDS)) await loadLevels(connection, context);
+    return connection;
   }
 
   @Query(() => DateTime, { description: 'So that a countdown is right on a device whose clock is wrong.' })
@@ -98,18 +110,18 @@ export class ProductResolver {
   @FieldResolver(() => Int, {
     description: 'What a new hold could take at this moment. Overdue holds count as available, swept or not.',
   })
-  async availableStock(@Root() product: Product, @Ctx() context: Context): Promise<number> {
-    return (await levelOf(product, context)).available;
+  availableStock(@Root() product: Product, @Ctx() context: Context): number | Promise<number> {
+    return ofLevel(product, context, (level) => level.available);
   }
 
   @FieldResolver(() => Int)
-  async totalStock(@Root() product: Product, @Ctx() context: Context): Promise<number> {
-    return (await levelOf(product, context)).total;
+  totalStock(@Root() product: Product, @Ctx() context: Context): number | Promise<number> {
+    return ofLevel(product, context, (level) => level.total);
   }
 
   @FieldResolver(() => SaleStatusEnum)
-  async saleStatus(@Root() product: Product, @Ctx() context: Context): Promise<SaleStatus> {
-    return saleStatus(product, await levelOf(product, context));
+  saleStatus(@Root() product: Product, @Ctx() context: Context): SaleStatus | Promise<SaleStatus> {
+    return ofLevel(product, context, (level) => saleStatus(product, level));
   }
 
   @Mutation(() => ProductPayload, { description: 'Needs the role admin. Refusal: SKU_TAKEN.' })
@@ -154,10 +166,20 @@ function show<T>(
   return caller.isAdmin ? checkout.database.read(read[0]) : checkout.database.readShown(...read);
 }
 
-async function levelOf(product: Product, { room: { levels } }: Context): Promise<StockLevel> {
-  const level = await levels.load(product.id);
-  if (!level) throw new Error(`product ${product.id} has no stock row`);
-  return level;
+/** The fields of a product that are not in its row. */
+const LEVEL_FIELDS: ReadonlySet<string> = new Set(['availableStock', 'totalStock', 'saleStatus']);
+
+function ofLevel<T>(product: Product, { room: { levels } }: Context, show: (level: StockLevel) => T): T | Promise<T> {
+  if (product.level) return show(product.level);
+  return levels.load(product.id).then((level) => {
+    if (!level) throw new Error(`product ${product.id} has no stock row`);
+    return show(level);
+  });
+}
+
+async function loadLevels({ edges }: Connection<Product>, { room: { levels } }: Context): Promise<void> {
+  const read = await Promise.all(edges.map(({ node }) => levels.load(node.id)));
+  for (const [index, { node }] of edges.entries()) if (read[index]) node.level = read[index];
 }
 
 async function productPayload(

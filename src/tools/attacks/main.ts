@@ -4,7 +4,7 @@ import { once } from 'node:events';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Command } from 'commander';
-import { environmentForChild, loadConfig, loadDotEnv, projectPath } from '../../config';
+import { environmentForChild, loadDotEnv, loadSettings, projectPath } from '../../config';
 import { createProduct } from '../../checkout/create-product';
 import { startEmbeddedPostgres } from '../../database/embedded-postgres';
 import { migrate } from '../../database/migrate';
@@ -149,7 +149,7 @@ function spread(changes: readonly number[]): string {
 
 async function withShop(work: (shop: { databaseUrl: string; productId: string }) => Promise<void>): Promise<void> {
   const directory = projectPath('.data', 'attacks');
-  const { holdTtlSeconds, orderPaymentWindowSeconds } = loadConfig();
+  const { holdTtlSeconds, orderPaymentWindowSeconds } = loadSettings(['holdTtlSeconds', 'orderPaymentWindowSeconds']);
   const log = createLogger({ level: 'silent', file: null, environment: 'test' });
   const embedded = await startEmbeddedPostgres({ directory, log: () => undefined });
   const database = await openDatabase({ url: embedded.url, poolSize: 2, log });

@@ -3,7 +3,7 @@ import { execFileSync } from 'node:child_process';
 import { cpus, totalmem } from 'node:os';
 import { SingleBar } from 'cli-progress';
 import { Command } from 'commander';
-import { loadConfig, loadDotEnv } from '../../config';
+import { loadDotEnv, loadSettings } from '../../config';
 import { readStockUpdates } from './bench-sql';
 import { writeDocument } from './document';
 import { forTerminal, type Report } from './report';
@@ -70,7 +70,7 @@ Examples:
 
 async function bench(options: Options): Promise<void> {
   loadDotEnv();
-  const { databaseUrls } = loadConfig();
+  const { databaseUrls } = loadSettings(['databaseUrls']);
   const runs = options.quick ? 1 : options.runs;
   const seconds = options.quick ? 1 : options.seconds;
   const say = (line: string) => void (options.json || process.stderr.write(`${line}\n`));

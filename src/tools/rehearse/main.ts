@@ -1,7 +1,7 @@
 /** `npm run rehearse`: an on-sale minute against a real server, and the verdict whether it kept its promises. */
 import { once } from 'node:events';
 import { Command, InvalidArgumentError } from 'commander';
-import { type Config, loadConfig, loadDotEnv } from '../../config';
+import { type Config, loadDotEnv, loadSettings } from '../../config';
 import { configuredUrl, exitCodes, runCommand, wholeNumberOption } from '../../cli/options';
 import { stories, type Plan, type Story } from './plan';
 import { rehearse } from './rehearsal';
@@ -14,6 +14,9 @@ import type { Tally } from './tally';
 
 /** Bounds of one process: every shopper makes some ten requests, and every latency is kept. */
 const most = { shoppers: 200_000, stock: 1_000_000, products: 100, seconds: 3_600, connections: 2_000 } as const;
+
+const USED = ['host', 'port', 'auth', 'webhookSecrets'] as const;
+type Used = Pick<Config, (typeof USED)[number]>;
 
 /** One that runs already is left running. */
 type RehearsedServer = Pick<ChildServer, 'url' | 'ready' | 'stop'>;
@@ -61,7 +64,8 @@ Examples:
 
 async function run(options: Options): Promise<void> {
   loadDotEnv();
-  const config = loadConfig();
+  // A server that it starts reads its own settings, and says what is wrong with them.
+  const config = loadSettings(USED);
   const plan = planOf(options);
   const progress = new Progress(plan.shoppers);
   const server = await findServer(options, config, progress);
@@ -78,7 +82,7 @@ async function run(options: Options): Promise<void> {
 async function perform(
   options: Options,
   plan: Plan,
-  config: Config,
+  config: Used,
   server: RehearsedServer,
   progress: Progress,
   signal: AbortSignal,
@@ -124,7 +128,7 @@ function planOf(options: Options): Plan {
 }
 
 /** The server that runs, or one that has just been started. It is stopped by `stop` if it is ours. */
-async function findServer(options: Options, config: Config, progress: Progress): Promise<RehearsedServer> {
+async function findServer(options: Options, config: Used, progress: Progress): Promise<RehearsedServer> {
   const { url: given, start, allowRemote, durationSeconds } = options;
   if (given && start) command.error('error: --url names a server that runs, --start starts another: give one of them');
   const url = given ?? (config.port === 0 ? null : configuredUrl(config));

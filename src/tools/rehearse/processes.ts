@@ -14,7 +14,10 @@ const MAX_SUMMARY = 600;
  * Starts this build's server on a free port, with this process's settings. What is not set is made to fit: a rehearsal cannot
  * wait for holds of two minutes, and one machine is not a crowd to a rate limit.
  */
-export async function startRehearsalServer({ host }: Config, durationSeconds: number): Promise<ChildServer> {
+export async function startRehearsalServer(
+  { host }: Pick<Config, 'host'>,
+  durationSeconds: number,
+): Promise<ChildServer> {
   const port = await findFreePort(host);
   const env = environmentForChild(
     { PORT: String(port) },

@@ -35,7 +35,7 @@ export interface Rehearsed {
 
 export interface Surroundings {
   readonly url: URL;
-  readonly config: Config;
+  readonly config: Pick<Config, 'auth' | 'webhookSecrets'>;
   /** No request is sent any more once it is aborted. */
   readonly signal: AbortSignal;
   reconcile(): Promise<Reconciled>;

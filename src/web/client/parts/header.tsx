@@ -12,7 +12,7 @@ const CONNECTION: Record<Connection, string> = {
   lost: 'Reconnecting',
 };
 
-export function Header({ connection, session }: { connection: Connection; session: Session | null }) {
+export function Header({ connection, session }: { connection: Connection | null; session: Session | null }) {
   return (
     <header class="top">
       <a class="brand" href="#products">
@@ -23,7 +23,7 @@ export function Header({ connection, session }: { connection: Connection; sessio
         <a href="#holds">Holds</a>
         <a href="#orders">Orders</a>
       </nav>
-      <p class={`connection connection-${connection}`}>{CONNECTION[connection]}</p>
+      {connection && <p class={`connection connection-${connection}`}>{CONNECTION[connection]}</p>}
       {session ? <SignedIn session={session} /> : isDevelopment() && <SignIn />}
     </header>
   );

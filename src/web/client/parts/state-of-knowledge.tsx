@@ -13,7 +13,7 @@ interface Props {
 export function StateOfKnowledge({ knowledge, isEmpty, what, children }: Props) {
   if (knowledge === 'lost') {
     return (
-      <p class="quiet small">
+      <p class="quiet small knowledge">
         {isEmpty
           ? `Your ${what} cannot be shown now: the shop does not answer. It is asked again and again.`
           : 'The shop does not answer now. This is how things stood when it last did.'}

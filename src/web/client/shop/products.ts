@@ -20,7 +20,8 @@ const EMPTY_MS = 30_000;
 export interface Products {
   readonly products: readonly Product[];
   readonly phase: 'loading' | 'ready' | 'failed';
-  readonly connection: Connection;
+  /** Of the live stock; null: there is nothing to watch. */
+  readonly connection: Connection | null;
   readonly hasMore: boolean;
   loadMore(): void;
   /** Asks for all that is shown again, until it is answered. */
@@ -108,7 +109,7 @@ export function useProducts(): Products {
   return {
     products,
     phase,
-    connection,
+    connection: phase === 'failed' ? 'lost' : isEmpty ? null : connection,
     hasMore: cursor !== null,
     loadMore: () => load(shown.current + PAGE),
     reload,

@@ -1,0 +1,52 @@
+/** Every root field of a schema counts its answers: queries, mutations and subscriptions, whoever executes them. */
+import { GraphQLError, type GraphQLFieldResolver, type GraphQLSchema } from 'graphql';
+import { labelOfFailure } from '../checkout/measure';
+import type { Context } from './context';
+
+/**
+ * Changes the schema's root fields in place; what they answer stays as it is, and waits for nothing more. The result is OK, the code
+ * of the first refusal, or the code of the error that the resolver threw.
+ */
+export function meterRootFields(schema: GraphQLSchema): GraphQLSchema {
+  for (const type of [schema.getQueryType(), schema.getMutationType()]) {
+    for (const field of Object.values(type?.getFields() ?? {})) field.resolve = metered(field.name, field.resolve!);
+  }
+  for (const field of Object.values(schema.getSubscriptionType()?.getFields() ?? {})) {
+    field.subscribe = metered(field.name, field.subscribe!);
+  }
+  return schema;
+}
+
+type Resolver = GraphQLFieldResolver<unknown, Context>;
+
+function metered(name: string, resolve: Resolver): Resolver {
+  return (source, args, context, info) => {
+    const askedAt = performance.now();
+    const count = (result: string) =>
+      context.room.checkout.metrics.operation(name, result, (performance.now() - askedAt) / 1_000);
+    const onError = (error: unknown) => count(codeOf(error));
+    try {
+      const answer: unknown = resolve(source, args, context, info);
+      if (isPromise(answer)) answer.then((value) => count(resultOf(value)), onError);
+      else count(resultOf(answer));
+      return answer;
+    } catch (error) {
+      onError(error);
+      throw error;
+    }
+  };
+}
+
+function isPromise(value: unknown): value is Promise<unknown> {
+  return typeof (value as Promise<unknown> | null | undefined)?.then === 'function';
+}
+
+/** A mutation's payload says why it was refused, whether the document asks for it or not. */
+function resultOf(answer: unknown): string {
+  const { userErrors } = (answer ?? {}) as { userErrors?: readonly { code: string }[] };
+  return userErrors?.[0]?.code ?? 'OK';
+}
+
+function codeOf(error: unknown): string {
+  return error instanceof GraphQLError ? String(error.extensions.code ?? 'BAD_USER_INPUT') : labelOfFailure(error);
+}
