@@ -10,18 +10,30 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
   'config.ts': [],
   telemetry: ['config.ts'],
   web: SHARED,
-  database: ['domain', ...SHARED],
-  checkout: ['domain', 'database', ...SHARED],
+  postgres: ['domain', ...SHARED],
+  database: ['domain', 'postgres', ...SHARED],
+  checkout: ['domain', 'postgres', 'database', ...SHARED],
   admission: ['domain', ...SHARED],
   graphql: ['domain', 'database', 'checkout', 'admission', 'web', ...SHARED],
   webhooks: ['domain', 'database', 'checkout', ...SHARED],
   jobs: ['domain', 'database', 'checkout', ...SHARED],
   // A command is an entry point: it may drive whatever the server does.
-  cli: ['domain', 'database', 'checkout', 'admission', 'graphql', 'webhooks', 'jobs', 'app.ts', ...SHARED],
-  'app.ts': ['domain', 'database', 'checkout', 'admission', 'graphql', 'webhooks', 'jobs', 'web', ...SHARED],
+  cli: ['domain', 'postgres', 'database', 'checkout', 'admission', 'graphql', 'webhooks', 'jobs', 'app.ts', ...SHARED],
+  'app.ts': [
+    'domain',
+    'postgres',
+    'database',
+    'checkout',
+    'admission',
+    'graphql',
+    'webhooks',
+    'jobs',
+    'web',
+    ...SHARED,
+  ],
   'stopping.ts': SHARED,
   'workers.ts': ['stopping.ts', ...SHARED],
-  'main.ts': ['app.ts', 'workers.ts', 'stopping.ts', 'database', ...SHARED],
+  'main.ts': ['app.ts', 'workers.ts', 'stopping.ts', 'postgres', 'database', ...SHARED],
 };
 
 /** The workshop (bench, rehearsal, attacks) may import everything, and nothing of the product imports it. */
@@ -59,9 +71,9 @@ test('the domain is pure: it imports nothing from outside and has no clock', () 
   expect(offenders((file) => file.room !== 'domain', /from '(?!\.|node:util')/)).toEqual([]);
 });
 
-test('SQL text lives in database/ and stock-keeper.ts only', () => {
+test('SQL text lives in postgres/, database/ and stock-keeper.ts only', () => {
   const isAllowed = (file: { room: string; path: string }) =>
-    file.room === 'database' || file.path === 'checkout/stock-keeper.ts';
+    inRoom('postgres', 'database')(file) || file.path === 'checkout/stock-keeper.ts';
   expect(offenders(isAllowed, /\b(SELECT\b.*\bFROM|INSERT INTO|UPDATE\s+\w+\s+SET|DELETE FROM)\b/)).toEqual([]);
 });
 
@@ -77,8 +89,9 @@ test('only config.ts reads the environment', () => {
 });
 
 test('the clock is the database’s wherever something is decided', () => {
-  const decides = inRoom('domain', 'database', 'checkout');
-  const isExempt = (file: { room: string; path: string }) => !decides(file) || file.path.includes('embedded-postgres');
+  const decides = inRoom('domain', 'postgres', 'database', 'checkout');
+  const isExempt = (file: { room: string; path: string }) =>
+    !decides(file) || file.path.startsWith('postgres/embedded/');
   expect(offenders(isExempt, /Date\.now\(\)|new Date\(\)/)).toEqual([]);
 });
 

@@ -133,7 +133,9 @@ describe('the README’s error codes', () => {
   });
 
   test('name every code of extensions that the server gives', () => {
-    const sources = ['src/domain/errors.ts', 'src/graphql/errors.ts', 'src/graphql/server.ts'].map(read).join('\n');
+    const sources = ['src/domain/errors.ts', 'src/graphql/http/errors.ts', 'src/graphql/http/server.ts']
+      .map(read)
+      .join('\n');
     const ours = ['BAD_USER_INPUT', 'UNAUTHENTICATED', 'FORBIDDEN', 'RATE_LIMITED', 'SERVICE_UNAVAILABLE'];
     const codes = [...ours, 'INTERNAL_SERVER_ERROR'];
     expect(codes.filter((code) => !sources.includes(`'${code}'`) && !sources.includes(`${code}:`))).toEqual([]);

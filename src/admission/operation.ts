@@ -18,7 +18,7 @@ export interface Work {
 }
 
 /**
- * What a point is worth, in units of graphql/cost.ts. Of browsing, as much as a request itself costs without what it asks for:
+ * What a point is worth, in units of graphql/documents/cost.ts. Of browsing, as much as a request itself costs without what it asks for:
  * with the default limits all that one address may ask for takes a twentieth of a core. Operators poll full pages.
  */
 export const PRICE_PER_POINT = { browse: 150, admin: 500 } as const;

@@ -1,7 +1,7 @@
 /** cancelOrder: a shopper takes an unpaid order back. */
 import { isId } from '../database/ids';
 import { findOrders, lockOrder } from '../database/orders';
-import { readClock } from '../database/statement';
+import { readClock } from '../database/clock';
 import type { Order } from '../domain/records';
 import { granted, refusal, refused, replayed, type Answer } from '../domain/refusals';
 import { isOwn, type Caller, type Checkout } from './checkout';

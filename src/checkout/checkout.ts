@@ -1,5 +1,5 @@
 /** What every use case is given. */
-import type { Database } from '../database/orm';
+import type { Database } from '../database/database';
 import type { Logger } from '../telemetry/logger';
 import type { Metrics } from '../telemetry/metrics';
 

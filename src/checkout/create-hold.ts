@@ -1,7 +1,7 @@
 /** createHold: claims units of a product for the hold's time, in group commits: one lock, one decision, one write a batch. */
 import type { EntityManager } from '@mikro-orm/postgresql';
 import { isId, newId } from '../database/ids';
-import type { Transaction } from '../database/transaction';
+import type { Transaction } from '../postgres/transaction';
 import { Busy, Unavailable } from '../domain/errors';
 import {
   grantHolds,

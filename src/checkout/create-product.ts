@@ -1,5 +1,5 @@
 /** createProduct: puts a product on sale, with its first units. */
-import { classify } from '../database/failures';
+import { classify } from '../postgres/pg-errors';
 import { findProducts } from '../database/products';
 import type { Product } from '../domain/records';
 import { granted, refusal, refused, type Answer } from '../domain/refusals';

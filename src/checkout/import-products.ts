@@ -1,5 +1,5 @@
 /** importProducts: puts many products on sale at once: all of them, or none. */
-import { classify } from '../database/failures';
+import { classify } from '../postgres/pg-errors';
 import { findProducts, findTakenSkus } from '../database/products';
 import type { Checkout } from './checkout';
 import { putOnSale, type NewProduct } from './put-on-sale';

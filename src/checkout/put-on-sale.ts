@@ -2,7 +2,7 @@
 import type { EntityManager } from '@mikro-orm/postgresql';
 import { newId } from '../database/ids';
 import { insertAdjustments, insertProducts } from '../database/products';
-import { readClock } from '../database/statement';
+import { readClock } from '../database/clock';
 import { checkCurrency, checkName, checkSaleWindow, checkText, checkWhole } from '../domain/input';
 import type { Product } from '../domain/records';
 import { createStocks } from './stock-keeper';

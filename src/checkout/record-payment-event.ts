@@ -1,5 +1,5 @@
 /** recordPaymentEvent: remembers what a provider reports, once, and applies it in the same transaction. */
-import { failpoint } from '../database/failpoints';
+import { failpoint } from '../postgres/failpoints';
 import { isId, newId } from '../database/ids';
 import { findOrders, lockFreeOrders, markPaid } from '../database/orders';
 import {
@@ -10,7 +10,7 @@ import {
   insertEvents,
   keyOf,
 } from '../database/payment-events';
-import { readClock } from '../database/statement';
+import { readClock } from '../database/clock';
 import { Busy } from '../domain/errors';
 import { isPaymentType, judgePayment } from '../domain/judge-payment';
 import { repeats, type PaymentMessage } from '../domain/payment-message';

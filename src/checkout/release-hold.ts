@@ -1,7 +1,7 @@
 /** releaseHold: a shopper gives a hold's units back before its time is over. */
 import { findHolds, lockHolds } from '../database/holds';
 import { isId } from '../database/ids';
-import { readClock } from '../database/statement';
+import { readClock } from '../database/clock';
 import { isLive, type Hold } from '../domain/records';
 import { granted, refusal, refused, replayed, type Answer } from '../domain/refusals';
 import { isOwn, type Caller, type Checkout } from './checkout';

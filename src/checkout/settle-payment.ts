@@ -20,8 +20,8 @@ import {
   lockParked,
   updateEvents,
 } from '../database/payment-events';
-import { readClock } from '../database/statement';
-import { Restart } from '../database/transaction';
+import { readClock } from '../database/clock';
+import { Restart } from '../postgres/transaction';
 import { judgePayment, type PaymentVerdict } from '../domain/judge-payment';
 import { lineTotal } from '../domain/money';
 import { linesOf } from '../domain/place-orders';

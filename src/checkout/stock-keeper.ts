@@ -9,11 +9,11 @@
  * older than the wait. Unlike `clock_timestamp()` it is stable, so an index can be searched with it.
  */
 import { LockMode, type EntityManager } from '@mikro-orm/postgresql';
-import { isDistributed } from '../database/citus';
+import { isDistributed } from '../postgres/citus';
 import { StockRow } from '../database/entities';
-import { failpoint } from '../database/failpoints';
+import { failpoint } from '../postgres/failpoints';
 import { holdFrom, lockHolds, type StoredHold } from '../database/holds';
-import { run, runQuery, sql, time, timeOrNull, type Statement } from '../database/statement';
+import { run, runQuery, sql, time, timeOrNull, type Statement } from '../postgres/statement';
 import { exceedsLimit, type HoldRequest, type OwnHold, type ProductLevel } from '../domain/grant-holds';
 import { groupBy } from '../domain/group-by';
 import type { Hold } from '../domain/records';

@@ -1,5 +1,5 @@
 /** updateProduct: changes what is said of a product. Holds keep the price they were granted at. */
-import { classify } from '../database/failures';
+import { classify } from '../postgres/pg-errors';
 import { isId } from '../database/ids';
 import { findProducts, updateProductRow } from '../database/products';
 import { CallerError } from '../domain/errors';

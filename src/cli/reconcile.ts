@@ -1,7 +1,7 @@
 /** `npm run reconcile [-- --json]`: proves from the stored facts that nothing was oversold and nothing lost. */
 import { Command } from 'commander';
 import { loadDotEnv, loadSettings } from '../config';
-import { findDatabase, type FoundDatabase } from '../database/find-database';
+import { findDatabase, type FoundDatabase } from '../postgres/find-database';
 import { reconcile, type Reconciliation } from '../database/reconcile';
 import { exitCodes, Interrupted, interruptible, runCommand } from './options';
 

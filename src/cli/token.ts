@@ -2,7 +2,7 @@
 import { Command, InvalidArgumentError } from 'commander';
 import { signQueueToken } from '../admission/queue-tokens';
 import { loadDotEnv, loadSettings } from '../config';
-import { signToken } from '../graphql/tokens';
+import { signToken } from '../graphql/http/tokens';
 import { runCommand, wholeNumberOption } from './options';
 
 const defaultTtlSeconds = 12 * 3600;

@@ -3,7 +3,7 @@ import { randomBytes, randomUUID } from 'node:crypto';
 import { setTimeout } from 'node:timers/promises';
 import { Command, Option } from 'commander';
 import { loadDotEnv, loadSettings } from '../config';
-import { signToken } from '../graphql/tokens';
+import { signToken } from '../graphql/http/tokens';
 import { postJson, sendPaymentEvent, type WebhookAnswer } from '../webhooks/simulated-provider';
 import { configuredUrl, exitCodes, runCommand, wholeNumberOption } from './options';
 

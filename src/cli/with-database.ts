@@ -1,8 +1,8 @@
 /** What commands that need the database share: it is found or started, and left as it was. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Config, loadDotEnv, loadSettings } from '../config';
-import { findDatabase, type FoundDatabase } from '../database/find-database';
-import { openDatabase, type Database } from '../database/orm';
+import { findDatabase, type FoundDatabase } from '../postgres/find-database';
+import { openDatabase, type Database } from '../database/database';
 import { closeLogger, createLogger, type Logger } from '../telemetry/logger';
 import { interruptible } from './options';
 

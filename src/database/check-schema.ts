@@ -1,7 +1,7 @@
 /** Whether the tables are those that this build reads and writes, compared once at the start. */
 import type { EntityMetadata } from '@mikro-orm/core';
-import type { Database } from './orm';
-import { run, sql } from './statement';
+import type { Database } from './database';
+import { run, sql } from '../postgres/statement';
 
 /** On Citus it cannot exist, and the hold's own row is the guard. */
 const NOT_DISTRIBUTED = new Set(['order_lines_hold_unique']);

@@ -1,6 +1,6 @@
 /** What a PostgreSQL must be like to keep our promises, looked at once at the start. */
-import type { Database } from './orm';
-import { run, sql } from './statement';
+import type { Database } from './database';
+import { run, sql } from '../postgres/statement';
 
 /** 15 is the oldest that is supported; nothing newer is used. */
 const OLDEST_VERSION = 150_000;

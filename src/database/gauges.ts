@@ -1,10 +1,10 @@
 /** What only the database knows about a running sale, each in one statement that is cheap beside it. Nothing is decided from it. */
 import type { EntityManager } from '@mikro-orm/postgresql';
 import type { GaugeSources } from '../telemetry/metrics';
-import { isDistributed } from './citus';
-import type { Database } from './orm';
+import { isDistributed } from '../postgres/citus';
+import type { Database } from './database';
 import { CHECKS } from './reconcile-checks';
-import { run, setStatementTimeout, sql } from './statement';
+import { run, setStatementTimeout, sql } from '../postgres/statement';
 
 /** So many products are watched one by one; a shop with more is watched where it is busy. */
 const MAX_PRODUCTS = 100;

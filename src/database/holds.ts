@@ -8,7 +8,7 @@
 import { LockMode, type EntityManager } from '@mikro-orm/postgresql';
 import type { Hold } from '../domain/records';
 import { HoldRow } from './entities';
-import { run, runQuery, sql, time, timeOrNull } from './statement';
+import { run, runQuery, sql, time, timeOrNull } from '../postgres/statement';
 
 /** A row of `holds` as PostgreSQL gives it, as such or in JSON. */
 export interface StoredHold {

@@ -2,8 +2,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Client } from 'pg';
 import { MIGRATIONS } from '../../migrations';
-import type { Database } from './orm';
-import { CONNECT_MS } from './writable-server';
+import type { Database } from './database';
+import { CONNECT_MS } from '../postgres/primary';
 
 /** Any number, the same for every process of this project. An advisory lock guards migrations only, never a promise. */
 const MIGRATION_LOCK = 7_202_611_22;

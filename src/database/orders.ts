@@ -2,7 +2,7 @@
 import { LockMode, type EntityManager } from '@mikro-orm/postgresql';
 import type { Hold, Order, OrderLine } from '../domain/records';
 import { HoldRow, OrderLineRow, OrderRow } from './entities';
-import { run, runQuery, sql, time, timeOrNull } from './statement';
+import { run, runQuery, sql, time, timeOrNull } from '../postgres/statement';
 
 /** A row of `orders` as PostgreSQL gives it, as such or in JSON. */
 export interface StoredOrder {

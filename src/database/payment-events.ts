@@ -1,9 +1,9 @@
 /** Statements on `payment_events`. Each that locks or writes names its shard, the event's id. */
 import type { EntityManager } from '@mikro-orm/postgresql';
 import type { JudgedEvent, PaymentEvent } from '../domain/records';
-import { isDistributed } from './citus';
+import { isDistributed } from '../postgres/citus';
 import { PaymentEventRow } from './entities';
-import { run, sql, time, timeOrNull } from './statement';
+import { run, sql, time, timeOrNull } from '../postgres/statement';
 
 /** A key of one event: providers number their events each for themselves. */
 export type EventKey = Pick<PaymentEvent, 'provider' | 'eventId'>;

@@ -2,7 +2,7 @@
 import type { EntityManager } from '@mikro-orm/postgresql';
 import type { Product } from '../domain/records';
 import { ProductRow, StockAdjustmentRow } from './entities';
-import { run, sql, timeOrNull } from './statement';
+import { run, sql, timeOrNull } from '../postgres/statement';
 
 /** A product beside other columns, as `pg` gives them. */
 export interface ProductColumns {

@@ -1,6 +1,6 @@
 /** `reconcile`: recomputes every promise that the tables can prove, from the facts, and counts what is open. */
 import { Client } from 'pg';
-import { hasDistributedHolds, ONE_SNAPSHOT_A_WORKER, WITH_WHOLE_TABLES } from './citus';
+import { hasDistributedHolds, ONE_SNAPSHOT_A_WORKER, WITH_WHOLE_TABLES } from '../postgres/citus';
 import { CHECKS, OPEN, type Check } from './reconcile-checks';
 
 export interface Violation {

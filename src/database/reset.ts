@@ -1,6 +1,6 @@
 /** Deletes everything, for development and tests. */
-import type { Database } from './orm';
-import { run, sql } from './statement';
+import type { Database } from './database';
+import { run, sql } from '../postgres/statement';
 
 /** Empties the database of all that migrations made. Bounded like every transaction: somebody's long lock is an error. */
 export async function dropAll(database: Database): Promise<void> {

@@ -1,5 +1,5 @@
 /** Fills an empty database with the drop products. */
-import type { Database } from './orm';
+import type { Database } from './database';
 import { ProductRow } from './entities';
 import { DropSeeder } from './seeders/drop-seeder';
 

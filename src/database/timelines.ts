@@ -4,7 +4,7 @@ import type { Story, TimelineEvent } from '../domain/timeline';
 import { holdFrom, type StoredHold } from './holds';
 import { isId } from './ids';
 import { orderFrom, type StoredOrder } from './orders';
-import { run, sql, time, timeOrNull } from './statement';
+import { run, sql, time, timeOrNull } from '../postgres/statement';
 
 /** The latest are read; a provider sends a handful for one order. */
 const MAX_EVENTS = 200;

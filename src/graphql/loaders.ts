@@ -3,9 +3,9 @@ import DataLoader from 'dataloader';
 import { maySee, type Caller } from '../checkout/checkout';
 import { isId } from '../database/ids';
 import { groupBy } from '../domain/group-by';
-import { Budget } from './budget';
+import { Budget } from './documents/budget';
 import { presentHold, presentLine, presentOrder, presentProduct } from './present';
-import type { SharedReads } from './shared-reads';
+import type { SharedReads } from './live/shared-reads';
 import type { Hold, Order, OrderLine, Product } from './types';
 
 /** Each answers null for what does not exist, and for what is somebody else's: there is no difference. */

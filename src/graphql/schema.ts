@@ -3,14 +3,14 @@ import 'reflect-metadata';
 import { GraphQLObjectType, GraphQLSchema, lexicographicSortSchema, printSchema, printType } from 'graphql';
 import { buildSchemaSync, type NonEmptyArray } from 'type-graphql';
 import type { Config } from '../config';
-import { meterRootFields } from './metered-fields';
+import { meterRootFields } from './http/metered-fields';
 import { DevelopmentResolver } from './resolvers/development';
 import { HoldResolver } from './resolvers/holds';
 import { OperatorResolver, TimelineResolver } from './resolvers/operators';
 import { OrderLineResolver, OrderResolver } from './resolvers/orders';
 import { PaymentEventResolver } from './resolvers/payment-events';
 import { ProductResolver, StockReportResolver } from './resolvers/products';
-import { StockLevelResolver } from './resolvers/stock-levels';
+import { StockLevelResolver } from './resolvers/stock-changed';
 
 /** type-graphql wants one as soon as there is a subscription; ours has a source of its own, and no topics. */
 const NO_TOPICS = {

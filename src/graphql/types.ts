@@ -1,6 +1,6 @@
 /** The types of `contract.graphql`, and what operators see beyond it. Their sources are plain values that the presenters make; no field here does any work. */
 import { ArgsType, Field, ID, InputType, Int, ObjectType, registerEnumType, type ClassType } from 'type-graphql';
-import type { StockLevel as StockReading } from '../database/views';
+import type { StockLevel as StockReading } from '../database/read-models';
 import { ERROR_CODES, type ErrorCode } from '../domain/refusals';
 import {
   CANCELLERS,

@@ -2,8 +2,8 @@
 import { openServer, type GqlReply, type TestServer } from '../support/server';
 
 let mockIsInterpreted = false;
-jest.mock('../../src/graphql/compiled-operations', () => {
-  const { CompiledOperations } = jest.requireActual('../../src/graphql/compiled-operations');
+jest.mock('../../src/graphql/documents/compiled', () => {
+  const { CompiledOperations } = jest.requireActual('../../src/graphql/documents/compiled');
   return {
     CompiledOperations: class extends CompiledOperations {
       find(...of: unknown[]) {

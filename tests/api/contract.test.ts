@@ -23,8 +23,8 @@ import {
   type GraphQLObjectType,
 } from 'graphql';
 import { projectPath } from '../../src/config';
-import { DOCUMENT_LIMITS } from '../../src/graphql/limits';
-import { exampleOperations } from '../../src/graphql/playground';
+import { DOCUMENT_LIMITS } from '../../src/graphql/documents/limits';
+import { exampleOperations } from '../../src/graphql/playground/page';
 import { checkoutSchema, printedDevelopmentSchema, printedSchema, schemaFor } from '../../src/graphql/schema';
 
 const read = (...path: string[]) => readFileSync(projectPath(...path), 'utf8');

@@ -1,6 +1,6 @@
 /** What operators see beyond the contract: right, exact, and for their eyes alone. */
 import { randomUUID } from 'node:crypto';
-import { codegenDocuments } from '../../src/graphql/trusted-documents';
+import { codegenDocuments } from '../../src/graphql/documents/trusted';
 import { EVENT, openServer, paymentMessage, statementsOf, type TestServer } from '../support/server';
 import { expire, makeOrderOverdue } from '../support/time';
 

@@ -5,8 +5,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { createClient, type Client as Socket } from 'graphql-ws';
 import { WebSocket } from 'ws';
-import { run, sql } from '../../src/database/statement';
-import type { InTransaction } from '../../src/database/transaction';
+import { run, sql } from '../../src/postgres/statement';
+import type { InTransaction } from '../../src/postgres/transaction';
 import type { Product } from '../../src/domain/records';
 import { openShop, type Shop } from '../support/checkout';
 import { expectClean } from '../support/invariants';

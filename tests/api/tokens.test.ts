@@ -5,7 +5,7 @@ import type { AddressInfo } from 'node:net';
 import { exportJWK, SignJWT } from 'jose';
 import type { AuthConfig } from '../../src/config';
 import { CallerError, Unavailable } from '../../src/domain/errors';
-import { createTokenVerifier, signToken } from '../../src/graphql/tokens';
+import { createTokenVerifier, signToken } from '../../src/graphql/http/tokens';
 
 const secret = 's'.repeat(32);
 const auth: AuthConfig = { kind: 'secret', secret, issuer: 'issuer', audience: 'shop' };

@@ -3,8 +3,8 @@ import { createHash } from 'node:crypto';
 import { EVENT, mutationText, openServer, ORDER, PRODUCT, type GqlReply, type TestServer } from '../support/server';
 
 const mockDocuments: string[] = [];
-jest.mock('../../src/graphql/trusted-documents', () => ({
-  ...jest.requireActual('../../src/graphql/trusted-documents'),
+jest.mock('../../src/graphql/documents/trusted', () => ({
+  ...jest.requireActual('../../src/graphql/documents/trusted'),
   codegenDocuments: () => mockDocuments,
 }));
 

@@ -3,7 +3,7 @@ import { randomUUID } from 'node:crypto';
 import { request as httpRequest } from 'node:http';
 import { connect } from 'node:net';
 import { gzipSync } from 'node:zlib';
-import { armFailpoints, type Failpoint } from '../../src/database/failpoints';
+import { armFailpoints, type Failpoint } from '../../src/postgres/failpoints';
 import { leastCpu, MAX_CPU_MS } from '../support/cpu';
 import { expectClean, expectNothingMoved } from '../support/invariants';
 import {

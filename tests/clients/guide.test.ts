@@ -14,8 +14,8 @@ Object.assign(globalThis, { WebSocket });
 
 /** What the shop's own codegen has written, with the transformation that the guide prints. */
 const mockDocuments: string[] = [];
-jest.mock('../../src/graphql/trusted-documents', () => ({
-  ...jest.requireActual('../../src/graphql/trusted-documents'),
+jest.mock('../../src/graphql/documents/trusted', () => ({
+  ...jest.requireActual('../../src/graphql/documents/trusted'),
   codegenDocuments: () => mockDocuments,
 }));
 

@@ -1,6 +1,6 @@
 /** What is looked at when a server starts: a PostgreSQL that could not keep our promises is refused, and what is unwise is said. */
 import { checkServer } from '../../src/database/check-server';
-import { openDatabase } from '../../src/database/orm';
+import { openDatabase } from '../../src/database/database';
 import { closeLogger } from '../../src/telemetry/logger';
 import { testLogger } from '../support/log';
 import { canReplicate, startReplication, type Replication } from '../support/replication';

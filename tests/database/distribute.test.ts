@@ -2,10 +2,10 @@
 import { randomBytes } from 'node:crypto';
 import { Client } from 'pg';
 import { distribute } from '../../src/database/distribute';
-import { openDatabase } from '../../src/database/orm';
+import { openDatabase } from '../../src/database/database';
 import { createDatabase, migrateAt } from '../../src/tools/load/scratch-database';
 import { seed } from '../../src/database/seed';
-import { run, setLockTimeout, sql } from '../../src/database/statement';
+import { run, setLockTimeout, sql } from '../../src/postgres/statement';
 import { lockStock } from '../../src/checkout/stock-keeper';
 import { Busy } from '../../src/domain/errors';
 import { CITUS_URL, onOneServer, SHARDS } from '../support/citus';

@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os';
 import * as path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Client } from 'pg';
-import { type EmbeddedPostgres, startEmbeddedPostgres } from '../../src/database/embedded-postgres';
+import { type EmbeddedPostgres, startEmbeddedPostgres } from '../../src/postgres/embedded';
 
 jest.setTimeout(60_000);
 
@@ -175,7 +175,7 @@ describe('a first start', () => {
     const counts = () =>
       (['SIGINT', 'SIGTERM', 'SIGHUP', 'exit'] as const).map((event) => process.listenerCount(event));
     const before = counts();
-    jest.isolateModules(() => require('../../src/database/embedded-postgres'));
+    jest.isolateModules(() => require('../../src/postgres/embedded'));
     await start();
     expect(counts()).toEqual(before);
   });

@@ -7,8 +7,8 @@ const SRC = resolve(__dirname, '../../src');
 test('a sealed process cannot arm one, and what was armed is disarmed', () => {
   jest.isolateModules(() => {
     const { armFailpoints, failpoint, sealFailpoints } = jest.requireActual<
-      typeof import('../../src/database/failpoints')
-    >('../../src/database/failpoints');
+      typeof import('../../src/postgres/failpoints')
+    >('../../src/postgres/failpoints');
     armFailpoints(() => {
       throw new Error('armed');
     });

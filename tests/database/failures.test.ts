@@ -1,5 +1,5 @@
 /** What PostgreSQL, the pool and the network can say, and what becomes of it. */
-import { classify, type FailureKind } from '../../src/database/failures';
+import { classify, type FailureKind } from '../../src/postgres/pg-errors';
 
 const withCode = (code: string, more: object = {}) =>
   Object.assign(new Error('as PostgreSQL says it'), { code, ...more });

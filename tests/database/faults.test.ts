@@ -1,8 +1,8 @@
 /** What the connection to PostgreSQL can do to a transaction: each loss ends in a known outcome, soon, and by itself. */
 import { setTimeout as sleep } from 'node:timers/promises';
-import { armFailpoints, type Failpoint } from '../../src/database/failpoints';
-import { openDatabase, type Database } from '../../src/database/orm';
-import { run, sql as statement } from '../../src/database/statement';
+import { armFailpoints, type Failpoint } from '../../src/postgres/failpoints';
+import { openDatabase, type Database } from '../../src/database/database';
+import { run, sql as statement } from '../../src/postgres/statement';
 import { Busy, Unavailable } from '../../src/domain/errors';
 import { newKey, openShop, serverOn, valueOf, type Server, type Shop } from '../support/checkout';
 import { expectClean } from '../support/invariants';

@@ -1,7 +1,7 @@
 /** P17: a lock that somebody else forgot keeps no more of PostgreSQL's connections than the pools have. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Client } from 'pg';
-import { readOrders, readPaymentEvents, readStockLevels } from '../../src/database/views';
+import { readOrders, readPaymentEvents, readStockLevels } from '../../src/database/read-models';
 import { findHolds } from '../../src/database/holds';
 import { newId } from '../../src/database/ids';
 import { Busy, Unavailable } from '../../src/domain/errors';

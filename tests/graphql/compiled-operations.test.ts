@@ -1,6 +1,6 @@
 /** An operation means what graphql says it means, compiled or not: shown with documents made by chance. */
 import { buildSchema, execute, getOperationAST, Kind, parse, visit, type FieldNode, type GraphQLSchema } from 'graphql';
-import { CompiledOperations } from '../../src/graphql/compiled-operations';
+import { CompiledOperations } from '../../src/graphql/documents/compiled';
 import { checkoutSchema, developmentSchema } from '../../src/graphql/schema';
 import { Random } from '../../src/tools/load/random';
 import { Tally } from '../prove/tally';

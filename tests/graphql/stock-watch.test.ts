@@ -1,9 +1,9 @@
 /** The poller behind live stock, with levels that the test decides. */
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { StockLevel as Reading } from '../../src/database/views';
+import type { StockLevel as Reading } from '../../src/database/read-models';
 import { Unavailable } from '../../src/domain/errors';
-import type { StockLevels } from '../../src/graphql/stock-levels';
-import { StockWatch } from '../../src/graphql/stock-watch';
+import type { StockLevels } from '../../src/graphql/live/level-reader';
+import { StockWatch } from '../../src/graphql/live/stock-watch';
 import { closeLogger } from '../../src/telemetry/logger';
 import { testLogger } from '../support/log';
 

@@ -5,7 +5,7 @@ import { createServer, type AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Client } from 'pg';
-import { startEmbeddedPostgres, type EmbeddedPostgres } from '../../src/database/embedded-postgres';
+import { startEmbeddedPostgres, type EmbeddedPostgres } from '../../src/postgres/embedded';
 import { connectAdmin, databaseUrl, drop, nameOf } from '../support/cluster';
 import { newKey } from '../support/checkout';
 import { freshDatabase, untilSomebodyWaits, type FreshDatabase, type Sql } from '../support/database';

@@ -3,7 +3,7 @@
  * tells one mistake from the right way, so that a sabotage is caught at once and not by luck.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
-import { armFailpoints } from '../../src/database/failpoints';
+import { armFailpoints } from '../../src/postgres/failpoints';
 import { ALICE, codesOf, eventOf, message, newKey, serverOn, type Shop } from '../support/checkout';
 import { deadlocks } from '../support/invariants';
 import { collide, collideWithLock, NoRace, stampede } from '../support/races';

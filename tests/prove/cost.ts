@@ -1,9 +1,9 @@
 /** Looks for the document that costs a server most, and whether the limits hold what the threat model says of it. */
 import { readFileSync } from 'node:fs';
 import { developmentJwtSecret } from '../../src/config';
-import { MAX_ANSWER_BYTES } from '../../src/graphql/budget';
+import { MAX_ANSWER_BYTES } from '../../src/graphql/documents/budget';
 import { checkoutSchema } from '../../src/graphql/schema';
-import { signToken } from '../../src/graphql/tokens';
+import { signToken } from '../../src/graphql/http/tokens';
 import { CostlyClient } from '../support/costly-client';
 import { searchCostly, type CostlyDocument } from '../support/costly-documents';
 import { COSTLY_CUSTOMER, openCostlyShop } from '../support/costly-shop';

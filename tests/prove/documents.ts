@@ -33,7 +33,7 @@ import {
   type GraphQLSchema,
   type OperationDefinitionNode,
 } from 'graphql';
-import { CompiledOperations } from '../../src/graphql/compiled-operations';
+import { CompiledOperations } from '../../src/graphql/documents/compiled';
 import { ensure } from './arena';
 import { developmentSchema } from '../../src/graphql/schema';
 import { Random } from '../../src/tools/load/random';

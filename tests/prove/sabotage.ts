@@ -40,7 +40,7 @@ export const SABOTAGES: readonly Sabotage[] = [
     noticedBy: ['a failed payment is parked while the order is placed'],
     edits: [
       {
-        file: 'src/database/transaction.ts',
+        file: 'src/postgres/transaction.ts',
         find: "'BEGIN ISOLATION LEVEL READ COMMITTED;'",
         replace: "'BEGIN ISOLATION LEVEL REPEATABLE READ;'",
       },
@@ -176,7 +176,7 @@ function recordUnguarded(checkout: Checkout): RecordPaymentEvent {`,
     noticedBy: ['a deadlock ends a transaction in its last statement'],
     edits: [
       {
-        file: 'src/database/transaction.ts',
+        file: 'src/postgres/transaction.ts',
         find: 'await work({ em, attempt, rollBack: () => void (rollBack = true) });',
         replace: `await work({ em, attempt, rollBack: () => void (rollBack = true) }).catch((error: unknown) => {
       if (classify(error).kind !== 'retry') throw error;

@@ -1,5 +1,5 @@
 /** The server as a child of the proof: the same program, in which the parent may arm failpoints. */
-import { armFailpoints } from '../../src/database/failpoints';
+import { armFailpoints } from '../../src/postgres/failpoints';
 import type { FailpointOrder } from './arena';
 import { Random } from '../../src/tools/load/random';
 

@@ -3,7 +3,7 @@
  * each product keeps its own.
  */
 import fc from 'fast-check';
-import { openDatabase, type Database } from '../../src/database/orm';
+import { openDatabase, type Database } from '../../src/database/database';
 import type { Product } from '../../src/domain/records';
 import { codesOf, openShop, serverOn, valueOf, type Server, type Shop } from '../support/checkout';
 import { onOneServer } from '../support/citus';

@@ -5,8 +5,8 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Pool } from 'pg';
-import { openDatabase, type Database } from '../../src/database/orm';
-import { run, setStatementTimeout, sql } from '../../src/database/statement';
+import { openDatabase, type Database } from '../../src/database/database';
+import { run, setStatementTimeout, sql } from '../../src/postgres/statement';
 import { Random } from '../../src/tools/load/random';
 import { Tally } from '../prove/tally';
 import { HttpClient } from '../prove/client';

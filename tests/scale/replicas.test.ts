@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { startApp, type App } from '../../src/app';
 import { loadConfig } from '../../src/config';
 import { migrate } from '../../src/database/migrate';
-import { openDatabase } from '../../src/database/orm';
+import { openDatabase } from '../../src/database/database';
 import { testLogger } from '../support/log';
 import { canReplicate, startReplication, type Replication } from '../support/replication';
 import { clientOf, type Client } from '../support/server';

@@ -1,7 +1,7 @@
 /** Documents made to hurt: each is refused with the right code, quickly, and nothing has moved. */
 import { parse, validate } from 'graphql';
-import { DOCUMENT_LIMITS, MAX_TOKENS } from '../../src/graphql/limits';
-import { exampleOperations } from '../../src/graphql/playground';
+import { DOCUMENT_LIMITS, MAX_TOKENS } from '../../src/graphql/documents/limits';
+import { exampleOperations } from '../../src/graphql/playground/page';
 import { checkoutSchema } from '../../src/graphql/schema';
 import { collectGarbage, leastCpu, MAX_CPU_MS } from '../support/cpu';
 import { expectNothingMoved } from '../support/invariants';

@@ -6,7 +6,7 @@ import { Client } from 'pg';
 import { sweepOnce } from '../../src/checkout/sweep';
 import { grantsFor } from '../../src/database/grants';
 import { migrate } from '../../src/database/migrate';
-import { openDatabase } from '../../src/database/orm';
+import { openDatabase } from '../../src/database/database';
 import { reconcile } from '../../src/database/reconcile';
 import { signPayload } from '../../src/webhooks/signature';
 import { developmentWebhookSecret } from '../../src/config';

@@ -2,7 +2,7 @@
 import { randomUUID } from 'node:crypto';
 import { startApp, type App, type AppOptions } from '../../src/app';
 import { loadConfig, type Config } from '../../src/config';
-import { signToken } from '../../src/graphql/tokens';
+import { signToken } from '../../src/graphql/http/tokens';
 import { freshDatabase, type FreshDatabase } from '../support/database';
 
 /** What a machine in production has to have. Loopback is limited, as addresses elsewhere are. */

@@ -3,11 +3,11 @@ import { readFileSync } from 'node:fs';
 import { CHARACTERS_PER_POINT } from '../../src/admission/admission';
 import { PRICE_PER_POINT } from '../../src/admission/operation';
 import { defaultRateLimits, projectPath, rateClasses } from '../../src/config';
-import { MAX_ANSWER_BYTES, MAX_EVENT_BYTES } from '../../src/graphql/budget';
-import { MAX_EVENT_PRICE, MAX_PRICE } from '../../src/graphql/cost';
-import { MAX_LENGTH, MAX_REMEMBERED } from '../../src/graphql/document-guard';
-import * as limits from '../../src/graphql/limits';
-import { MAX_BODY_BYTES, MAX_VALIDATION_ERRORS } from '../../src/graphql/server';
+import { MAX_ANSWER_BYTES, MAX_EVENT_BYTES } from '../../src/graphql/documents/budget';
+import { MAX_EVENT_PRICE, MAX_PRICE } from '../../src/graphql/documents/cost';
+import { MAX_LENGTH, MAX_REMEMBERED } from '../../src/graphql/documents/guard';
+import * as limits from '../../src/graphql/documents/limits';
+import { MAX_BODY_BYTES, MAX_VALIDATION_ERRORS } from '../../src/graphql/http/server';
 
 const text = readFileSync(projectPath('docs', 'threat-model.md'), 'utf8');
 const numbersIn = (part: string) => (part.match(/\d[\d,]*/g) ?? []).map((digits) => Number(digits.replaceAll(',', '')));

@@ -4,7 +4,7 @@ import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { exportJWK, SignJWT } from 'jose';
 import { CallerError, Unavailable } from '../../src/domain/errors';
-import { createTokenVerifier } from '../../src/graphql/tokens';
+import { createTokenVerifier } from '../../src/graphql/http/tokens';
 import { expectNothingMoved } from '../support/invariants';
 import { LEAK } from '../support/server';
 import { HOLD, openApp, type Target } from './open-app';

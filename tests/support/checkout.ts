@@ -11,7 +11,7 @@ import { releaseHold } from '../../src/checkout/release-hold';
 import { replayPaymentEvent } from '../../src/checkout/replay-payment-event';
 import { sweepOnce, type Swept } from '../../src/checkout/sweep';
 import { updateProduct, type UpdateProductInput } from '../../src/checkout/update-product';
-import type { Database } from '../../src/database/orm';
+import type { Database } from '../../src/database/database';
 import { Busy, Unavailable } from '../../src/domain/errors';
 import type { PaymentType } from '../../src/domain/judge-payment';
 import type { PaymentMessage } from '../../src/domain/payment-message';

@@ -2,7 +2,7 @@
 import { randomBytes } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Pool, type Client } from 'pg';
-import { openDatabase, type Database } from '../../src/database/orm';
+import { openDatabase, type Database } from '../../src/database/database';
 import { closeLogger, type Logger } from '../../src/telemetry/logger';
 import { createDatabase, createTables } from '../../src/tools/load/scratch-database';
 import { CITUS_URL, SHARDS } from './citus';

@@ -3,10 +3,10 @@
  * names a cluster.
  */
 import { resolve } from 'node:path';
-import { startEmbeddedPostgres, type EmbeddedPostgres } from '../../src/database/embedded-postgres';
+import { startEmbeddedPostgres, type EmbeddedPostgres } from '../../src/postgres/embedded';
 import { migrate } from '../../src/database/migrate';
-import { openDatabase } from '../../src/database/orm';
-import { WritableServer } from '../../src/database/writable-server';
+import { openDatabase } from '../../src/database/database';
+import { WritableServer } from '../../src/postgres/primary';
 import { closeLogger } from '../../src/telemetry/logger';
 import { buildPages } from './build';
 import { CITUS_URL } from './citus';

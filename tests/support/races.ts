@@ -4,9 +4,9 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Client } from 'pg';
-import type { Database } from '../../src/database/orm';
-import { run, sql as statement } from '../../src/database/statement';
-import type { InTransaction } from '../../src/database/transaction';
+import type { Database } from '../../src/database/database';
+import { run, sql as statement } from '../../src/postgres/statement';
+import type { InTransaction } from '../../src/postgres/transaction';
 import type { Hold } from '../../src/domain/records';
 import { CITUS_URL } from './citus';
 import { serverOn, type Server, type Shop } from './checkout';

@@ -8,7 +8,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { Client } from 'pg';
 import { projectPath } from '../../src/config';
-import { findBinaries, findHome, handOver, run, start, type Home } from '../../src/database/embedded-postgres-home';
+import { findBinaries, findHome, handOver, run, start, type Home } from '../../src/postgres/embedded/home';
 import { findFreePort } from '../../src/tools/load/ports';
 
 /** Another PostgreSQL than the embedded one: the folder of its binaries. */

@@ -3,7 +3,7 @@ import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { startApp, type App } from '../../src/app';
 import { developmentWebhookSecret, loadConfig, type Config } from '../../src/config';
-import { signToken } from '../../src/graphql/tokens';
+import { signToken } from '../../src/graphql/http/tokens';
 import { signPayload } from '../../src/webhooks/signature';
 import { ALICE, BOB } from './checkout';
 import { freshDatabase, type FreshDatabase, type Sql } from './database';

@@ -5,7 +5,7 @@ import { onOneServer } from './citus';
 import { freshDatabase } from './database';
 import { deadlocks } from './invariants';
 import { stampede } from './races';
-import { run, sql as statement } from '../../src/database/statement';
+import { run, sql as statement } from '../../src/postgres/statement';
 
 let shop: Shop;
 beforeAll(async () => {

@@ -2,7 +2,7 @@
 import { readFileSync } from 'node:fs';
 import type { BrowserContext, Page, Route } from 'playwright-core';
 import { projectPath } from '../../src/config';
-import { signToken } from '../../src/graphql/tokens';
+import { signToken } from '../../src/graphql/http/tokens';
 import { DESKTOP, inBrowser, openBrowser, PHONE, seriousIssues, type Visitors } from '../support/browser';
 import { openShop, valueOf, type Shop } from '../support/checkout';
 import { expectClean } from '../support/invariants';
@@ -507,22 +507,23 @@ inBrowser('at every moment', () => {
       await story('Your payment came after you had cancelled. You get your money back.');
     });
 
-    it('who holds in two currencies places two orders, and is refused none', async () => {
-      await shop.product(3, { name: 'In euros', priceMinor: 3_200, currency: 'EUR' });
-      await shop.product(3, { name: 'In dollars', priceMinor: 18_900 });
-      for (const viewport of [DESKTOP, PHONE]) {
-        const page = await visit({ viewport });
-        await hold(page, 'In euros');
-        await hold(page, 'In dollars');
-        await holdsOf(page).getByText('One order has one currency').waitFor();
-        expect(await seriousIssues(page)).toEqual([]);
-        await holdsOf(page).getByRole('button', { name: 'Order 1 unit · €32.00' }).click();
-        await orderIs(page, 'Waiting for payment');
-        await holdsOf(page).getByRole('button', { name: 'Order 1 unit · $189.00' }).click();
-        await holdsOf(page).getByText('Nothing on hold').waitFor();
-        expect(await ordersOf(page).locator('.order .price').allTextContents()).toEqual(['$189.00', '€32.00']);
-        expect(await page.locator('.notice').count()).toBe(0);
-      }
+    it.each([
+      ['desktop', DESKTOP],
+      ['phone', PHONE],
+    ])('who holds in two currencies places two orders, and is refused none: %s', async (device, viewport) => {
+      await shop.product(3, { name: `In euros, ${device}`, priceMinor: 3_200, currency: 'EUR' });
+      await shop.product(3, { name: `In dollars, ${device}`, priceMinor: 18_900 });
+      const page = await visit({ viewport });
+      await hold(page, `In euros, ${device}`);
+      await hold(page, `In dollars, ${device}`);
+      await holdsOf(page).getByText('One order has one currency').waitFor();
+      expect(await seriousIssues(page)).toEqual([]);
+      await holdsOf(page).getByRole('button', { name: 'Order 1 unit · €32.00' }).click();
+      await orderIs(page, 'Waiting for payment');
+      await holdsOf(page).getByRole('button', { name: 'Order 1 unit · $189.00' }).click();
+      await holdsOf(page).getByText('Nothing on hold').waitFor();
+      expect(await ordersOf(page).locator('.order .price').allTextContents()).toEqual(['$189.00', '€32.00']);
+      expect(await page.locator('.notice').count()).toBe(0);
     });
 
     it('sees why something was not done without scrolling for it', async () => {

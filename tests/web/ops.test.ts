@@ -1,7 +1,7 @@
 /** The operators' page in a real browser: closed to all others, its figures move, and what waits for somebody can be acted on. */
 import { randomUUID } from 'node:crypto';
 import type { BrowserContextOptions, Page } from 'playwright-core';
-import { signToken } from '../../src/graphql/tokens';
+import { signToken } from '../../src/graphql/http/tokens';
 import {
   DESKTOP,
   expectLight,

@@ -2,7 +2,7 @@
 import type { EntityManager } from '@mikro-orm/postgresql';
 import { Seeder } from '@mikro-orm/seeder';
 import { ProductRow, StockAdjustmentRow, StockRow } from '../entities';
-import { commit } from '../transaction';
+import { commit } from '../../postgres/transaction';
 
 interface Seed {
   /** Fixed, so that a pasted example goes on working after `db:reset`. */

@@ -5,10 +5,10 @@ import { developmentJwtSecret } from '../../config';
 import { isId } from '../../database/ids';
 import { CallerError } from '../../domain/errors';
 import { checkText } from '../../domain/input';
-import type { Context } from '../context';
+import type { Context } from '../http/context';
 import { presentHold } from '../present';
 import { PositiveInt, SafeInt } from '../scalars';
-import { signToken } from '../tokens';
+import { signToken } from '../http/tokens';
 
 const MAX_TIMES = 100;
 const MAX_DELAY_MS = 24 * 3600 * 1000;

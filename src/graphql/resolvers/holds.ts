@@ -4,8 +4,8 @@ import type { HoldAnswer } from '../../checkout/create-hold';
 import { releaseHold } from '../../checkout/release-hold';
 import type { Hold as HoldRecord } from '../../domain/records';
 import type { Answer } from '../../domain/refusals';
-import { by, type Context } from '../context';
-import { outcomeOf } from '../errors';
+import { by, type Context } from '../http/context';
+import { outcomeOf } from '../http/errors';
 import { presentHold, presentProduct } from '../present';
 import { CreateHoldInput, Hold, HoldPayload, Order, Product, ReleaseHoldInput } from '../types';
 

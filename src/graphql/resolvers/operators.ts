@@ -2,11 +2,11 @@
 import type { GraphQLResolveInfo } from 'graphql';
 import { Arg, Args, Ctx, FieldResolver, ID, Info, Query, Resolver, Root } from 'type-graphql';
 import { readStory } from '../../database/timelines';
-import { readStockReports } from '../../database/views';
+import { readStockReports } from '../../database/read-models';
 import { checkText } from '../../domain/input';
 import { timelineOf } from '../../domain/timeline';
-import { requireAdmin, type Context } from '../context';
-import { pageOf, type Cut } from '../pages';
+import { requireAdmin, type Context } from '../http/context';
+import { pageOf, type Cut } from '../pagination';
 import { presentEvent, presentHold, presentOrder, presentProduct } from '../present';
 import {
   Moment,

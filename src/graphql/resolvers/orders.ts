@@ -3,12 +3,12 @@ import type { GraphQLResolveInfo } from 'graphql';
 import { Arg, Args, Ctx, FieldResolver, ID, Info, Mutation, Query, Resolver, Root } from 'type-graphql';
 import { cancelOrder } from '../../checkout/cancel-order';
 import { isId } from '../../database/ids';
-import { readOrders } from '../../database/views';
+import { readOrders } from '../../database/read-models';
 import type { Order as OrderRecord } from '../../domain/records';
 import type { Answer } from '../../domain/refusals';
-import { by, requireCustomer, type Context } from '../context';
-import { outcomeOf } from '../errors';
-import { isText, pageOf, timeOf, type Cut } from '../pages';
+import { by, requireCustomer, type Context } from '../http/context';
+import { outcomeOf } from '../http/errors';
+import { isText, pageOf, timeOf, type Cut } from '../pagination';
 import { presentOrder } from '../present';
 import {
   CancelOrderInput,

@@ -2,12 +2,12 @@
 import type { GraphQLResolveInfo } from 'graphql';
 import { Arg, Args, Ctx, FieldResolver, Info, Mutation, Query, Resolver, Root } from 'type-graphql';
 import { replayPaymentEvent } from '../../checkout/replay-payment-event';
-import { readPaymentEvents } from '../../database/views';
+import { readPaymentEvents } from '../../database/read-models';
 import { checkText } from '../../domain/input';
 import type { PaymentEvent as PaymentEventRecord } from '../../domain/records';
-import { requireAdmin, type Context } from '../context';
-import { outcomeOf } from '../errors';
-import { isText, pageOf, timeOf, type Cut } from '../pages';
+import { requireAdmin, type Context } from '../http/context';
+import { outcomeOf } from '../http/errors';
+import { isText, pageOf, timeOf, type Cut } from '../pagination';
 import { presentEvent } from '../present';
 import {
   Hold,

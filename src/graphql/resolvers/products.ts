@@ -5,17 +5,17 @@ import { adjustStock } from '../../checkout/adjust-stock';
 import { createProduct } from '../../checkout/create-product';
 import { updateProduct } from '../../checkout/update-product';
 import { findProductBySku } from '../../database/products';
-import { readProducts, readStockReport, type StockLevel } from '../../database/views';
+import { readProducts, readStockReport, type StockLevel } from '../../database/read-models';
 import { CallerError } from '../../domain/errors';
 import { checkText } from '../../domain/input';
 import type { Product as ProductRecord } from '../../domain/records';
 import { saleStatus } from '../../domain/sale-status';
 import type { SaleStatus } from '../../domain/statuses';
 import { isId } from '../../database/ids';
-import { requireAdmin, type Context } from '../context';
-import { outcomeOf } from '../errors';
-import { isText, pageOf, type Cut } from '../pages';
-import { selects } from '../selections';
+import { requireAdmin, type Context } from '../http/context';
+import { outcomeOf } from '../http/errors';
+import { isText, pageOf, type Cut } from '../pagination';
+import { selects } from '../documents/selections';
 import { presentProduct } from '../present';
 import { DateTime } from '../scalars';
 import {
@@ -30,7 +30,7 @@ import {
   UpdateProductInput,
   type Connection,
 } from '../types';
-import { readClock } from '../../database/statement';
+import { readClock } from '../../database/clock';
 
 export const byName: Cut<Pick<ProductRecord, 'name' | 'id'>, { name: string; id: string }> = {
   list: 'products',

@@ -12,9 +12,9 @@ import {
   readServerSettings,
   type ServerSettings,
 } from './bench-sql';
-import { startEmbeddedPostgres } from '../../database/embedded-postgres';
+import { startEmbeddedPostgres } from '../../postgres/embedded';
 import { createDatabase, dropDatabase } from '../load/scratch-database';
-import { WritableServer } from '../../database/writable-server';
+import { WritableServer } from '../../postgres/primary';
 import { NODE_FLAGS, runProgram, startServer } from '../load/child-server';
 import { startChild, type Child } from './children';
 import { countChildren, parentOf } from '../load/cpu';

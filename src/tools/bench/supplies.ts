@@ -4,7 +4,7 @@ import type { Checkout } from '../../checkout/checkout';
 import { createHoldOf } from '../../checkout/create-hold';
 import { createOrderOf } from '../../checkout/create-order';
 import { createProduct } from '../../checkout/create-product';
-import { openDatabase } from '../../database/orm';
+import { openDatabase } from '../../database/database';
 import { createTables } from '../load/scratch-database';
 import type { Hold, Order } from '../../domain/records';
 import type { Answer } from '../../domain/refusals';

@@ -3,7 +3,7 @@ import { Client } from 'pg';
 import type { Logger } from '../../telemetry/logger';
 import { distribute } from '../../database/distribute';
 import { migrate } from '../../database/migrate';
-import { openDatabase } from '../../database/orm';
+import { openDatabase } from '../../database/database';
 
 /** A server on which databases may be made, or the coordinator of several. */
 export interface DatabaseServer {

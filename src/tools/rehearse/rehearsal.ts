@@ -1,7 +1,7 @@
 /** One rehearsal from the first product to the verdict, against a server that runs already. */
 import { randomBytes } from 'node:crypto';
 import type { Config } from '../../config';
-import { signToken } from '../../graphql/tokens';
+import { signToken } from '../../graphql/http/tokens';
 import { arrivalTimes, letIn } from './arrivals';
 import { Random } from '../load/random';
 import { Client } from './client';

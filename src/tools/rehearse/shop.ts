@@ -1,5 +1,5 @@
 /** The products of one rehearsal, and the operator who creates and watches them. */
-import { signToken } from '../../graphql/tokens';
+import { signToken } from '../../graphql/http/tokens';
 import type { AuthConfig } from '../../config';
 import { WrongAnswer, type Client } from './client';
 import { stockOf, type Plan } from './plan';

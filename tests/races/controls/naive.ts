@@ -4,7 +4,7 @@
  */
 import { randomUUID } from 'node:crypto';
 import type { EntityManager } from '@mikro-orm/postgresql';
-import { run, sql } from '../../../src/database/statement';
+import { run, sql } from '../../../src/postgres/statement';
 import type { PaymentMessage } from '../../../src/domain/payment-message';
 import type { Hold, Order, Product } from '../../../src/domain/records';
 import type { Server } from '../../support/checkout';

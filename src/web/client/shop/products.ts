@@ -51,26 +51,36 @@ export function useProducts(): Products {
     );
   }, []);
 
-  const load = (count: number) => {
+  const withLatestLevel = (product: Product) => {
+    const level = levels.current.get(product.id);
+    return level ? withLevel(product, level) : product;
+  };
+
+  const load = (ask: () => Promise<Page>, merge: (known: readonly Product[], page: Page) => readonly Product[]) => {
     stopLoading.current();
-    shown.current = count;
     stopLoading.current = untilAnswered(
-      () => pagesOf(count),
-      ({ loaded, next }) => {
-        setProducts(
-          loaded.map((product) => {
-            const level = levels.current.get(product.id);
-            return level ? withLevel(product, level) : product;
-          }),
-        );
-        setCursor(next);
+      ask,
+      (page) => {
+        setProducts((known) => merge(known, page).map(withLatestLevel));
+        setCursor(page.next);
         setPhase('ready');
         loadedAt.current = performance.now();
       },
       () => setPhase((known) => (known === 'ready' ? known : 'failed')),
     );
   };
-  const reload = () => load(shown.current);
+  const reload = () =>
+    load(
+      () => pagesOf(shown.current),
+      (_known, { loaded }) => loaded,
+    );
+  const loadMore = () => {
+    shown.current += PAGE;
+    load(
+      () => pageAfter(cursor),
+      (known, { loaded }) => [...known, ...loaded],
+    );
+  };
 
   useEffect(() => {
     let wasLive = false;
@@ -111,26 +121,31 @@ export function useProducts(): Products {
     phase,
     connection: phase === 'failed' ? 'lost' : isEmpty ? null : connection,
     hasMore: cursor !== null,
-    loadMore: () => load(shown.current + PAGE),
+    loadMore,
     reload,
   };
 }
 
-/** The first `count` products and, where there are more, the cursor of the next page. Throws RequestFailed. */
-async function pagesOf(count: number): Promise<{ loaded: Product[]; next: string | null }> {
-  const loaded: Product[] = [];
-  let next: string | null = null;
-  do {
-    const { products }: { products: ProductsPage } = await request(ProductsDocument, { first: PAGE, after: next });
-    loaded.push(...products.edges.map(({ node }) => node));
-    next = products.pageInfo.hasNextPage ? products.pageInfo.endCursor : null;
-  } while (next !== null && loaded.length < count);
-  return { loaded, next };
+interface Page {
+  readonly loaded: readonly Product[];
+  /** Of the page that follows; null: there is none. */
+  readonly next: string | null;
 }
 
-interface ProductsPage {
-  edges: { node: Product }[];
-  pageInfo: { hasNextPage: boolean; endCursor: string | null };
+/** Throws RequestFailed. */
+async function pageAfter(after: string | null): Promise<Page> {
+  const { edges, pageInfo } = (await request(ProductsDocument, { first: PAGE, after })).products;
+  return { loaded: edges.map(({ node }) => node), next: pageInfo.hasNextPage ? pageInfo.endCursor : null };
+}
+
+/** The first `count` products, in whole pages. Throws RequestFailed. */
+async function pagesOf(count: number): Promise<Page> {
+  let page = await pageAfter(null);
+  while (page.next !== null && page.loaded.length < count) {
+    const { loaded, next } = await pageAfter(page.next);
+    page = { loaded: [...page.loaded, ...loaded], next };
+  }
+  return page;
 }
 
 function withLevel(product: Product, { availableStock, saleStatus, product: { totalStock } }: StockLevel): Product {

@@ -9,8 +9,8 @@ import {
   type JWTVerifyOptions,
   SignJWT,
 } from 'jose';
-import type { AuthConfig } from '../config';
-import { CallerError, Unavailable } from '../domain/errors';
+import type { AuthConfig } from '../../config';
+import { CallerError, Unavailable } from '../../domain/errors';
 
 export interface Caller {
   /** '' is anonymous. */

@@ -1,7 +1,7 @@
 /** GraphQL by GET: what clients write into a URL, and which pages may have asked for it. */
 import type { IncomingHttpHeaders } from 'node:http';
-import type { Config } from '../config';
-import type { TrustedDocuments } from './trusted-documents';
+import type { Config } from '../../config';
+import type { TrustedDocuments } from '../documents/trusted';
 
 /**
  * The parameters of a URL as Apollo is to read them, from the question mark on: one that is empty is left out, and a trusted

@@ -1,7 +1,7 @@
 /** Which database a process works on, started first when it is the embedded one. */
 import { projectPath } from '../config';
-import { startEmbeddedPostgres, type StopOptions } from './embedded-postgres';
-import { WritableServer } from './writable-server';
+import { startEmbeddedPostgres, type StopOptions } from './embedded';
+import { WritableServer } from './primary';
 
 /** The embedded database lives here, whichever folder the command was started in. */
 const DATA_DIRECTORY = projectPath('.data');

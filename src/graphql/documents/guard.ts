@@ -1,9 +1,9 @@
 /** What is asked of a document's text before anything expensive is done with it, and the documents that are remembered. */
 import { GraphQLError, parse, validate, type DocumentNode, type GraphQLSchema } from 'graphql';
-import type { Admission, Asking } from '../admission/admission';
-import { CallerError } from '../domain/errors';
+import type { Admission, Asking } from '../../admission/admission';
+import { CallerError } from '../../domain/errors';
 import { DOCUMENT_LIMITS, MAX_TOKENS } from './limits';
-import type { TrustedDocuments } from './trusted-documents';
+import type { TrustedDocuments } from './trusted';
 
 /** 1,000 tokens of 32 characters; a longer text is not even looked at. */
 export const MAX_LENGTH = 32_000;

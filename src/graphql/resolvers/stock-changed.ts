@@ -2,8 +2,8 @@
 import { Arg, ID, Resolver, Root, Subscription } from 'type-graphql';
 import { isId } from '../../database/ids';
 import { CallerError } from '../../domain/errors';
-import type { Context } from '../context';
-import { unknownProduct } from '../stock-watch';
+import type { Context } from '../http/context';
+import { unknownProduct } from '../live/stock-watch';
 import { StockLevel } from '../types';
 
 /** Products that one subscription may watch: a page of them. */

@@ -10,7 +10,7 @@ import {
   type GraphQLSchema,
   type OperationDefinitionNode,
 } from 'graphql';
-import type { RememberedDocuments } from './document-guard';
+import type { RememberedDocuments } from './guard';
 import { DOCUMENT_LIMITS, MAX_TOKENS } from './limits';
 
 export interface Subscription {

@@ -1,10 +1,10 @@
 /** The one place that turns errors into GraphQL's: our own pass, everything else becomes "Internal server error". */
 import { unwrapResolverError } from '@apollo/server/errors';
 import { GraphQLError, isValueNode, type GraphQLFormattedError } from 'graphql';
-import { Busy, CallerError, RateLimited, Unavailable } from '../domain/errors';
-import { refusal, type Answer, type Refusal } from '../domain/refusals';
-import type { Logger } from '../telemetry/logger';
-import type { Metrics } from '../telemetry/metrics';
+import { Busy, CallerError, RateLimited, Unavailable } from '../../domain/errors';
+import { refusal, type Answer, type Refusal } from '../../domain/refusals';
+import type { Logger } from '../../telemetry/logger';
+import type { Metrics } from '../../telemetry/metrics';
 
 /** Codes that Apollo and graphql give to documents and requests which were never executed; their messages are for the client. */
 const REQUEST_CODES = new Set([

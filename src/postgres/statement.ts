@@ -70,15 +70,6 @@ export function timeOrNull(value: string | null): Date | null {
   return value === null ? null : time(value);
 }
 
-/** The database's time, in milliseconds as every stored time is. */
-export async function readClock(em: EntityManager): Promise<Date> {
-  const [row] = await run<{ at: string }>(
-    em,
-    sql`/* clock */ SELECT date_trunc('milliseconds', statement_timestamp()) AS at`,
-  );
-  return time(row!.at);
-}
-
 /** For this transaction only. A whole number of ms. */
 export async function setLockTimeout(em: EntityManager, timeoutMs: number): Promise<void> {
   await run(em, { text: `SET LOCAL lock_timeout = ${Math.trunc(timeoutMs)}`, values: [] });

@@ -1,19 +1,19 @@
 /** What every resolver is given: who asks, what may happen, and one request's loaders. */
-import { inRequest, type Caller, type Checkout } from '../checkout/checkout';
-import type { CreateHold } from '../checkout/create-hold';
-import type { CreateOrder } from '../checkout/create-order';
-import type { AuthConfig } from '../config';
-import { CallerError } from '../domain/errors';
-import type { Admission } from '../admission/admission';
-import type { Client, ClientOf } from '../admission/clients';
-import type { DocumentGuard } from './document-guard';
+import { inRequest, type Caller, type Checkout } from '../../checkout/checkout';
+import type { CreateHold } from '../../checkout/create-hold';
+import type { CreateOrder } from '../../checkout/create-order';
+import type { AuthConfig } from '../../config';
+import { CallerError } from '../../domain/errors';
+import type { Admission } from '../../admission/admission';
+import type { Client, ClientOf } from '../../admission/clients';
+import type { DocumentGuard } from '../documents/guard';
 import type { Mask } from './errors';
-import { loadersFor, type Loaders } from './loaders';
-import type { SharedReads } from './shared-reads';
-import type { StockLevels } from './stock-levels';
-import type { StockWatch } from './stock-watch';
+import { loadersFor, type Loaders } from '../loaders';
+import type { SharedReads } from '../live/shared-reads';
+import type { StockLevels } from '../live/level-reader';
+import type { StockWatch } from '../live/stock-watch';
 import type { TokenVerifier } from './tokens';
-import type { TrustedDocuments } from './trusted-documents';
+import type { TrustedDocuments } from '../documents/trusted';
 
 /** What lives as long as the process. */
 export interface Room {

@@ -3,7 +3,7 @@ import { createRequire } from 'node:module';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Client } from 'pg';
 import * as lockfile from 'proper-lockfile';
-import { codeOf, findBinaries, findHome, type Home, type Log, messageOf } from './embedded-postgres-home';
+import { codeOf, findBinaries, findHome, type Home, type Log, messageOf } from './home';
 import {
   adoptOrLaunch,
   close,
@@ -15,7 +15,7 @@ import {
   type Running,
   shutDown,
   type Site,
-} from './embedded-postgres-process';
+} from './process';
 
 // proper-lockfile brings signal-exit, whose listeners end a process that handles its signal with `once` before it has
 // drained. Without them a lock outlives an exit in the middle of a start, by STALE_LOCK_MS at most.

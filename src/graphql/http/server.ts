@@ -14,22 +14,22 @@ import {
   type FormattedExecutionResult,
   type GraphQLFormattedError,
 } from 'graphql';
-import type { Client } from '../admission/clients';
-import { workOf } from '../admission/operation';
-import type { Caller, Checkout } from '../checkout/checkout';
-import type { Config } from '../config';
-import { readFirstProductId } from '../database/views';
-import { UnreadableRequest } from '../domain/errors';
-import type { Logger } from '../telemetry/logger';
-import { CompiledOperations } from './compiled-operations';
+import type { Client } from '../../admission/clients';
+import { workOf } from '../../admission/operation';
+import type { Caller, Checkout } from '../../checkout/checkout';
+import type { Config } from '../../config';
+import { readFirstProductId } from '../../database/read-models';
+import { UnreadableRequest } from '../../domain/errors';
+import type { Logger } from '../../telemetry/logger';
+import { CompiledOperations } from '../documents/compiled';
 import { Context, type Room } from './context';
-import { pricesOf } from './cost';
+import { pricesOf } from '../documents/cost';
 import { expectedError, STATUS_OF_CODE, type Mask } from './errors';
-import { notTrusted } from './document-guard';
-import { DOCUMENT_LIMITS, MAX_TOKENS } from './limits';
+import { notTrusted } from '../documents/guard';
+import { DOCUMENT_LIMITS, MAX_TOKENS } from '../documents/limits';
 import { mediaTypeFor } from './media-types';
-import { asksForPlayground, registerPlaygroundAssets, servePlayground } from './playground';
-import { schemaFor } from './schema';
+import { asksForPlayground, registerPlaygroundAssets, servePlayground } from '../playground/page';
+import { schemaFor } from '../schema';
 import { anonymous } from './tokens';
 import { searchFor, sentByForeignPage } from './get-requests';
 

@@ -1,59 +1,15 @@
-/**
- * The connection to PostgreSQL, on the server that takes writes: a pool for group commits, one for everything else, and a
- * connection each for live stock and for readiness.
- */
+/** A pool of connections to the server that takes writes: bounded statements, pipelined transactions, lost connections noticed. */
 import type { Socket } from 'node:net';
 import { setImmediate } from 'node:timers/promises';
-import { MikroORM, PostgreSqlKnexDialect, type EntityManager } from '@mikro-orm/postgresql';
+import type { MigrationObject } from '@mikro-orm/core';
+import { MikroORM, PostgreSqlKnexDialect, type EntityManager, type Options } from '@mikro-orm/postgresql';
 import { Migrator } from '@mikro-orm/migrations';
 import { Client, type ClientConfig } from 'pg';
-import { MIGRATIONS } from '../../migrations';
 import { Busy, Unavailable } from '../domain/errors';
 import type { Logger } from '../telemetry/logger';
-import { isDistributedAt, markDistributed } from './citus';
-import { ENTITIES } from './entities';
-import { ABORTED, classify } from './failures';
-import { Replicas, type Read, type Replica, type ReplicaLag } from './replicas';
-import {
-  BEGIN_WITH_LIMITS,
-  BEGIN_WITH_LIMITS_EVERYWHERE,
-  RETRY_AFTER_MS,
-  transactionsOf,
-  type InTransaction,
-} from './transaction';
-import { CONNECT_MS, WritableServer } from './writable-server';
-
-export interface Database {
-  /** Its tables are spread over the workers of a Citus coordinator. Known once the database has answered anything. */
-  readonly isDistributed: boolean;
-  /** For the migrator, the seeder and the schema tools. */
-  readonly orm: MikroORM;
-  /** Use cases, one transaction each. */
-  readonly inTransaction: InTransaction;
-  /** Group commits: a pool of their own, so that neither slow reads nor another product's stopped lock can starve them. */
-  readonly inBatch: InTransaction;
-  /** A read outside of any transaction. Throws `Busy` when the pool is full, `Unavailable` when the database does not answer. */
-  read<T>(work: (em: EntityManager) => Promise<T>): Promise<T>;
-  /**
-   * A read that is shown and decides nothing: of a replica, if there is one, and then at most 2 s old. Where `isComplete` says
-   * no, and where the replicas are not fit for it, it is the primary's. Throws as `read`.
-   */
-  readShown<T>(work: (em: EntityManager) => Promise<T>, isComplete: (answer: T) => boolean): Promise<T>;
-  /** A read of a group commit, before it takes its lock. */
-  readForBatch<T>(work: (em: EntityManager) => Promise<T>): Promise<T>;
-  /** A read of live stock, on a connection of its own: whoever watches is told of sales when the pools are full, too. */
-  readWatched<T>(work: (em: EntityManager) => Promise<T>): Promise<T>;
-  /**
-   * Asks the database for a sign of life, on a connection of its own: a full pool is no reason to send shoppers elsewhere,
-   * where it is as full. Many who ask at once share the answer. Throws `Unavailable` when there is none.
-   */
-  ping(): Promise<void>;
-  /** How many wait for a connection of the pools at this moment. */
-  waiting(): number;
-  /** The most that each replica can be behind at this moment; one of which nothing is known yet is left out. */
-  replicaLags(): ReplicaLag[];
-  close(): Promise<void>;
-}
+import { ABORTED, classify } from './pg-errors';
+import { CONNECT_MS, type WritableServer } from './primary';
+import { BEGIN_WITH_LIMITS, BEGIN_WITH_LIMITS_EVERYWHERE, RETRY_AFTER_MS } from './transaction';
 
 /** How long a request may wait for a connection of the pool, in ms; then it is BUSY. */
 const POOL_WAIT_MS = 2_000;
@@ -169,8 +125,8 @@ function dialectOn(writable: WritableServer, layout: Layout) {
   };
 }
 
-/** Of the tables. null: the database was away, and is asked before it is used. */
-interface Layout {
+/** Of the tables. null: not known yet, because the database was away; it is asked before its first use. */
+export interface Layout {
   isDistributed: boolean | null;
 }
 
@@ -198,98 +154,37 @@ interface Connection {
 }
 const knex = PostgreSqlKnexDialect.prototype as unknown as Knex;
 
-export interface DatabaseOptions {
-  /** Of several servers, the one that takes writes is used, whichever that is at the moment. */
-  readonly url: string | readonly string[];
-  /** Streaming replicas of it. */
-  readonly replicaUrls?: readonly string[];
-  /** Of each of the two pools, and of each replica's. */
-  readonly poolSize: number;
+export interface PoolOptions {
+  readonly server: WritableServer;
+  readonly layout: Layout;
+  readonly url: string;
+  readonly size: number;
   readonly log: Logger;
-  /** Is told why whenever a transaction is run again. */
-  readonly onRetry?: (reason: string) => void;
+  /** What is stored there. */
+  readonly entities: Options['entities'];
+  readonly migrations: MigrationObject[];
 }
 
-/**
- * Opens the pools; their first connection is made when the first statement needs it. Another one is made at once, to learn
- * whether the tables are distributed; of a database that is away it is learned before its first use.
- */
-export async function openDatabase(options: DatabaseOptions): Promise<Database> {
-  const { log, onRetry, replicaUrls = [] } = options;
-  const server = new WritableServer([options.url].flat());
-  const layout: Layout = { isDistributed: null };
-  const alone = { ...options, poolSize: 1 };
-  const pools = await Promise.all([options, options, alone, alone].map((own) => openPool(server, own, layout)));
-  const [orm, batchOrm, watchOrm, pingOrm] = pools as [MikroORM, MikroORM, MikroORM, MikroORM];
-  const learn = async () => {
-    layout.isDistributed = await isDistributedAt(await server.find(), CONNECT_MS);
-    if (layout.isDistributed) for (const { em } of pools) markDistributed(em);
-  };
-  // Whoever comes meanwhile shares the look.
-  let learning: Promise<void> | null = null;
-  const learned = () =>
-    (learning ??= learn()
-      .catch((cause: unknown) => Promise.reject(new Unavailable({ cause })))
-      .finally(() => (learning = null)));
-  await learned().catch(() => undefined);
-  const transactionsWith = (pool: MikroORM): InTransaction => {
-    const run = transactionsOf(() => pool.em.fork({ clear: true }), log, onRetry);
-    return (name, work) => (layout.isDistributed === null ? learned().then(() => run(name, work)) : run(name, work));
-  };
-  const readsWith =
-    (pool: MikroORM): Read =>
-    (work) =>
-      layout.isDistributed === null ? learned().then(() => readWith(pool, work)) : readWith(pool, work);
-  const read = readsWith(orm);
-  // Products, which are all that a replica shows, are the same on every layout.
-  const replicaOrms = await Promise.all(
-    replicaUrls.map((url) => openPool(new WritableServer([url]), { ...options, url }, { isDistributed: false })),
-  );
-  const replicas = replicaOrms.map((own, n): Replica => {
-    return { name: new URL(replicaUrls[n]!).host, read: (work) => readWith(own, work) };
-  });
-  const ping = readsWith(pingOrm);
-  let pinging: Promise<void> | null = null;
-  const shown = replicas.length > 0 ? new Replicas(replicas, read, log) : null;
-  return {
-    get isDistributed() {
-      return layout.isDistributed === true;
-    },
-    orm,
-    inTransaction: transactionsWith(orm),
-    inBatch: transactionsWith(batchOrm),
-    read,
-    readShown: (work, isComplete) => (shown ? shown.read(work, isComplete) : read(work)),
-    readForBatch: readsWith(batchOrm),
-    readWatched: readsWith(watchOrm),
-    ping: () => (pinging ??= ping(async (em) => void (await em.execute('SELECT 1'))).finally(() => (pinging = null))),
-    waiting: () => waitingOf(orm) + waitingOf(batchOrm),
-    replicaLags: () => shown?.lags() ?? [],
-    close: async () => {
-      shown?.close();
-      await Promise.all([...pools, ...replicaOrms].map((own) => own.close(true)));
-    },
-  };
-}
-
-function openPool(server: WritableServer, { url, poolSize, log }: DatabaseOptions, layout: Layout): Promise<MikroORM> {
+/** Its first connection is made when the first statement needs it. */
+export function openPool(options: PoolOptions): Promise<MikroORM> {
+  const { server, layout, url, size, log, entities, migrations } = options;
   const debug = log.isLevelEnabled('debug');
   return MikroORM.init({
-    clientUrl: [url].flat()[0]!,
-    entities: ENTITIES,
+    clientUrl: url,
+    entities,
     connect: false,
     discovery: { warnWhenNoEntities: false },
     extensions: [Migrator],
     // The pool's own timeout for a new connection is the later one: pg's error says that nobody answers, the pool's would
     // say that the pool is full.
-    pool: { min: 0, max: poolSize, acquireTimeoutMillis: POOL_WAIT_MS, createTimeoutMillis: 2 * CONNECT_MS },
+    pool: { min: 0, max: size, acquireTimeoutMillis: POOL_WAIT_MS, createTimeoutMillis: 2 * CONNECT_MS },
     driverOptions: {
       client: dialectOn(server, layout),
       acquireConnectionTimeout: POOL_WAIT_MS,
       log: knexLog(log),
       connection: { application_name: 'flash-sale', connectionTimeoutMillis: CONNECT_MS, keepAlive: true },
     },
-    migrations: { migrationsList: MIGRATIONS, snapshot: false, tableName: 'migrations', silent: true },
+    migrations: { migrationsList: migrations, snapshot: false, tableName: 'migrations', silent: true },
     debug: debug ? ['query', 'query-params'] : false,
     colors: false,
     logger: (message) => log.debug({ event: 'sql' }, message),
@@ -303,12 +198,13 @@ function knexLog(log: Logger) {
 }
 
 /** tarn's pool, which knex does not show in its types. */
-function waitingOf(orm: MikroORM): number {
+export function waitingOf(orm: MikroORM): number {
   const { pool } = orm.em.getKnex().client as { pool?: { numPendingAcquires(): number } };
   return pool?.numPendingAcquires() ?? 0;
 }
 
-async function readWith<T>(orm: MikroORM, work: (em: EntityManager) => Promise<T>): Promise<T> {
+/** A read outside of any transaction of the caller's. Throws `Busy`: the pool is full; `Unavailable`: no answer. */
+export async function readWith<T>(orm: MikroORM, work: (em: EntityManager) => Promise<T>): Promise<T> {
   try {
     return await work(orm.em.fork({ clear: true }) as EntityManager);
   } catch (error) {

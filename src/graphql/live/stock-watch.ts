@@ -1,12 +1,12 @@
 /** Live stock: one poller a process reads what anybody watches, and hands each watcher what changed for it. */
 import { setImmediate } from 'node:timers/promises';
-import { Busy, CallerError, Unavailable } from '../domain/errors';
-import { saleStatus } from '../domain/sale-status';
-import type { StockLevel as StockReading } from '../database/views';
-import type { Logger } from '../telemetry/logger';
-import { presentProduct } from './present';
-import type { StockLevels } from './stock-levels';
-import type { StockLevel } from './types';
+import { Busy, CallerError, Unavailable } from '../../domain/errors';
+import { saleStatus } from '../../domain/sale-status';
+import type { StockLevel as StockReading } from '../../database/read-models';
+import type { Logger } from '../../telemetry/logger';
+import { presentProduct } from '../present';
+import type { StockLevels } from './level-reader';
+import type { StockLevel } from '../types';
 
 /** How often the watched products are read, in ms: a hold on another server shows within this and a query's time. */
 const TICK_MS = 200;

@@ -4,7 +4,7 @@ import type { EntityManager } from '@mikro-orm/postgresql';
 import { Busy, CallerError, Unavailable } from '../domain/errors';
 import type { Logger } from '../telemetry/logger';
 import { failpoint } from './failpoints';
-import { classify, type Failure } from './failures';
+import { classify, type Failure } from './pg-errors';
 
 /** One attempt of a transaction's work. */
 export interface Transaction {

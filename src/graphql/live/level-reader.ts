@@ -1,6 +1,6 @@
 /** Stock levels, once for all who ask for a product and once for all who watch it: however many, one query a product and 100 ms. */
-import type { Database } from '../database/orm';
-import { readStockLevels, type StockLevel } from '../database/views';
+import type { Database } from '../../database/database';
+import { readStockLevels, type StockLevel } from '../../database/read-models';
 
 /** The least time between two queries that read the same product, in ms. */
 const SPACING_MS = 100;

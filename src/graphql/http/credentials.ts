@@ -1,5 +1,5 @@
 /** The credential in the payload of a WebSocket's `connection_init`, which each client library shapes in its own way. */
-import { CallerError } from '../domain/errors';
+import { CallerError } from '../../domain/errors';
 
 /** Names under which clients are seen to send a token, in any case; `authorization` is the one that is read. */
 const CREDENTIAL =

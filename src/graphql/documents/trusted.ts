@@ -14,9 +14,9 @@ import {
   validate,
   type GraphQLSchema,
 } from 'graphql';
-import { workOf, type Work } from '../admission/operation';
-import { projectPath } from '../config';
-import { CompiledOperations, type CompiledOperation } from './compiled-operations';
+import { workOf, type Work } from '../../admission/operation';
+import { projectPath } from '../../config';
+import { CompiledOperations, type CompiledOperation } from './compiled';
 import { pricesOf, type Priced } from './cost';
 import { DOCUMENT_LIMITS, MAX_TOKENS } from './limits';
 

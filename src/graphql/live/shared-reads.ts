@@ -1,11 +1,11 @@
 /** What many requests look up at the same time by id is read once for all of them: while a query runs, the next one gathers. */
-import { GroupCommit } from '../checkout/group-commit';
-import { findHoldsNow } from '../database/holds';
-import type { Database } from '../database/orm';
-import { findLines, findOrders } from '../database/orders';
-import { findProducts } from '../database/products';
-import { groupBy } from '../domain/group-by';
-import type { Hold, Order, OrderLine, Product } from '../domain/records';
+import { GroupCommit } from '../../checkout/group-commit';
+import { findHoldsNow } from '../../database/holds';
+import type { Database } from '../../database/database';
+import { findLines, findOrders } from '../../database/orders';
+import { findProducts } from '../../database/products';
+import { groupBy } from '../../domain/group-by';
+import type { Hold, Order, OrderLine, Product } from '../../domain/records';
 
 type Ids = readonly string[];
 

@@ -30,8 +30,8 @@ import {
   type ValidationContext,
   type ValueNode,
 } from 'graphql';
-import { CallerError } from '../domain/errors';
-import { MAX_PAGE } from './pages';
+import { CallerError } from '../../domain/errors';
+import { MAX_PAGE } from '../pagination';
 
 /** The most that one operation may cost: 20 to 30 ms of CPU. A page of 100 products with all their fields costs 5,000. */
 export const MAX_PRICE = 25_000;

@@ -5,18 +5,7 @@ import { type AddressInfo, createServer, type Socket } from 'node:net';
 import * as path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Client } from 'pg';
-import {
-  codeOf,
-  exists,
-  handOver,
-  type Home,
-  type Log,
-  messageOf,
-  output,
-  run,
-  start,
-  USE_YOUR_OWN,
-} from './embedded-postgres-home';
+import { codeOf, exists, handOver, type Home, type Log, messageOf, output, run, start, USE_YOUR_OWN } from './home';
 
 const DATABASE = 'flashsale';
 const USER = 'postgres';

@@ -1,6 +1,6 @@
 /** What one operation has cost so far, and what its answer may be: counted as it is made, as nothing says before how long its lists are. */
 import { GraphQLError, type FormattedExecutionResult, type GraphQLResolveInfo } from 'graphql';
-import { CallerError } from '../domain/errors';
+import { CallerError } from '../../domain/errors';
 import { bytesOf } from './answer-size';
 import { BYTES_PER_UNIT, MAX_PRICE, priceOfItem, tooExpensive, type Priced } from './cost';
 

@@ -1,7 +1,7 @@
 /** Relay-style pages: cursors name a place in one list, and are opaque to clients. */
 import { CallerError } from '../domain/errors';
 import type { GraphQLResolveInfo } from 'graphql';
-import type { Budget } from './budget';
+import type { Budget } from './documents/budget';
 import type { Connection, PageArgs } from './types';
 
 /** The most that `first` may ask for. */

@@ -1,6 +1,6 @@
 /** Every root field of a schema counts its answers: queries, mutations and subscriptions, whoever executes them. */
 import { GraphQLError, type GraphQLFieldResolver, type GraphQLSchema } from 'graphql';
-import { labelOfFailure } from '../checkout/measure';
+import { labelOfFailure } from '../../checkout/measure';
 import type { Context } from './context';
 
 /**

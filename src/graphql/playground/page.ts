@@ -1,9 +1,9 @@
 /** The playground: GraphiQL at `GET /graphql`, complete without internet, with the shop's operations ready in tabs. */
 import { createHash } from 'node:crypto';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
-import { type AuthConfig, type Config, developmentJwtSecret } from '../config';
-import { packFile, sendFile, type PackedFile } from '../web/packed-files';
-import { signToken } from './tokens';
+import { type AuthConfig, type Config, developmentJwtSecret } from '../../config';
+import { packFile, sendFile, type PackedFile } from '../../web/packed-files';
+import { signToken } from '../http/tokens';
 
 export interface ExampleOperation {
   query: string;

@@ -2,10 +2,10 @@
 import type { EntityManager } from '@mikro-orm/postgresql';
 import type { Order, PaymentEvent, Product } from '../domain/records';
 import type { PaymentOutcome } from '../domain/statuses';
-import { isDistributed } from './citus';
+import { isDistributed } from '../postgres/citus';
 import { OrderRow, PaymentEventRow } from './entities';
 import { productColumns, productFrom, type ProductColumns } from './products';
-import { run, sql, time } from './statement';
+import { run, sql, time } from '../postgres/statement';
 
 /** What a new hold could take of a product, at one moment; with the product as it was then. */
 export interface StockLevel {
