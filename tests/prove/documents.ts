@@ -35,6 +35,7 @@ import {
 } from 'graphql';
 import { CompiledOperations } from '../../src/graphql/documents/compiled';
 import { ensure } from './arena';
+import { developmentSchema } from '../../src/graphql/schema';
 import { Random } from '../../src/tools/load/random';
 import type { Tally } from './tally';
 
@@ -99,6 +100,16 @@ const even = (value: unknown): number => {
 Object.assign(EVERY_SHAPE.getType('Even') as GraphQLScalarType, { serialize: even, parseValue: even });
 
 const VARIABLE_SETS = 4;
+
+/** A run of `npm run prove -- --only documents`. */
+const DOCUMENTS = 10_000;
+
+/** Half of them of the shop's schema, half of the one with every shape. */
+export async function proveAllDocuments(seed: number, tally: Tally): Promise<void> {
+  for (const schema of [developmentSchema(), EVERY_SHAPE]) {
+    await proveDocuments(withChance(schema), seed, DOCUMENTS / 2, compiledExecutor, tally);
+  }
+}
 
 /** Throws `Violation` at the first difference, with all that is needed to see it again. */
 export async function proveDocuments(

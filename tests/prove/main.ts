@@ -9,6 +9,8 @@ import { Random } from '../../src/tools/load/random';
 import { Tally } from './tally';
 import { DISK_IS_FULL, faultNamed, FAULTS, LOG_DOES_NOT_FIT, type Fault } from './faults';
 import { proveCertain } from './certain';
+import { DOCUMENT_NEEDS, proveAllDocuments } from './documents';
+import { INPUT_NEEDS, proveInputs } from './inputs';
 import { COST_NEEDS, proveCost } from './cost';
 import { MODEL_NEEDS, proveModel } from './model';
 import { proveRounds, ROUND_NEEDS } from './rounds';
@@ -93,6 +95,20 @@ const PARTS: readonly Part[] = [
         await strike(run, `swarm, seed ${seed}`, random, chooseFaults(seed, random));
       }
     },
+  },
+  {
+    name: 'inputs',
+    about: 'bad values for every argument and input field, over HTTP and WebSocket; none is a fault of the server',
+    share: 0.05,
+    needs: INPUT_NEEDS,
+    run: async (run) => proveInputs(await run.arena.room(), new Random(run.seed), isTimeLeft(run), run.tally),
+  },
+  {
+    name: 'documents',
+    about: '10,000 generated documents; each is executed as graphql executes it; only with --only',
+    share: 0,
+    needs: DOCUMENT_NEEDS,
+    run: (run) => proveAllDocuments(run.seed, run.tally),
   },
   {
     name: 'wire',
@@ -198,7 +214,7 @@ const command = new Command('prove')
   .option('--sabotage', 'breaks the program instead, in twelve ways, and looks whether the proof notices', false)
   .addHelpText(
     'after',
-    `\nParts:\n${PARTS.map(({ name, about }) => `  ${name.padEnd(8)} ${about}`).join('\n')}` +
+    `\nParts:\n${PARTS.map(({ name, about }) => `  ${name.padEnd(9)} ${about}`).join('\n')}` +
       '\n\nExit code: 0 every promise held, 1 one was broken, 2 the proof could not be made.',
   )
   .action(async (given: Partial<Options> & { minutes: number }) => {
