@@ -38,11 +38,11 @@ test.each(['stock', 'holds, orders, payment_events, products, stock'])(
     await stranger.connect();
     const page = { limit: 10, after: null };
     const asking: (() => Promise<unknown>)[] = [
-      () => shop.database.read((em) => readStockLevels(em, [product.id])),
+      () => shop.database.read((em) => readStockLevels(em, [product.id], { withDescriptions: false })),
       () => shop.database.read((em) => findHolds(em, [hold.id])),
       () => shop.database.read((em) => readOrders(em, null, page)),
       () => shop.database.read((em) => readPaymentEvents(em, { outcome: null, openOnly: false }, page)),
-      () => shop.database.readWatched((em) => readStockLevels(em, [product.id])),
+      () => shop.database.readWatched((em) => readStockLevels(em, [product.id], { withDescriptions: false })),
       () => shop.createHold({ productId: product.id, quantity: 1, customerId: '' }),
       () => shop.receive(message('succeeded', { ...hold, id: newId() })),
       () => shop.sweep(),

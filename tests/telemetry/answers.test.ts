@@ -343,19 +343,23 @@ describe('a WebSocket', () => {
     expect(grown).toMatchObject({ ...upgraded(101), ...error('UNAUTHENTICATED') });
   });
 
-  test.each([
-    ['/elsewhere', 404],
-    ['/graphql', 400],
-  ])('that %s refuses with %i', async (path, status) => {
-    const grown = await growth(async () => {
-      const socket = await rawSocket();
-      socket.write(
-        `GET ${path} HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\r\n`,
-      );
-      socket.resume();
-      await once(socket, 'close');
+  const handshakeFor = async (path: string) => {
+    const socket = await rawSocket();
+    socket.write(
+      `GET ${path} HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\r\n`,
+    );
+    socket.resume();
+    await once(socket, 'close');
+  };
+
+  test('a handshake without a key is counted as refused', async () => {
+    expect(await growth(() => handshakeFor('/graphql'))).toEqual(upgraded(400));
+  });
+
+  test('a handshake for another path is counted as any request for an unknown path', async () => {
+    expect(await growth(() => handshakeFor('/elsewhere'))).toMatchObject({
+      'http_requests_total{route="unknown",status="404"}': 1,
     });
-    expect(grown).toEqual(upgraded(status));
   });
 });
 

@@ -90,6 +90,8 @@ const INTROSPECTION_SIZES: Readonly<Record<string, number>> = {
   interfaces: 1,
   possibleTypes: 1,
   locations: 5,
+  // Half of the types that a field or an argument names wrap another one; tools ask nine levels deep.
+  ofType: 0.5,
 };
 
 const INTROSPECTION: Readonly<Record<string, GraphQLField<unknown, unknown>>> = {

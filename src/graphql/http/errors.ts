@@ -57,11 +57,11 @@ function maskOf(log: Logger): Mask {
     // Apollo wraps what a plugin of ours throws; only what a resolver throws was unwrapped above.
     const expected = expectedError(cause) ?? expectedError(cause instanceof GraphQLError ? cause.originalError : null);
     if (expected) return { ...place, message: expected.message, extensions: expected.extensions };
-    if (isInputError(cause)) return { ...place, message: cause.message, extensions: { code: 'BAD_USER_INPUT' } };
     const code = codeOf(formatted, cause);
     if (cause instanceof GraphQLError && typeof code === 'string' && REQUEST_CODES.has(code)) {
       return { ...place, message: formatted.message, extensions: { code } };
     }
+    if (isInputError(cause)) return { ...place, message: cause.message, extensions: { code: 'BAD_USER_INPUT' } };
     log.error({ event: 'request.failed', requestId, err: cause, path: formatted.path }, 'request.failed');
     return {
       ...place,
@@ -99,7 +99,7 @@ function isInputError(error: unknown): error is GraphQLError {
   return error instanceof GraphQLError && !!error.nodes && error.nodes.length > 0 && error.nodes.every(isValueNode);
 }
 
-/** Apollo gives whatever a validation rule refuses a code of its own; a limit of ours says BAD_USER_INPUT (DESIGN §8). */
+/** Apollo gives whatever a validation rule refuses a code of its own; a limit of ours says BAD_USER_INPUT. */
 function codeOf(formatted: GraphQLFormattedError, cause: unknown): unknown {
   const rule = cause instanceof GraphQLError ? cause.originalError : undefined;
   return (rule instanceof GraphQLError ? rule.extensions.code : undefined) ?? formatted.extensions?.code;
