@@ -12,7 +12,7 @@ import { type EmbeddedPostgres, startEmbeddedPostgres } from '../../src/postgres
 jest.setTimeout(60_000);
 
 const root = path.resolve(__dirname, '../..');
-const sources = ['embedded-postgres.ts', 'embedded-postgres-home.ts', 'embedded-postgres-process.ts'];
+const sources = ['index.ts', 'home.ts', 'process.ts'];
 const asRoot = process.getuid?.() === 0 ? test : test.skip;
 
 let base: string;
@@ -82,7 +82,7 @@ async function untilGone(pid: number): Promise<void> {
 function writeProject(folder: string, nodeModules: 'shared' | 'own'): string {
   fs.mkdirSync(path.join(folder, 'dist'), { recursive: true });
   for (const source of sources) {
-    const { code } = transformFileSync(path.join(root, 'src/database', source), {
+    const { code } = transformFileSync(path.join(root, 'src/postgres/embedded', source), {
       swcrc: true,
       configFile: path.join(root, '.swcrc'),
     });
@@ -90,7 +90,7 @@ function writeProject(folder: string, nodeModules: 'shared' | 'own'): string {
   }
   fs.writeFileSync(
     path.join(folder, 'dist', 'program.js'),
-    `require('./embedded-postgres')
+    `require('./index')
        .startEmbeddedPostgres({ directory: process.argv[2], log: (message) => console.log(message) })
        .then((postgres) => {
          console.log('READY ' + JSON.stringify({ url: postgres.url, directory: postgres.directory }));

@@ -23,6 +23,6 @@ test('nothing in src arms one, and a production server seals them', () => {
   const files = readdirSync(SRC, { recursive: true, encoding: 'utf8' }).filter((path) => path.endsWith('.ts'));
   const textOf = (path: string) => readFileSync(join(SRC, path), 'utf8');
   const arming = files.filter((path) => /armFailpoints\(/.test(textOf(path)));
-  expect(arming).toEqual([join('database', 'failpoints.ts')]);
+  expect(arming).toEqual([join('postgres', 'failpoints.ts')]);
   expect(textOf('app.ts')).toContain("if (config.environment === 'production') sealFailpoints();");
 });
