@@ -171,9 +171,12 @@ function price(schema: GraphQLSchema, { definitions }: DocumentNode, operation: 
     definitions.flatMap((node) => (node.kind === Kind.FRAGMENT_DEFINITION ? [[node.name.value, node] as const] : [])),
   );
   const find: Fragments = (name) => fragments.get(name);
-  const isSized = (operation.variableDefinitions?.length ?? 0) > 0;
   const asked = (variables: Variables) => priceAsked(schema, operation, find, withDefaults(operation, variables));
-  const fixed = isSized ? null : asked({});
+  // Most operations have variables, and few have pages whose size is one: their price is the same for each request.
+  let isSized = false;
+  const names = new Proxy<Variables>({}, { get: () => void (isSized = true) });
+  const known = priceAsked(schema, operation, find, names);
+  const fixed = isSized ? null : known;
   return {
     isMutation: operation.operation === OperationTypeNode.MUTATION,
     asked: (variables) => fixed ?? asked(variables),
