@@ -335,6 +335,7 @@ const FIELDS: Partial<Record<Key, keyof Config>> = {
   JWKS_URL: 'auth',
   JWT_ISSUER: 'auth',
   JWT_AUDIENCE: 'auth',
+  JWT_ALLOW_NO_EXPIRY: 'auth',
 };
 
 function fieldOf(key: Key): string {

@@ -40,7 +40,9 @@ export async function packFile(
 /** Whoever takes no packed bytes (few do) has them unpacked for every request. `cache-control` is the caller's. */
 export async function sendFile(request: FastifyRequest, reply: FastifyReply, file: PackedFile): Promise<FastifyReply> {
   void reply.header('etag', file.etag).header('vary', 'accept-encoding').header('x-content-type-options', 'nosniff');
-  if (fresh(request.headers, { etag: file.etag })) return reply.code(304).send();
+  // `Cache-Control: no-cache`, which fetch sends with every condition, is for caches on the way (RFC 9111, 5.2.1.4).
+  const { 'if-none-match': known } = request.headers;
+  if (fresh({ 'if-none-match': known }, { etag: file.etag })) return reply.code(304).send();
   const available = [...(file.br ? ['br'] : []), 'gzip', 'identity'];
   const accepted = new Negotiator(request.raw).encodings(available);
   const encoding = available.find((name) => accepted.includes(name));

@@ -3,12 +3,12 @@
 /** Stops as soon as `most` is passed: what is returned then is more than `most`, and no more. In bytes of JSON in UTF-8. */
 export function bytesOf(answer: unknown, most: number): number {
   let bytes = 0;
-  const longTexts = new Map<string, number>();
+  let longTexts: Map<string, number> | undefined;
   const ofText = (text: string): number => {
     if (text.length <= SHORT) return writtenBytes(text);
     // A page of one product's aliases has the same text again and again.
-    let own = longTexts.get(text);
-    if (own === undefined) longTexts.set(text, (own = writtenBytes(text)));
+    let own = longTexts?.get(text);
+    if (own === undefined) (longTexts ??= new Map()).set(text, (own = writtenBytes(text)));
     return own;
   };
   const add = (value: unknown): void => {
