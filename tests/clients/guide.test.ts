@@ -24,7 +24,7 @@ const bin = (name: string) => projectPath('node_modules', '.bin', name);
 
 /** With documents that are texts (`documentMode: string`), and with syntax trees. */
 const FILES = {
-  texts: ['request.ts', 'buy.ts', 'clock.ts', 'live-stock.ts'],
+  texts: ['request.ts', 'buy.ts', 'clock.ts', 'live-stock.ts', 'money.ts'],
   trees: ['apollo.ts', 'urql.ts', 'typenames.cjs'],
 } as const;
 const MODES = Object.keys(FILES) as (keyof typeof FILES)[];
@@ -117,6 +117,12 @@ describe.each(['off', 'on'])('with PERSISTED_ONLY=%s', (persistedOnly) => {
   const input = (more: object) => ({ input: { ...more, idempotencyKey: crypto.randomUUID() } });
 
   if (isOpen) {
+    test('money.ts shows an amount with the digits of its currency, whatever the browser would show', async () => {
+      const { format } = await load('texts', 'money.js');
+      expect(format({ amountMinor: 499_000, currency: 'HUF', digits: 2 })).toMatch(/4.?990.00/);
+      expect(format({ amountMinor: 5_000, currency: 'JPY', digits: 0 })).toMatch(/5.?000$/);
+    });
+
     test('request.ts and buy.ts buy, clock.ts tells the time, and live-stock.ts shows each level', async () => {
       const { request, signIn, RequestFailed } = await load('texts', 'request.js');
       const { buy } = await load('texts', 'buy.js');
