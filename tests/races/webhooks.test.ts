@@ -17,6 +17,7 @@ import {
 } from '../support/checkout';
 import { expectClean, violations } from '../support/invariants';
 import { collide, fairly, stampede } from '../support/races';
+import { expire } from '../support/time';
 import { naiveFailure, naiveOrder } from './controls/naive';
 
 let shop: Shop;
@@ -240,5 +241,40 @@ describe('a shopper against the provider', () => {
     const cancel = (server: Server) => server.cancelOrder(order.id);
     const { others } = await fairly(shop, () => collide(shop, receive(message('succeeded', order)), [cancel]));
     expect(others.map(codesOf)).toEqual([['ORDER_NOT_CANCELLABLE']]);
+  });
+});
+
+describe('events that are parked by the hundred', () => {
+  /** Of the wrong amount, so that each waits for the hold's order, or its end. */
+  async function park(hold: Hold, count: number): Promise<string[]> {
+    const events = Array.from({ length: count }, () => message('succeeded', hold, { amountMinor: 1 }));
+    for (const event of events) expect(eventOf(await shop.receive(event)).outcome).toBe('PARKED');
+    return events.map((event) => event.eventId);
+  }
+  const outcomes = async (eventIds: readonly string[]) =>
+    shop.sql<{ outcome: string; n: number }>(
+      'SELECT outcome, count(*)::int AS n FROM payment_events WHERE event_id = ANY ($1) GROUP BY outcome',
+      [eventIds],
+    );
+
+  test('are settled once by the order that is placed, by four sweeps and by operators who replay them, all at once', async () => {
+    const holds = await Promise.all(Array.from({ length: 4 }, heldOfTwo));
+    const eventIds = await Promise.all(holds.map((hold) => park(hold, 60)));
+    await expire(shop.sql, holds[0]!.id, holds[1]!.id);
+    await fairly(shop, () =>
+      stampede(shop, (serverOf) =>
+        Promise.all([
+          ...Array.from({ length: 8 }, (_, n) => untilTaken(() => serverOf(n).sweep())),
+          untilTaken(() => placeOrder(holds[2]!)(serverOf(1))),
+          untilTaken(() => serverOf(2).releaseHold(holds[3]!.id)),
+          ...eventIds
+            .flat()
+            .filter((_, n) => n % 10 === 0)
+            .map((id, n) => untilTaken(() => serverOf(n).replay(id))),
+        ]),
+      ),
+    );
+    for (let left = 1; left > 0;) left = (await shop.sweep()).skipped;
+    expect(await outcomes(eventIds.flat())).toEqual([{ outcome: 'AMOUNT_MISMATCH', n: 240 }]);
   });
 });
