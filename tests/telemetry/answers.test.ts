@@ -8,7 +8,7 @@ import { openServer, signedWebhook, type TestServer } from '../support/server';
 let server: TestServer;
 let productId: string;
 beforeAll(async () => {
-  server = await openServer({ RATE_LIMIT: 'webhook=-/2,document=1000/1000,loopback=on', TRUSTED_PROXIES: '1' });
+  server = await openServer({ RATE_LIMIT: 'webhook=-/2,browse=10000/10000,document=1000/1000,loopback=on', TRUSTED_PROXIES: '1' });
   productId = (await server.product(5)).id;
 });
 afterAll(() => server.close());
