@@ -4,6 +4,7 @@ import type { IncomingMessage } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { hostname } from 'node:os';
 import type { ApolloServer } from '@apollo/server';
+import type { GraphQLSchema } from 'graphql';
 import fastify, { type FastifyInstance } from 'fastify';
 import { admissionOf, type Admission, type AdmissionHook } from './admission/admission';
 import { clientsOf, type ClientOf } from './admission/clients';
@@ -22,7 +23,7 @@ import { openDatabase, type Database } from './database/database';
 import type { Context, Room } from './graphql/http/context';
 import { documentGuard } from './graphql/documents/guard';
 import { maskErrors } from './graphql/http/errors';
-import { checkoutSchema, schemaFor } from './graphql/schema';
+import { schemaFor } from './graphql/schema';
 import { graphqlRoutes, graphqlServer } from './graphql/http/server';
 import { sharedReads } from './graphql/live/shared-reads';
 import { StockLevels } from './graphql/live/level-reader';
@@ -59,8 +60,8 @@ export interface AppOptions {
   /** Of several servers, the one that takes writes is used, whichever that is at the moment. */
   readonly databaseUrl: string | readonly string[];
   readonly log: Logger;
-  /** What the benchmark has beside ours. */
-  readonly resolvers?: readonly Function[];
+  /** Executed instead of the schema of these settings. The benchmark adds mutations. */
+  readonly schema?: GraphQLSchema;
   /** How /metrics is answered, when this process is one of several. Left out: with its own metrics. */
   readonly scrapeWith?: (metrics: Metrics) => () => Promise<string>;
   /** In place of the queue tokens of ADMISSION_SECRET. */
@@ -74,11 +75,9 @@ export interface AppOptions {
  * are to be served and there are none.
  */
 export async function startApp(config: Config, options: AppOptions): Promise<App> {
-  const { log, resolvers = [] } = options;
+  const { log, schema = schemaFor(config) } = options;
   if (config.environment === 'production') sealFailpoints();
   const admission = admissionOf(config, { log, hook: options.admissionHook });
-  checkoutSchema(...resolvers);
-  const schema = schemaFor(config);
   const trusted = new TrustedDocuments(schema, options.documents ?? codegenDocuments());
   if (config.persistedOnly && trusted.size === 0) {
     throw new Error(
@@ -104,6 +103,7 @@ export async function startApp(config: Config, options: AppOptions): Promise<App
   const provider = isProduction ? null : simulatedProvider(config, log, () => urlOf(http, config));
   const clientOf = clientsOf(config, { log, metrics });
   const room: Room = {
+    schema,
     checkout,
     createHold: limitHoldsOf(createHoldOf(checkout), checkout, config),
     createOrder: createOrderOf(checkout),

@@ -1,4 +1,5 @@
 /** What every resolver is given: who asks, what may happen, and one request's loaders. */
+import type { GraphQLSchema } from 'graphql';
 import { inRequest, type Caller, type Checkout } from '../../checkout/checkout';
 import type { CreateHold } from '../../checkout/create-hold';
 import type { CreateOrder } from '../../checkout/create-order';
@@ -8,7 +9,7 @@ import type { Admission } from '../../admission/admission';
 import type { Client, ClientOf } from '../../admission/clients';
 import type { DocumentGuard } from '../documents/guard';
 import type { Mask } from './errors';
-import { loadersFor, type Loaders } from '../loaders';
+import { Loaders } from '../loaders';
 import type { SharedReads } from '../live/shared-reads';
 import type { StockLevels } from '../live/level-reader';
 import type { StockWatch } from '../live/stock-watch';
@@ -17,6 +18,7 @@ import type { TrustedDocuments } from '../documents/trusted';
 
 /** What lives as long as the process. */
 export interface Room {
+  readonly schema: GraphQLSchema;
   readonly checkout: Checkout;
   readonly createHold: CreateHold;
   readonly createOrder: CreateOrder;
@@ -68,7 +70,7 @@ export class Context {
     /** Asked and counted before Apollo was: not again. */
     readonly isAdmitted = false,
   ) {
-    this.loaders = loadersFor(room.reads, caller);
+    this.loaders = new Loaders(room.reads, caller);
   }
 
   /** For what serves one request: its log names it. The use cases that serve many at once are in the room. */

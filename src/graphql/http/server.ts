@@ -29,7 +29,6 @@ import { notTrusted } from '../documents/guard';
 import { DOCUMENT_LIMITS, MAX_TOKENS } from '../documents/limits';
 import { mediaTypeFor } from './media-types';
 import { asksForPlayground, registerPlaygroundAssets, servePlayground } from '../playground/page';
-import { schemaFor } from '../schema';
 import { anonymous } from './tokens';
 import { searchFor, sentByForeignPage } from './get-requests';
 
@@ -49,10 +48,9 @@ declare module 'fastify' {
 }
 
 export async function graphqlServer(room: Room, config: Config): Promise<ApolloServer<Context>> {
-  const { mask } = room;
+  const { mask, schema } = room;
   const { log } = room.checkout;
   const isProduction = config.environment === 'production';
-  const schema = schemaFor(config);
   // Apollo does not tell `formatError` which request the error belongs to.
   const requestIds = new WeakMap<object, string>();
   const apollo = new ApolloServer<Context>({

@@ -16,7 +16,6 @@ import { Context, type Room } from './context';
 import { pricesOf } from '../documents/cost';
 import { subscriptionReader, type Subscription } from '../documents/subscription-documents';
 import { FormattedError, formatErrors } from './errors';
-import { schemaFor } from '../schema';
 import { sharedResults } from '../live/shared-results';
 import { anonymous } from './tokens';
 import { credentialIn } from './credentials';
@@ -233,8 +232,7 @@ type Started = ExecutionArgs | { readonly errors: readonly GraphQLError[] };
 
 /** Runs operations: subscriptions here, all else through Apollo, as if it had come over HTTP. */
 function operationsOf(apollo: ApolloServer<Context>, room: Room, config: Config) {
-  const schema = schemaFor(config);
-  const { admission, guard, trusted, mask } = room;
+  const { schema, admission, guard, trusted, mask } = room;
   const hidesSchema = config.environment === 'production';
   const readSubscription = subscriptionReader(schema, guard.remembered, { hidesSchema });
   const underWay = new Set<Promise<unknown>>();
