@@ -24,11 +24,12 @@ import type { Context, Room } from './graphql/http/context';
 import { documentGuard } from './graphql/documents/guard';
 import { maskErrors } from './graphql/http/errors';
 import { schemaFor } from './graphql/schema';
-import { graphqlRoutes, graphqlServer } from './graphql/http/server';
+import { openApollo } from './graphql/http/apollo';
+import { graphqlRoutes } from './graphql/http/routes';
 import { sharedReads } from './graphql/live/shared-reads';
 import { StockLevels } from './graphql/live/level-reader';
 import { StockWatch } from './graphql/live/stock-watch';
-import { asksForWebSocket, connectSubscriptions } from './graphql/http/subscriptions';
+import { asksForWebSocket, serveWebSockets } from './graphql/http/websocket';
 import { createTokenVerifier } from './graphql/http/tokens';
 import { codegenDocuments, TrustedDocuments } from './graphql/documents/trusted';
 import { startSweepJob } from './jobs/sweep-job';
@@ -113,7 +114,13 @@ export async function startApp(config: Config, options: AppOptions): Promise<App
     admission,
     clientOf,
     trusted,
-    guard: documentGuard({ schema, admission, trusted, persistedOnly: config.persistedOnly }),
+    guard: documentGuard({
+      schema,
+      admission,
+      trusted,
+      persistedOnly: config.persistedOnly,
+      hidesSchema: config.environment === 'production',
+    }),
     verify: createTokenVerifier(config),
     mask: maskErrors(checkout),
     serverMetrics: async () => ({ server: serverName(http), text: await scrape() }),
@@ -126,7 +133,7 @@ export async function startApp(config: Config, options: AppOptions): Promise<App
     if (state.isDraining) void reply.header('connection', 'close');
     done();
   });
-  const apollo = await graphqlServer(room, config);
+  const apollo = await openApollo(room, config);
   await limitHttp(http, config, metrics);
   await http.register(graphqlRoutes(apollo, room, config));
   await http.register(
@@ -141,11 +148,11 @@ export async function startApp(config: Config, options: AppOptions): Promise<App
   await http.register(pages(config));
   healthRoutes(http, database, state);
   metricsRoute(http, metrics, scrape);
-  const subscriptions = connectSubscriptions(http.server, { apollo, room, config });
+  const webSockets = serveWebSockets(http.server, apollo, room);
   try {
     await http.listen({ host: config.host, port: config.port });
   } catch (error) {
-    await subscriptions.close();
+    await webSockets.close();
     sockets.close();
     await apollo.stop();
     await metrics.close();
@@ -159,7 +166,7 @@ export async function startApp(config: Config, options: AppOptions): Promise<App
     state.isDraining = true;
     await sweep?.stop();
     provider?.close();
-    await Promise.all([subscriptions.close(), drain(http, sockets)]);
+    await Promise.all([webSockets.close(), drain(http, sockets)]);
     await apollo.stop();
     await metrics.close();
     await database.close();
