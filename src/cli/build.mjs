@@ -9,6 +9,7 @@ import { execFile } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import {
   chmodSync,
+  cpSync,
   existsSync,
   lstatSync,
   mkdirSync,
@@ -37,6 +38,8 @@ export const kinds = {
 
 /** What else decides what a build looks like: the compiler's settings, and the versions of the packages. */
 const SETTINGS = ['.swcrc', 'package-lock.json'];
+/** Copied into a build as they are. */
+const COPIED = ['schema/examples'];
 const DRAFT = '.building-';
 /** A build that nothing has started from for so long is deleted by the next one. What runs renews this, see run.mjs. */
 const UNUSED_MS = 24 * 3600 * 1000;
@@ -48,7 +51,7 @@ const run = promisify(execFile);
 /** The folder of the build of these very sources, whether it is there or not. A few ms: all of them are read. */
 export function folderFor({ sources, folder }) {
   const hash = createHash('sha256');
-  for (const file of [...SETTINGS, ...sources.flatMap(filesIn)].sort()) {
+  for (const file of [...SETTINGS, ...[...sources, ...COPIED].flatMap(filesIn)].sort()) {
     const content = readFileSync(join(ROOT, file));
     hash.update(`${file}\0${content.length}\0`).update(content);
   }
@@ -101,6 +104,7 @@ async function compile({ sources, hasPages }, folder) {
   const swc = join(ROOT, 'node_modules', '@swc', 'cli', 'bin', 'swc.js');
   const skipped = ['**/web/client/**', '**/*.mts', '**/*.mjs'].flatMap((pattern) => ['--ignore', pattern]);
   await runHere(swc, [...sources, '--out-dir', folder, '--quiet', ...skipped]);
+  for (const part of COPIED) cpSync(join(ROOT, part), join(folder, part), { recursive: true });
   if (!hasPages) return;
   const vite = join(ROOT, 'node_modules', 'vite', 'bin', 'vite.js');
   const pages = ['build', '--config', 'src/web/vite.config.mts', '--outDir', join(folder, 'web')];
