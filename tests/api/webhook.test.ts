@@ -1,4 +1,4 @@
-/** POST /webhooks/payments over HTTP: every answer of DESIGN §8, with its exact status, and what it leaves behind. */
+/** POST /webhooks/payments over HTTP: every answer of docs/webhooks.md, with its exact status and what it leaves in the database. */
 import { randomUUID } from 'node:crypto';
 import { request as httpRequest } from 'node:http';
 import { connect } from 'node:net';
