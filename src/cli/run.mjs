@@ -17,7 +17,7 @@ const MARK_EVERY_MS = 3600 * 1000;
 
 const [file, ...args] = process.argv.slice(2);
 
-const kind = file.startsWith('tests/') ? 'proof' : 'server';
+const kind = /^(tests|src\/tools)\//.test(file) ? 'workshop' : 'server';
 const folder = await builtFolder(kind);
 if (folder !== null) {
   markUsed(folder);
