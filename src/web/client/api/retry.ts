@@ -20,7 +20,7 @@ export async function persistently<T>(
   for (let count = 1; ; count += 1) {
     const { answer, failure, waitMs } = await outcomeOf(attempt, busyFor);
     if (waitMs === null || count === MOST_ATTEMPTS) {
-      if (failure) throw failure;
+      if (failure) throw failure as Error;
       return answer!;
     }
     await pause(Math.max(waitMs, backoff(count)));

@@ -44,7 +44,7 @@ export function useFeed<T>(about: string | null, ask: () => Promise<T>, everyMs:
       setState((known) => ({ ...known, ...next }));
       const restMs = REST_FACTOR * (performance.now() - askedAt);
       const waitMs = Math.max(everyMs, restMs, next.problem?.retryAfterMs ?? 0);
-      timer = setTimeout(look, Math.min(waitMs, LONGEST_WAIT_MS));
+      timer = setTimeout(() => void look(), Math.min(waitMs, LONGEST_WAIT_MS));
     };
     void look();
     const stopWaking = onWake(() => void look());
