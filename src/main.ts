@@ -1,4 +1,5 @@
 /** The process: settings, database, server; stops in order on SIGTERM, SIGINT and SIGHUP. */
+import './cli/node-version.cjs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Command } from 'commander';
 import { startApp } from './app';

@@ -5,6 +5,7 @@
  * nothing in it changes afterwards, so a build never disturbs what runs from an earlier one. `dist/current` is a link to
  * the latest; `dist/src`, `dist/migrations` and `dist/web` lead through it. Plain JavaScript: it runs before anything is built.
  */
+import './node-version.cjs';
 import { execFile } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import {
@@ -40,6 +41,7 @@ export const kinds = {
 };
 /** The documents that the server trusts: codegen writes them beside the pages' sources. */
 const TRUSTED_DOCUMENTS = join('src', 'web', 'client', 'generated');
+const NODE_VERSION = join('src', 'cli', 'node-version.cjs');
 
 /** What else decides what a build looks like: the compiler's settings, and the versions of the packages. */
 const SETTINGS = ['.swcrc', 'package-lock.json'];
@@ -95,6 +97,7 @@ async function make(kind, target) {
   const draft = mkdtempSync(join(kind.folder, DRAFT));
   try {
     await compile(kind, draft);
+    if (kind.hasPages) await buildPages(draft);
     if (folderFor(kind) !== target) return false;
     chmodSync(draft, 0o755); // mkdtemp keeps it for its owner
     finish(draft, target);
@@ -104,7 +107,7 @@ async function make(kind, target) {
   }
 }
 
-async function compile({ sources, leftOut, hasPages }, folder) {
+async function compile({ sources, leftOut }, folder) {
   const swc = join(ROOT, 'node_modules', '@swc', 'cli', 'bin', 'swc.js');
   if (!existsSync(swc)) {
     throw new Error('The sources have changed since the last build, and the compiler is not installed. Run npm ci');
@@ -116,7 +119,10 @@ async function compile({ sources, leftOut, hasPages }, folder) {
     recursive: true,
     filter: (path) => !path.endsWith('.ts'),
   });
-  if (!hasPages) return;
+  cpSync(join(ROOT, NODE_VERSION), join(folder, NODE_VERSION));
+}
+
+async function buildPages(folder) {
   const vite = join(ROOT, 'node_modules', 'vite', 'bin', 'vite.js');
   const pages = ['build', '--config', 'src/web/vite.config.mts', '--outDir', join(folder, 'web')];
   await runHere(vite, [...pages, '--configLoader', 'runner']);
@@ -178,7 +184,9 @@ export const exitCodes = { failed: 1, readOnly: 3 };
 
 if (process.argv[1] && realpathSync(process.argv[1]) === fileURLToPath(import.meta.url)) {
   try {
-    await build(kinds[process.argv[2] ?? 'server']);
+    // A folder as the second argument: compiled there, without pages and links, for a test.
+    const [kind = 'server', folder] = process.argv.slice(2);
+    await (folder ? compile(kinds[kind], folder) : build(kinds[kind]));
   } catch (error) {
     const isReadOnly = ['EACCES', 'EPERM', 'EROFS'].includes(error.code);
     const hint = isReadOnly ? '. Run npm run build as a user who may write there' : '';

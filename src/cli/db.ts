@@ -1,4 +1,5 @@
 /** `npm run db:migrate`, `db:seed`, `db:reset`, `db:distribute` and `db:grant`. */
+import './node-version.cjs';
 import { Command, InvalidArgumentError } from 'commander';
 import { checkSchema } from '../database/check-schema';
 import { distribute } from '../database/distribute';

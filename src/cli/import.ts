@@ -1,4 +1,5 @@
 /** `npm run import -- FILE.csv`: puts the products of a Shopify export on sale. */
+import './node-version.cjs';
 import { readFile, stat } from 'node:fs/promises';
 import { basename } from 'node:path';
 import { Presets, SingleBar } from 'cli-progress';

@@ -3,6 +3,7 @@
  * the sources have changed since the last build. What `npm run …` starts: no shell stands between npm and the program, so
  * signals reach it.
  */
+import './node-version.cjs';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync } from 'node:fs';
