@@ -201,7 +201,7 @@ async function readStockReportsOneByOne(
   page: PageOf<{ name: string; id: string }>,
 ): Promise<{ product: Product; report: StockReport }[]> {
   const reports: { product: Product; report: StockReport }[] = [];
-  for (const product of await readProducts(em, page)) {
+  for (const product of await readProducts(em, page, { withDescriptions: true, withUnlisted: true })) {
     const report = await readStockReport(em, product.id);
     if (report) reports.push({ product, report });
   }
@@ -212,13 +212,14 @@ async function readStockReportsOneByOne(
 export async function readProducts(
   em: EntityManager,
   { limit, after }: PageOf<{ name: string; id: string }>,
-  { withDescriptions }: Descriptions = { withDescriptions: true },
+  { withDescriptions, withUnlisted = false }: Descriptions & { readonly withUnlisted?: boolean },
 ): Promise<Product[]> {
-  const rest = after ? sql`WHERE (name, id) > (${after.name}, ${after.id}::uuid)` : sql``;
+  const listed = withUnlisted ? sql`true` : sql`listed`;
+  const rest = after ? sql`AND (name, id) > (${after.name}, ${after.id}::uuid)` : sql``;
   const rows = await run<Row>(
     em,
     sql`/* products */
-      SELECT ${productColumns.of('products', withDescriptions ? [] : DESCRIPTION)} FROM products ${rest} ORDER BY name, id LIMIT ${limit}`,
+      SELECT ${productColumns.of('products', withDescriptions ? [] : DESCRIPTION)} FROM products WHERE ${listed} ${rest} ORDER BY name, id LIMIT ${limit}`,
   );
   return rows.map((row) => productColumns.read(row));
 }

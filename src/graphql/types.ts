@@ -104,6 +104,11 @@ export class Product {
   })
   maxPerCustomer!: number | null;
 
+  @Field(() => Boolean, {
+    description: 'false: no list shows the product. It is found by id or SKU, and can be bought.',
+  })
+  listed!: boolean;
+
   /** Read after the request came, where a page has read its products' levels together. */
   level?: StockReading;
 }
@@ -512,10 +517,16 @@ export class CreateProductInput {
 
   @Field(() => DateTime, { nullable: true })
   saleEndsAt?: Date | null;
+
+  @Field(() => Boolean, {
+    defaultValue: true,
+    description: 'false: no list shows the product until updateProduct says so.',
+  })
+  listed!: boolean;
 }
 
 @InputType({
-  description: 'Left out: unchanged. null: no limit, no window, no description; for name and price a mistake.',
+  description: 'Left out: unchanged. null: no limit, no window, no description; for every other field a mistake.',
 })
 export class UpdateProductInput {
   @Field(() => ID)
@@ -538,6 +549,9 @@ export class UpdateProductInput {
 
   @Field(() => DateTime, { nullable: true })
   saleEndsAt?: Date | null;
+
+  @Field(() => Boolean, { nullable: true })
+  listed?: boolean | null;
 }
 
 @InputType()

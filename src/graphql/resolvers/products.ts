@@ -59,7 +59,7 @@ export class ProductResolver {
     return product && presentProduct(product);
   }
 
-  @Query(() => ProductConnection, { description: 'By name.' })
+  @Query(() => ProductConnection, { description: 'Listed products, by name.' })
   async products(
     @Args(() => PageArgs) page: PageArgs,
     @Ctx() context: Context,
