@@ -11,8 +11,6 @@ import type { Hold, Order, OrderLine, Product } from './types';
 /** Each answers null for what does not exist, and for what is somebody else's: there is no difference. */
 export interface Loaders {
   readonly product: DataLoader<string, Product | null>;
-  /** For a page that shows products: those of a replica, but not to those who may have just changed them. */
-  readonly shownProduct: DataLoader<string, Product | null>;
   readonly hold: DataLoader<string, Hold | null>;
   readonly order: DataLoader<string, Order | null>;
   /** By order id. The caller may see the order. */
@@ -33,7 +31,6 @@ export function loadersFor(reads: SharedReads, caller: Caller): Loaders {
 class RequestLoaders implements Loaders {
   readonly budget = new Budget();
   private products?: Loaders['product'];
-  private shownProducts?: Loaders['shownProduct'];
   private holds?: Loaders['hold'];
   private orders?: Loaders['order'];
   private linesOf?: Loaders['lines'];
@@ -45,13 +42,6 @@ class RequestLoaders implements Loaders {
 
   get product(): Loaders['product'] {
     return (this.products ??= byId<Product>(async (ids) => (await this.reads.products(ids)).map(presentProduct)));
-  }
-
-  get shownProduct(): Loaders['shownProduct'] {
-    if (this.caller.isAdmin) return this.product;
-    return (this.shownProducts ??= byId<Product>(async (ids) =>
-      (await this.reads.shownProducts(ids)).map(presentProduct),
-    ));
   }
 
   get hold(): Loaders['hold'] {
