@@ -133,7 +133,7 @@ describe('the README’s error codes', () => {
   });
 
   test('name every code of extensions that the server gives', () => {
-    const sources = ['src/domain/errors.ts', 'src/graphql/http/errors.ts', 'src/graphql/http/server.ts']
+    const sources = ['src/domain/errors.ts', 'src/graphql/http/errors.ts', 'src/graphql/http/routes.ts']
       .map(read)
       .join('\n');
     const ours = ['BAD_USER_INPUT', 'UNAUTHENTICATED', 'FORBIDDEN', 'RATE_LIMITED', 'SERVICE_UNAVAILABLE'];
