@@ -89,7 +89,6 @@ export async function startApp(config: Config, options: AppOptions): Promise<App
   const scrape = options.scrapeWith?.(metrics) ?? (() => metrics.text());
   const database = await openDatabase({
     url: options.databaseUrl,
-    replicaUrls: config.databaseReplicaUrls,
     poolSize: config.databasePoolSize,
     log,
     onRetry: (reason) => metrics.retry(reason),

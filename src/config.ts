@@ -79,7 +79,6 @@ export interface Config {
   readonly workers: number;
   /** Several: the writable one is used. Empty: the embedded PostgreSQL. */
   readonly databaseUrls: readonly string[];
-  readonly databaseReplicaUrls: readonly string[];
   readonly databasePoolSize: number;
   /** Migrations of newer builds that the database may have. */
   readonly acceptMigrations: readonly string[];
@@ -199,7 +198,6 @@ const settings = {
   PORT: setting('a whole number from 0 (any free port) to 65535', wholeNumber(0, 65535)),
   WORKERS: setting('a whole number from 1 to 64', wholeNumber(1, 64)),
   DATABASE_URL: setting('postgres://user:password@host:port/database, several separated by commas', databaseUrls),
-  DATABASE_REPLICA_URLS: setting('postgres://… URLs, separated by commas', databaseUrls),
   DATABASE_POOL_SIZE: setting('a whole number from 1 to 1000', wholeNumber(1, 1000)),
   ACCEPT_MIGRATIONS: setting(
     'names of migrations, separated by commas',
@@ -289,7 +287,6 @@ const secretKeys: readonly Key[] = [
   'JWT_SECRET',
   'ADMISSION_SECRET',
   'DATABASE_URL',
-  'DATABASE_REPLICA_URLS',
 ];
 
 /**
@@ -386,7 +383,6 @@ export function redactedConfig(config: Config): Record<string, unknown> {
   return {
     ...config,
     databaseUrls: config.databaseUrls.map(withoutPassword),
-    databaseReplicaUrls: config.databaseReplicaUrls.map(withoutPassword),
     webhookSecrets: config.webhookSecrets.map(() => '[redacted]'),
     stripeWebhookSecret: config.stripeWebhookSecret === null ? null : '[redacted]',
     admissionSecret: config.admissionSecret === null ? null : '[redacted]',
@@ -430,12 +426,6 @@ function contradictions(values: Values, env: NodeJS.ProcessEnv): Refusal[] {
       'CORS_HEADERS needs CORS_ORIGINS: without origins no page of another origin may call',
     ]);
   }
-  if (values.DATABASE_REPLICA_URLS?.length && textOf(env, 'DATABASE_URL') === undefined) {
-    problems.push([
-      'DATABASE_REPLICA_URLS',
-      'DATABASE_REPLICA_URLS needs DATABASE_URL: the embedded PostgreSQL has no replicas',
-    ]);
-  }
   return problems;
 }
 
@@ -469,7 +459,6 @@ function toConfig(values: Values, environment: Environment): Config {
     port: values.PORT ?? 4000,
     workers: values.WORKERS ?? 1,
     databaseUrls: values.DATABASE_URL ?? [],
-    databaseReplicaUrls: values.DATABASE_REPLICA_URLS ?? [],
     databasePoolSize: values.DATABASE_POOL_SIZE ?? 8,
     acceptMigrations: values.ACCEPT_MIGRATIONS ?? [],
     holdTtlSeconds: values.HOLD_TTL_SECONDS ?? 120,

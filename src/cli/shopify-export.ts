@@ -1,6 +1,6 @@
 /** A Shopify product export: from the bytes of its CSV to products that may be put on sale, and to every line that may not. */
 import { compile } from 'html-to-text';
-import { checkedProduct, type NewProduct, type NewProductInput } from '../checkout/put-on-sale';
+import { checkedProduct, type NewProduct, type NewProductInput } from '../checkout/product-fields';
 import { CallerError } from '../domain/errors';
 import { minorDigits, parsePrice } from '../domain/money';
 import { columnsIn, readCsv, shown, UnreadableExport } from './csv-file';
