@@ -112,7 +112,7 @@ test('one bad line stops an import, unless --skip-bad imports the other lines', 
 
 test.each<[string, () => string[], number, RegExp]>([
   ['no file', () => [], 2, /missing required argument/],
-  ['a file that is not there', () => [join(directory, 'nowhere.csv')], 1, /^error: There is not a file/],
+  ['a file that is not there', () => [join(directory, 'nowhere.csv')], 1, /^error: There is no file/],
   ['a currency that does not exist', () => [FIXTURE, '--currency', 'usd'], 2, /ISO 4217/],
   ['a file of something else', () => [join(ROOT, '.gitignore')], 1, /^error: .*has no column/],
 ])('an import of %s ends with one line that says what is wrong', async (_name, args, code, message) => {
