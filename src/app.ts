@@ -33,7 +33,7 @@ import { startSweepJob } from './jobs/sweep-job';
 import { sealFailpoints } from './postgres/failpoints';
 import type { Logger } from './telemetry/logger';
 import { Metrics } from './telemetry/metrics';
-import { pages } from './web/static-pages';
+import { staticPages } from './web/static-pages';
 import { paymentsWebhook } from './webhooks/payments-route';
 import { SimulatedProvider } from './webhooks/simulated-provider';
 import { standardProvider } from './webhooks/standard';
@@ -75,7 +75,7 @@ export async function startApp(config: Config, options: AppOptions): Promise<App
   const trusted = trustedDocuments(schema, config, options);
   const metrics = new Metrics();
   const scrape = options.scrapeWith?.(metrics) ?? (() => metrics.text());
-  const checkout = await openCheckout(config, options, metrics);
+  const checkout = await connectCheckout(config, options, metrics);
   const { database } = checkout;
   const { fastify, ...http } = await openHttpServer(config, { log, metrics }, opensWebSocket);
   const provider = config.environment === 'production' ? null : simulatedProvider(config, log, fastify);
@@ -86,7 +86,7 @@ export async function startApp(config: Config, options: AppOptions): Promise<App
   const apollo = await openApollo(room, config);
   await fastify.register(graphqlRoutes(apollo, room, config));
   await fastify.register(webhookRoutes(config, room));
-  await fastify.register(pages(config));
+  await fastify.register(staticPages(config));
   healthRoutes(fastify, database, state);
   metricsRoute(fastify, metrics.contentType, scrape);
   const webSockets = serveWebSockets(fastify.server, apollo, room);
@@ -130,11 +130,10 @@ function trustedDocuments(
   );
 }
 
-async function openCheckout(config: Config, { databaseUrl, log }: AppOptions, metrics: Metrics): Promise<Checkout> {
+async function connectCheckout(config: Config, { databaseUrl, log }: AppOptions, metrics: Metrics): Promise<Checkout> {
   const { holdTtlSeconds, orderPaymentWindowSeconds } = config;
   const database = await openDatabase({
     url: databaseUrl,
-    replicaUrls: config.databaseReplicaUrls,
     poolSize: config.databasePoolSize,
     log,
     onRetry: (reason) => metrics.retry(reason),

@@ -44,7 +44,7 @@ const namesIn = (text: string) => new Set(text.match(/\b(flashsale|nodejs|proces
 async function exportedNames(): Promise<{ series: Set<string>; metrics: string[] }> {
   const metrics = new Metrics();
   const nothing = {
-    ...{ poolWaiting: () => 0, replicaLags: () => [], stockAvailable: async () => [], sweepLagSeconds: async () => 0 },
+    ...{ poolWaiting: () => 0, stockAvailable: async () => [], sweepLagSeconds: async () => 0 },
     ...{ openPayments: async () => ({ refundDue: 0, oldestParkedSeconds: 0 }), countViolations: async () => 0 },
   };
   metrics.watch(nothing, testLogger());

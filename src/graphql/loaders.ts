@@ -16,7 +16,6 @@ import { presentProduct, type Product } from './products/types';
 export class Loaders {
   readonly budget = new Budget();
   private products?: DataLoader<string, Product | null>;
-  private shownProducts?: DataLoader<string, Product | null>;
   private holds?: DataLoader<string, Hold | null>;
   private orders?: DataLoader<string, Order | null>;
   private linesOf?: DataLoader<string, OrderLine[]>;
@@ -28,14 +27,6 @@ export class Loaders {
 
   get product(): DataLoader<string, Product | null> {
     return (this.products ??= byId<Product>(async (ids) => (await this.reads.products(ids)).map(presentProduct)));
-  }
-
-  /** May be a stale read from a replica, except for admins, who may just have changed the product. */
-  get shownProduct(): DataLoader<string, Product | null> {
-    if (this.caller.isAdmin) return this.product;
-    return (this.shownProducts ??= byId<Product>(async (ids) =>
-      (await this.reads.shownProducts(ids)).map(presentProduct),
-    ));
   }
 
   get hold(): DataLoader<string, Hold | null> {

@@ -10,14 +10,12 @@ import type { Hold, Order, OrderLine, Product } from '../../domain/records';
 type Ids = readonly string[];
 
 /**
- * Promises read-your-writes, except for `shownProducts`: every record is read after it was requested, and nothing is cached. A
- * burst of shoppers who open the same page takes a few queries per table, not one each. Ids are UUIDs in lower case; unknown ones
- * are absent from the result. Throws `Busy` and `Unavailable`.
+ * Promises read-your-writes: every record is read after it was requested, and nothing is cached. A burst of shoppers who open the
+ * same page takes a few queries per table, not one each. Ids are UUIDs in lower case; unknown ones are absent from the result.
+ * Throws `Busy` and `Unavailable`.
  */
 export interface SharedReads {
   products(ids: Ids): Promise<Product[]>;
-  /** May be a stale read from a replica: for callers who cannot have changed the products. */
-  shownProducts(ids: Ids): Promise<Product[]>;
   /** `at`: the database's time of the read. */
   holds(ids: Ids): Promise<{ holds: Hold[]; at: Date }>;
   orders(ids: Ids): Promise<Order[]>;
@@ -27,14 +25,6 @@ export interface SharedReads {
 export function sharedReads(database: Database): SharedReads {
   const products = shared(
     (ids) => database.read((em) => findProducts(em, ids)),
-    (product) => product.id,
-  );
-  const shownProducts = shared(
-    (ids) =>
-      database.readShown(
-        (em) => findProducts(em, ids),
-        (found) => found.length === ids.length,
-      ),
     (product) => product.id,
   );
   const orders = shared(
@@ -50,7 +40,7 @@ export function sharedReads(database: Database): SharedReads {
     const byId = groupBy(found.holds, (hold) => hold.id);
     return requests.map((ids) => ({ at: found.at, holds: pick(byId, ids) }));
   });
-  return { products, shownProducts, orders, lines, holds: (ids) => holds.submit('', ids) };
+  return { products, orders, lines, holds: (ids) => holds.submit('', ids) };
 }
 
 function shared<T>(find: (ids: Ids) => Promise<T[]>, idOf: (record: T) => string): (ids: Ids) => Promise<T[]> {

@@ -46,38 +46,30 @@ export class ProductResolver {
     const hasId = id !== null && id !== undefined;
     const hasSku = sku !== null && sku !== undefined;
     if (hasId === hasSku) throw new CallerError('BAD_USER_INPUT', 'Name the product by either id or sku');
-    if (hasId) return context.loaders.shownProduct.load(id);
+    if (hasId) return context.loaders.product.load(id);
     checkText('sku', sku!);
-    const product = await show(
-      context,
-      (em) => findProductBySku(em, sku!),
-      (found) => found !== null,
-    );
-    return product && presentProduct(product);
+    const found = await context.checkout.database.read((em) => findProductBySku(em, sku!));
+    return found && presentProduct(found);
   }
 
-  @Query(() => ProductConnection, { description: 'All products, ordered by name.' })
+  @Query(() => ProductConnection, { description: 'Listed products, ordered by name.' })
   async products(
     @Args(() => PageArgs) page: PageArgs,
     @Ctx() context: Context,
     @Info() info: GraphQLResolveInfo,
   ): Promise<Connection<Product>> {
-    const { budget, shownProduct } = context.loaders;
+    const { budget, product: byId } = context.loaders;
     const withDescriptions = selects(info, DESCRIPTION);
     const connection = await pageOf(
       page,
       { budget, info },
       byName,
       ({ limit, after }) =>
-        show(
-          context,
-          (em) => readProducts(em, { limit, after }, { withDescriptions }),
-          () => true,
-        ),
+        context.checkout.database.read((em) => readProducts(em, { limit, after }, { withDescriptions })),
       (record) => {
         const product = presentProduct(record);
         budget.spendText(product.description?.length ?? 0);
-        if (withDescriptions) shownProduct.prime(product.id, product);
+        if (withDescriptions) byId.prime(product.id, product);
         return product;
       },
     );
@@ -145,14 +137,6 @@ export class ProductResolver {
     requireAdmin(context);
     return productPayload(context, adjustStock(context.checkout, { ...input, actor: context.caller.customerId }));
   }
-}
-
-/** Admins, who change products, read their own writes; for all others a stale read from a replica will do. */
-function show<T>(
-  { caller, checkout }: Context,
-  ...read: Parameters<typeof checkout.database.readShown<T>>
-): Promise<T> {
-  return caller.isAdmin ? checkout.database.read(read[0]) : checkout.database.readShown(...read);
 }
 
 const DESCRIPTION: ReadonlySet<string> = new Set(['description']);

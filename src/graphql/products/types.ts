@@ -39,6 +39,11 @@ export class Product {
   })
   maxPerCustomer!: number | null;
 
+  @Field(() => Boolean, {
+    description: 'false: no list shows the product. It is found by id or SKU, and can be bought.',
+  })
+  listed!: boolean;
+
   /** Set by a query that has read the levels of a whole page together. */
   level?: StockReading;
 }
@@ -106,11 +111,17 @@ export class CreateProductInput {
 
   @Field(() => DateTime, { nullable: true })
   saleEndsAt?: Date | null;
+
+  @Field(() => Boolean, {
+    defaultValue: true,
+    description: 'false: no list shows the product until updateProduct says so.',
+  })
+  listed!: boolean;
 }
 
 @InputType({
   description:
-    'An omitted field stays unchanged. null removes the limit, the window or the description; name and priceMinor cannot be null.',
+    'An omitted field stays unchanged. null removes the limit, the window or the description; no other field can be null.',
 })
 export class UpdateProductInput {
   @Field(() => ID)
@@ -133,6 +144,9 @@ export class UpdateProductInput {
 
   @Field(() => DateTime, { nullable: true })
   saleEndsAt?: Date | null;
+
+  @Field(() => Boolean, { nullable: true })
+  listed?: boolean | null;
 }
 
 @InputType()
