@@ -1,4 +1,5 @@
 /** The server process: loads the configuration, finds and prepares the database, serves, and shuts down on a signal. */
+import './cli/node-version.cjs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Command } from 'commander';
 import { startApp } from './app';

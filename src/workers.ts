@@ -40,13 +40,15 @@ export async function startWorkers(
   const fork = (): Worker => {
     const worker = cluster.fork({ DATABASE_URL: databaseUrl });
     // Either the system is out of processes or descriptors, so no `exit` follows; or the channel broke, and `exit` will follow.
-    worker.on('error', async (err) => {
+    worker.on('error', (err) => {
       log.error({ event: 'worker.failed', err }, 'worker.failed');
-      if (worker.process.pid !== undefined) return;
-      await sleep(PAUSE_MS);
-      if (!isStopping) bornAt.set(fork().id, performance.now());
+      if (worker.process.pid === undefined) void replace(PAUSE_MS);
     });
     return worker;
+  };
+  const replace = async (afterMs: number) => {
+    await sleep(afterMs);
+    if (!isStopping) bornAt.set(fork().id, performance.now());
   };
   const metrics = new ClusterMetrics(connectedWorkers);
   cluster.on('message', (worker, message) => metrics.onMessage(worker, message));
@@ -64,13 +66,13 @@ export async function startWorkers(
     throw error;
   }
   for (const { id } of first) bornAt.set(id, performance.now());
-  cluster.on('exit', async (worker, code, signal) => {
+  cluster.on('exit', (worker, code, signal) => {
     metrics.onExit(worker);
     if (isStopping) return;
     log.error({ event: 'worker.died', worker: worker.process.pid, code, signal }, 'worker.died');
-    if (performance.now() - (bornAt.get(worker.id) ?? 0) < YOUNG_MS) await sleep(PAUSE_MS);
+    const isYoung = performance.now() - (bornAt.get(worker.id) ?? 0) < YOUNG_MS;
     bornAt.delete(worker.id);
-    if (!isStopping) bornAt.set(fork().id, performance.now());
+    void replace(isYoung ? PAUSE_MS : 0);
   });
   return { url, stop };
 }

@@ -96,9 +96,9 @@ test('the clock is the database’s wherever something is decided', () => {
   expect(offenders(isExempt, /Date\.now\(\)|new Date\(\)/)).toEqual([]);
 });
 
-test('only stock-keeper.ts (and the seeder) moves units', () => {
+test('only stock-keeper.ts (and the seed) moves units', () => {
   const mayMove = ({ path }: { path: string }) =>
-    path === 'checkout/stock-keeper.ts' || path === 'database/seeders/drop-seeder.ts';
+    path === 'checkout/stock-keeper.ts' || path === 'database/seed.ts';
   expect(
     offenders(mayMove, /UPDATE\s+stock\b|INTO\s+stock\b|(insert|insertMany|nativeUpdate|upsert)\(\s*StockRow/),
   ).toEqual([]);

@@ -44,7 +44,7 @@ const namesIn = (text: string) => new Set(text.match(/\b(flashsale|nodejs|proces
 async function exportedNames(): Promise<{ series: Set<string>; metrics: string[] }> {
   const metrics = new Metrics();
   const nothing = {
-    ...{ poolWaiting: () => 0, replicaLags: () => [], stockAvailable: async () => [], sweepLagSeconds: async () => 0 },
+    ...{ poolWaiting: () => 0, stockAvailable: async () => [], sweepLagSeconds: async () => 0 },
     ...{ openPayments: async () => ({ refundDue: 0, oldestParkedSeconds: 0 }), countViolations: async () => 0 },
   };
   metrics.watch(nothing, testLogger());
@@ -133,7 +133,7 @@ describe('the README’s error codes', () => {
   });
 
   test('name every code of extensions that the server gives', () => {
-    const sources = ['src/domain/errors.ts', 'src/graphql/http/errors.ts', 'src/graphql/http/server.ts']
+    const sources = ['src/domain/errors.ts', 'src/graphql/http/errors.ts', 'src/graphql/http/routes.ts']
       .map(read)
       .join('\n');
     const ours = ['BAD_USER_INPUT', 'UNAUTHENTICATED', 'FORBIDDEN', 'RATE_LIMITED', 'SERVICE_UNAVAILABLE'];

@@ -1,11 +1,11 @@
 /** `npm run db:migrate`, `db:seed`, `db:reset`, `db:distribute` and `db:grant`. */
+import './node-version.cjs';
 import { Command, InvalidArgumentError } from 'commander';
 import { checkSchema } from '../database/check-schema';
 import { distribute } from '../database/distribute';
 import { grantsFor } from '../database/grants';
 import { migrate } from '../database/migrate';
-import { dropAll } from '../database/reset';
-import { seed } from '../database/seed';
+import { dropAll, seed } from '../database/seed';
 import { runCommand } from './options';
 import { withDatabase } from './with-database';
 

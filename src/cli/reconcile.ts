@@ -1,4 +1,5 @@
 /** `npm run reconcile [-- --json]`: proves from the stored facts that nothing was oversold and nothing lost. */
+import './node-version.cjs';
 import { Command } from 'commander';
 import { loadDotEnv, loadSettings } from '../config';
 import { findDatabase, type FoundDatabase } from '../postgres/find-database';

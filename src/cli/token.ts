@@ -1,4 +1,5 @@
 /** `npm run token -- --sub alice [--role admin]`: prints a token that this configuration accepts, for manual tests. */
+import './node-version.cjs';
 import { Command, InvalidArgumentError } from 'commander';
 import { signQueueToken } from '../admission/queue-tokens';
 import { loadDotEnv, loadSettings } from '../config';

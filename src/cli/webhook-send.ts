@@ -1,4 +1,5 @@
 /** `npm run webhook:send -- --type payment.succeeded --reference ID`: plays the payment provider, with a valid signature. */
+import './node-version.cjs';
 import { randomBytes, randomUUID } from 'node:crypto';
 import { setTimeout } from 'node:timers/promises';
 import { Command, Option } from 'commander';

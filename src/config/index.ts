@@ -38,7 +38,6 @@ export interface Config {
   readonly workers: number;
   /** Of several, the writable server is used. Empty: the embedded PostgreSQL. */
   readonly databaseUrls: readonly string[];
-  readonly databaseReplicaUrls: readonly string[];
   readonly databasePoolSize: number;
   /** Migrations of newer builds that this build accepts. */
   readonly acceptMigrations: readonly string[];
@@ -138,7 +137,6 @@ export function redactedConfig(config: Config): Record<string, unknown> {
   return {
     ...config,
     databaseUrls: config.databaseUrls.map(withoutPassword),
-    databaseReplicaUrls: config.databaseReplicaUrls.map(withoutPassword),
     webhookSecrets: config.webhookSecrets.map(() => '[redacted]'),
     stripeWebhookSecret: config.stripeWebhookSecret === null ? null : '[redacted]',
     admissionSecret: config.admissionSecret === null ? null : '[redacted]',
@@ -156,12 +154,6 @@ function contradictions(values: Values, env: NodeJS.ProcessEnv): Problem[] {
   }
   if (values.CORS_HEADERS?.length && !values.CORS_ORIGINS?.length) {
     problems.push(['CORS_HEADERS', 'CORS_HEADERS needs CORS_ORIGINS: without it no page of another origin may call']);
-  }
-  if (values.DATABASE_REPLICA_URLS?.length && textOf(env, 'DATABASE_URL') === undefined) {
-    problems.push([
-      'DATABASE_REPLICA_URLS',
-      'DATABASE_REPLICA_URLS needs DATABASE_URL: the embedded PostgreSQL has no replicas',
-    ]);
   }
   return problems;
 }
@@ -196,7 +188,6 @@ function toConfig(values: Values, environment: Environment): Config {
     port: values.PORT ?? 4000,
     workers: values.WORKERS ?? 1,
     databaseUrls: values.DATABASE_URL ?? [],
-    databaseReplicaUrls: values.DATABASE_REPLICA_URLS ?? [],
     databasePoolSize: values.DATABASE_POOL_SIZE ?? 8,
     acceptMigrations: values.ACCEPT_MIGRATIONS ?? [],
     holdTtlSeconds: values.HOLD_TTL_SECONDS ?? 120,

@@ -105,7 +105,6 @@ export const settings = {
   PORT: setting('a whole number from 0 (any free port) to 65535', wholeNumber(0, 65535)),
   WORKERS: setting('a whole number from 1 to 64', wholeNumber(1, 64)),
   DATABASE_URL: setting('postgres://user:password@host:port/database, several separated by commas', databaseUrls),
-  DATABASE_REPLICA_URLS: setting('postgres://… URLs, separated by commas', databaseUrls),
   DATABASE_POOL_SIZE: setting('a whole number from 1 to 1000', wholeNumber(1, 1000)),
   ACCEPT_MIGRATIONS: setting('names of migrations, separated by commas', listOf(text.regex(/^[\w.-]+$/))),
   HOLD_TTL_SECONDS: setting(`a whole number from 1 to ${MAX_WINDOW_SECONDS}`, wholeNumber(1, MAX_WINDOW_SECONDS)),
@@ -174,7 +173,6 @@ const SECRET_KEYS: readonly Key[] = [
   'JWT_SECRET',
   'ADMISSION_SECRET',
   'DATABASE_URL',
-  'DATABASE_REPLICA_URLS',
 ];
 
 /** The values of these keys. Adds a sentence to `problems` for each value that is not accepted. */

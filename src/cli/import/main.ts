@@ -1,11 +1,12 @@
 /** `npm run import -- FILE.csv`: puts the products of a Shopify export on sale. */
+import '../node-version.cjs';
 import { readFile, stat } from 'node:fs/promises';
 import { basename } from 'node:path';
 import { Presets, SingleBar } from 'cli-progress';
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { z } from 'zod';
-import { importProducts, takenSkus } from '../../checkout/import-products';
-import type { NewProduct } from '../../checkout/put-on-sale';
+import { importProducts, takenSkus } from '../../checkout/create-product';
+import type { NewProduct } from '../../checkout/product-fields';
 import { classify } from '../../postgres/pg-errors';
 import { migrate } from '../../database/migrate';
 import type { Database } from '../../database/database';

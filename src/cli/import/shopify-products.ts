@@ -1,6 +1,6 @@
 /** Parses a Shopify product export into products to put on sale, and accounts for every other line. */
 import { compile } from 'html-to-text';
-import { checkedProduct, type NewProduct, type NewProductInput } from '../../checkout/put-on-sale';
+import { checkedProduct, type NewProduct, type NewProductInput } from '../../checkout/product-fields';
 import { CallerError } from '../../domain/errors';
 import { minorDigits, parsePrice } from '../../domain/money';
 import { columnsIn, readCsv, shown, UnreadableExport } from './csv-file';

@@ -4,8 +4,7 @@ import { LockMode } from '@mikro-orm/core';
 import { Arg, Mutation, Resolver } from 'type-graphql';
 import { ENTITIES, HoldRow, ProductRow, StockRow } from '../../database/entities';
 import { newId } from '../../database/ids';
-import { presentHold } from '../../graphql/present';
-import { CreateHoldInput, HoldPayload } from '../../graphql/types';
+import { CreateHoldInput, HoldPayload, presentHold } from '../../graphql/holds/types';
 
 /** As long as the server's own, so that no hold becomes overdue during a run. */
 const HOLD_TTL_MS = 6 * 3_600_000;

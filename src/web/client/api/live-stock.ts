@@ -101,8 +101,8 @@ function watch(
         failures = 0;
         onLevel(data.stockChanged);
       },
-      error: again,
-      complete: again,
+      error: () => void again(),
+      complete: () => void again(),
     });
   };
   subscribe(extensions ? { query: '', variables, extensions } : text);

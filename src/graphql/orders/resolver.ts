@@ -1,4 +1,4 @@
-/** Orders: placed from holds, looked at, cancelled. */
+/** Queries and mutations of orders. */
 import type { GraphQLResolveInfo } from 'graphql';
 import { Arg, Args, Ctx, FieldResolver, ID, Info, Mutation, Query, Resolver, Root } from 'type-graphql';
 import { cancelOrder } from '../../checkout/cancel-order';
@@ -8,20 +8,18 @@ import type { Order as OrderRecord } from '../../domain/records';
 import type { Answer } from '../../domain/refusals';
 import { by, requireCustomer, type Context } from '../http/context';
 import { outcomeOf } from '../http/errors';
-import { isText, pageOf, timeOf, type Cut } from '../pagination';
-import { presentOrder } from '../present';
+import { Hold } from '../holds/types';
+import { isText, PageArgs, pageOf, timeOf, type Connection, type Cut } from '../pagination';
+import { Product } from '../products/types';
 import {
   CancelOrderInput,
   CreateOrderInput,
-  Hold,
   Order,
   OrderConnection,
   OrderLine,
   OrderPayload,
-  PageArgs,
-  Product,
-  type Connection,
-} from '../types';
+  presentOrder,
+} from './types';
 
 const newestFirst: Cut<OrderRecord, { createdAt: Date; id: string }> = {
   list: 'orders',
@@ -34,13 +32,16 @@ const newestFirst: Cut<OrderRecord, { createdAt: Date; id: string }> = {
 
 @Resolver(() => Order)
 export class OrderResolver {
-  @Query(() => Order, { nullable: true, description: 'Your own order, or one made without a token.' })
+  @Query(() => Order, {
+    nullable: true,
+    description: "One of the caller's own orders, or one that was made without a token.",
+  })
   order(@Arg('id', () => ID) id: string, @Ctx() { loaders }: Context): Promise<Order | null> {
     return loaders.order.load(id);
   }
 
   @Query(() => OrderConnection, {
-    description: "The caller's own orders, newest first; an admin's see all. Needs a token.",
+    description: "The caller's own orders, newest first; all orders for an admin. Needs a token.",
   })
   orders(
     @Args(() => PageArgs) page: PageArgs,
@@ -65,8 +66,8 @@ export class OrderResolver {
 
   @Mutation(() => OrderPayload, {
     description:
-      'Turns 1 to 50 live holds into an order, all or nothing. Refusals: IDEMPOTENCY_KEY_REUSED; else one for each bad hold: ' +
-      'HOLD_NOT_FOUND, HOLD_EXPIRED, HOLD_RELEASED, HOLD_ALREADY_USED, CURRENCY_MISMATCH; BUSY.',
+      'Turns 1 to 50 live holds into an order, all or nothing. Refusals: IDEMPOTENCY_KEY_REUSED; or, for each hold that cannot ' +
+      'be ordered, HOLD_NOT_FOUND, HOLD_EXPIRED, HOLD_RELEASED, HOLD_ALREADY_USED or CURRENCY_MISMATCH; or BUSY.',
   })
   createOrder(
     @Arg('input', () => CreateOrderInput) input: CreateOrderInput,
@@ -77,8 +78,8 @@ export class OrderResolver {
 
   @Mutation(() => OrderPayload, {
     description:
-      'Cancels an unpaid order and gives its units back. Of a cancelled order it is a replay. Refusals: ORDER_NOT_FOUND, ' +
-      'ORDER_NOT_CANCELLABLE; BUSY.',
+      'Cancels an unpaid order and gives its units back. Cancelling a cancelled order again returns it unchanged. Refusals: ' +
+      'ORDER_NOT_FOUND, ORDER_NOT_CANCELLABLE, BUSY.',
   })
   cancelOrder(
     @Arg('input', () => CancelOrderInput) { orderId }: CancelOrderInput,
@@ -112,7 +113,7 @@ export class OrderLineResolver {
 
 async function orderPayload({ loaders }: Context, answer: Promise<Answer<OrderRecord>>): Promise<OrderPayload> {
   const { object, userErrors } = await outcomeOf(answer);
-  loaders.forgetWhatMayHaveChanged();
+  loaders.clearHoldsAndOrders();
   const order = object && presentOrder(object);
   if (order) loaders.order.prime(order.id, order);
   return { order, userErrors };

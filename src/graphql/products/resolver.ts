@@ -1,11 +1,12 @@
-/** Products: what is on sale, and the operators' mutations of it. */
+/** Queries of products for everyone, and mutations for operators. */
 import type { GraphQLResolveInfo } from 'graphql';
 import { Arg, Args, Ctx, FieldResolver, ID, Info, Int, Mutation, Query, Resolver, Root } from 'type-graphql';
 import { adjustStock } from '../../checkout/adjust-stock';
 import { createProduct } from '../../checkout/create-product';
 import { updateProduct } from '../../checkout/update-product';
+import { readClock } from '../../database/clock';
 import { findProductBySku } from '../../database/products';
-import { readProducts, readStockReport, type StockLevel } from '../../database/read-models';
+import { readProducts, type StockLevel } from '../../database/read-models';
 import { CallerError } from '../../domain/errors';
 import { checkText } from '../../domain/input';
 import type { Product as ProductRecord } from '../../domain/records';
@@ -14,23 +15,19 @@ import type { SaleStatus } from '../../domain/statuses';
 import { isId } from '../../database/ids';
 import { requireAdmin, type Context } from '../http/context';
 import { outcomeOf } from '../http/errors';
-import { isText, pageOf, type Cut } from '../pagination';
-import { selects } from '../documents/selections';
-import { presentProduct } from '../present';
+import { SaleStatusEnum } from '../enums';
+import { isText, PageArgs, pageOf, type Connection, type Cut } from '../pagination';
 import { DateTime } from '../scalars';
+import { selects } from './selections';
 import {
   AdjustStockInput,
   CreateProductInput,
-  PageArgs,
+  presentProduct,
   Product,
   ProductConnection,
   ProductPayload,
-  SaleStatusEnum,
-  StockReport,
   UpdateProductInput,
-  type Connection,
-} from '../types';
-import { readClock } from '../../database/clock';
+} from './types';
 
 export const byName: Cut<Pick<ProductRecord, 'name' | 'id'>, { name: string; id: string }> = {
   list: 'products',
@@ -40,7 +37,7 @@ export const byName: Cut<Pick<ProductRecord, 'name' | 'id'>, { name: string; id:
 
 @Resolver(() => Product)
 export class ProductResolver {
-  @Query(() => Product, { nullable: true, description: 'By id or by sku: name one of them.' })
+  @Query(() => Product, { nullable: true, description: 'By either id or sku.' })
   async product(
     @Arg('id', () => ID, { nullable: true }) id: string | null | undefined,
     @Arg('sku', () => String, { nullable: true }) sku: string | null | undefined,
@@ -49,67 +46,46 @@ export class ProductResolver {
     const hasId = id !== null && id !== undefined;
     const hasSku = sku !== null && sku !== undefined;
     if (hasId === hasSku) throw new CallerError('BAD_USER_INPUT', 'Name the product by either id or sku');
-    if (hasId) return context.loaders.shownProduct.load(id);
+    if (hasId) return context.loaders.product.load(id);
     checkText('sku', sku!);
-    const product = await show(
-      context,
-      (em) => findProductBySku(em, sku!),
-      (found) => found !== null,
-    );
-    return product && presentProduct(product);
+    const found = await context.checkout.database.read((em) => findProductBySku(em, sku!));
+    return found && presentProduct(found);
   }
 
-  @Query(() => ProductConnection, { description: 'By name.' })
+  @Query(() => ProductConnection, { description: 'Listed products, ordered by name.' })
   async products(
     @Args(() => PageArgs) page: PageArgs,
     @Ctx() context: Context,
     @Info() info: GraphQLResolveInfo,
   ): Promise<Connection<Product>> {
-    const { budget, shownProduct } = context.loaders;
+    const { budget, product: byId } = context.loaders;
     const withDescriptions = selects(info, DESCRIPTION);
     const connection = await pageOf(
       page,
       { budget, info },
       byName,
       ({ limit, after }) =>
-        show(
-          context,
-          (em) => readProducts(em, { limit, after }, { withDescriptions }),
-          () => true,
-        ),
+        context.checkout.database.read((em) => readProducts(em, { limit, after }, { withDescriptions })),
       (record) => {
         const product = presentProduct(record);
         budget.spendText(product.description?.length ?? 0);
-        if (withDescriptions) shownProduct.prime(product.id, product);
+        if (withDescriptions) byId.prime(product.id, product);
         return product;
       },
     );
-    // Known beforehand, the levels of a page cost a third: 300 fields need no promises.
+    // Read together, the levels of a page cost a third: 300 fields need no promises.
     if (selects(info, LEVEL_FIELDS)) await loadLevels(connection, context);
     return connection;
   }
 
-  @Query(() => DateTime, { description: 'So that a countdown is right on a device whose clock is wrong.' })
+  @Query(() => DateTime, { description: "The database's time, for countdowns on devices whose clocks are wrong." })
   serverTime(@Ctx() { checkout }: Context): Promise<Date> {
     return checkout.database.read(readClock);
   }
 
-  @Query(() => StockReport, {
-    nullable: true,
-    description: 'Needs the role admin. Exact, of one moment, never cached.',
-  })
-  async stockReport(
-    @Arg('productId', () => ID) productId: string,
-    @Ctx() context: Context,
-  ): Promise<StockReport | null> {
-    requireAdmin(context);
-    return isId(productId)
-      ? context.checkout.database.read((em) => readStockReport(em, productId.toLowerCase()))
-      : null;
-  }
-
   @FieldResolver(() => Int, {
-    description: 'What a new hold could take at this moment. Overdue holds count as available, swept or not.',
+    description:
+      'Units that a new hold could take now. The units of an overdue hold count as available, even before the sweep.',
   })
   availableStock(@Root() product: Product, @Ctx() context: Context): number | Promise<number> {
     return ofLevel(product, context, (level) => level.available);
@@ -125,7 +101,9 @@ export class ProductResolver {
     return ofLevel(product, context, (level) => saleStatus(product, level));
   }
 
-  @Mutation(() => ProductPayload, { description: 'Needs the role admin. Refusal: SKU_TAKEN.' })
+  @Mutation(() => ProductPayload, {
+    description: 'Needs the role admin. Puts a new product on sale. Refusals: SKU_TAKEN, BUSY.',
+  })
   async createProduct(
     @Arg('input', () => CreateProductInput) input: CreateProductInput,
     @Ctx() context: Context,
@@ -135,7 +113,9 @@ export class ProductResolver {
   }
 
   @Mutation(() => ProductPayload, {
-    description: 'Needs the role admin. Holds keep the price they were granted at. Refusal: PRODUCT_NOT_FOUND.',
+    description:
+      'Needs the role admin. Changes the given fields of a product. Existing holds keep their price. Refusals: ' +
+      'PRODUCT_NOT_FOUND, BUSY.',
   })
   async updateProduct(
     @Arg('input', () => UpdateProductInput) input: UpdateProductInput,
@@ -147,8 +127,8 @@ export class ProductResolver {
 
   @Mutation(() => ProductPayload, {
     description:
-      'Needs the role admin. Changes total and available stock, once for each key. Refusals: IDEMPOTENCY_KEY_REUSED, ' +
-      'PRODUCT_NOT_FOUND, STOCK_BELOW_COMMITTED, BUSY.',
+      'Needs the role admin. Adds units to the total and available stock of a product, or takes them off; once for each key. ' +
+      'Refusals: IDEMPOTENCY_KEY_REUSED, PRODUCT_NOT_FOUND, STOCK_BELOW_COMMITTED, BUSY.',
   })
   async adjustStock(
     @Arg('input', () => AdjustStockInput) input: AdjustStockInput,
@@ -159,16 +139,8 @@ export class ProductResolver {
   }
 }
 
-/** Whoever changes products sees them as they are; to everybody else a replica may show them. */
-function show<T>(
-  { caller, checkout }: Context,
-  ...read: Parameters<typeof checkout.database.readShown<T>>
-): Promise<T> {
-  return caller.isAdmin ? checkout.database.read(read[0]) : checkout.database.readShown(...read);
-}
-
-/** The fields of a product that are not in its row. */
 const DESCRIPTION: ReadonlySet<string> = new Set(['description']);
+/** These come from the stock row. */
 const LEVEL_FIELDS: ReadonlySet<string> = new Set(['availableStock', 'totalStock', 'saleStatus']);
 
 function ofLevel<T>(product: Product, { room: { levels } }: Context, show: (level: StockLevel) => T): T | Promise<T> {
@@ -192,12 +164,4 @@ async function productPayload(
   const product = object && presentProduct(object);
   if (product) loaders.product.clear(product.id).prime(product.id, product);
   return { product, userErrors };
-}
-
-@Resolver(() => StockReport)
-export class StockReportResolver {
-  @FieldResolver(() => Product)
-  product(@Root() report: StockReport, @Ctx() { loaders }: Context): Promise<Product | null> {
-    return loaders.product.load(report.productId);
-  }
 }

@@ -1,4 +1,4 @@
-/** Holds: granted, looked at, released. */
+/** Queries and mutations of holds. */
 import { Arg, Ctx, FieldResolver, ID, Mutation, Query, Resolver, Root } from 'type-graphql';
 import type { HoldAnswer } from '../../checkout/create-hold';
 import { releaseHold } from '../../checkout/release-hold';
@@ -6,20 +6,25 @@ import type { Hold as HoldRecord } from '../../domain/records';
 import type { Answer } from '../../domain/refusals';
 import { by, type Context } from '../http/context';
 import { outcomeOf } from '../http/errors';
-import { presentHold, presentProduct } from '../present';
-import { CreateHoldInput, Hold, HoldPayload, Order, Product, ReleaseHoldInput } from '../types';
+import { Order } from '../orders/types';
+import { presentProduct, Product } from '../products/types';
+import { CreateHoldInput, Hold, HoldPayload, presentHold, ReleaseHoldInput } from './types';
 
 @Resolver(() => Hold)
 export class HoldResolver {
-  @Query(() => Hold, { nullable: true, description: 'Your own hold, or one made without a token.' })
+  @Query(() => Hold, {
+    nullable: true,
+    description: "One of the caller's own holds, or one that was made without a token.",
+  })
   hold(@Arg('id', () => ID) id: string, @Ctx() { loaders }: Context): Promise<Hold | null> {
     return loaders.hold.load(id);
   }
 
   @Mutation(() => HoldPayload, {
     description:
-      'Holds units of a product for a while, at its price of now. Refusals, the first that applies: IDEMPOTENCY_KEY_REUSED, ' +
-      'PRODUCT_NOT_FOUND, CUSTOMER_REQUIRED, SALE_NOT_STARTED, SALE_ENDED, LIMIT_PER_CUSTOMER, OUT_OF_STOCK; BUSY.',
+      'Reserves units of a product for a limited time, at its current price. Refusals, of which the first that applies is ' +
+      'given: IDEMPOTENCY_KEY_REUSED, PRODUCT_NOT_FOUND, CUSTOMER_REQUIRED, SALE_NOT_STARTED, SALE_ENDED, LIMIT_PER_CUSTOMER, ' +
+      'OUT_OF_STOCK; or BUSY.',
   })
   createHold(
     @Arg('input', () => CreateHoldInput) input: CreateHoldInput,
@@ -34,8 +39,8 @@ export class HoldResolver {
 
   @Mutation(() => HoldPayload, {
     description:
-      "Gives a live hold's units back. Of a released hold it is a replay. Refusals: HOLD_NOT_FOUND, HOLD_EXPIRED, " +
-      'HOLD_ALREADY_USED; BUSY.',
+      'Gives the units of a live hold back. Releasing a released hold again returns it unchanged. Refusals: HOLD_NOT_FOUND, ' +
+      'HOLD_EXPIRED, HOLD_ALREADY_USED, BUSY.',
   })
   releaseHold(
     @Arg('input', () => ReleaseHoldInput) { holdId }: ReleaseHoldInput,
@@ -51,14 +56,14 @@ export class HoldResolver {
 
   @FieldResolver(() => Order, {
     nullable: true,
-    description: 'Set once an order was placed from the hold, by the shopper or by a payment.',
+    description: 'Set once the hold has become an order, which the customer or a payment may have placed.',
   })
   order(@Root() hold: Hold, @Ctx() { loaders }: Context): Promise<Order | null> | null {
     return hold.orderId === null ? null : loaders.order.load(hold.orderId);
   }
 }
 
-/** The decision has read the product: a document that asks for it costs no further query, and cannot fail for want of one. */
+/** The decision has read the product, so a document that asks for it needs no further query, which could fail. */
 function primeProduct({ loaders }: Context, answer: HoldAnswer): HoldAnswer {
   if (answer.granted && answer.product) loaders.product.prime(answer.product.id, presentProduct(answer.product));
   return answer;
@@ -66,9 +71,9 @@ function primeProduct({ loaders }: Context, answer: HoldAnswer): HoldAnswer {
 
 async function holdPayload({ loaders }: Context, answer: Promise<Answer<HoldRecord>>): Promise<HoldPayload> {
   const { object, isReplay, userErrors } = await outcomeOf(answer);
-  loaders.forgetWhatMayHaveChanged();
+  loaders.clearHoldsAndOrders();
   if (!object) return { hold: null, userErrors };
-  // Whether an older hold is overdue by now, only the database's clock can tell.
+  // Only the database's clock can tell whether an older hold is overdue by now.
   if (isReplay && object.status === 'ACTIVE') return { hold: await loaders.hold.load(object.id), userErrors };
   const hold = presentHold(object, object.createdAt);
   loaders.hold.prime(object.id, hold);

@@ -1,4 +1,4 @@
-/** For development and QA alone: a payment provider and a sign-in at the press of a button. Production's schema has none of it. */
+/** For development and QA: mutations that simulate the payment provider and sign tokens. Production's schema has none of them. */
 import { randomUUID } from 'node:crypto';
 import { Arg, Ctx, Field, ID, InputType, Int, Mutation, ObjectType, Resolver } from 'type-graphql';
 import { developmentJwtSecret } from '../../config';
@@ -6,7 +6,7 @@ import { isId } from '../../database/ids';
 import { CallerError } from '../../domain/errors';
 import { checkText } from '../../domain/input';
 import type { Context } from '../http/context';
-import { presentHold } from '../present';
+import { presentHold } from '../holds/types';
 import { PositiveInt, SafeInt } from '../scalars';
 import { signToken } from '../http/tokens';
 
@@ -21,20 +21,23 @@ class SimulatePaymentInput {
 
   @Field(() => String, {
     defaultValue: 'payment.succeeded',
-    description: 'payment.succeeded, payment.failed, payment.refunded, or any other.',
+    description: 'payment.succeeded, payment.failed, payment.refunded, or any other type.',
   })
   type!: string;
 
   @Field(() => Int, {
     defaultValue: 0,
-    description: 'Later: the answer does not wait for it, and names no deliveries.',
+    description: 'Milliseconds. When it is not 0 the answer does not wait, and lists no deliveries.',
   })
   delayMs!: number;
 
-  @Field(() => PositiveInt, { defaultValue: 1, description: `Copies, all at once; at most ${MAX_TIMES}.` })
+  @Field(() => PositiveInt, {
+    defaultValue: 1,
+    description: `How many copies to send, all at once; at most ${MAX_TIMES}.`,
+  })
   times!: number;
 
-  @Field(() => SafeInt, { nullable: true, description: 'Left out: the total of the order or hold.' })
+  @Field(() => SafeInt, { nullable: true, description: 'Omit it to send the total of the order or hold.' })
   amountMinor?: number | null;
 }
 
@@ -60,8 +63,8 @@ class SimulatePaymentPayload {
 export class DevelopmentResolver {
   @Mutation(() => SimulatePaymentPayload, {
     description:
-      'Development only. Plays the payment provider: sends a signed payment event to the webhook, now or later, once or ' +
-      'many times. A reference that nobody knows needs an amount, and is sent without a currency.',
+      'Development only. Simulates the payment provider: sends a signed payment event to the webhook, now or later, once or ' +
+      'several times. An unknown reference needs amountMinor, and is sent without a currency.',
   })
   async simulatePayment(
     @Arg('input', () => SimulatePaymentInput) input: SimulatePaymentInput,
@@ -76,7 +79,7 @@ export class DevelopmentResolver {
     if (delayMs < 0 || delayMs > MAX_DELAY_MS) {
       throw new CallerError('BAD_USER_INPUT', `delayMs must be from 0 to ${MAX_DELAY_MS}`);
     }
-    const about = await known(context, reference);
+    const about = await findReference(context, reference);
     const eventId = `evt_${randomUUID()}`;
     const event = {
       eventId,
@@ -84,7 +87,7 @@ export class DevelopmentResolver {
       reference,
       amountMinor: input.amountMinor ?? about?.amountMinor,
       currency: about?.currency,
-      // A refund speaks of the payment that it gives back.
+      // A refund carries the id of the payment that it gives back.
       paymentId: (type === 'payment.refunded' && about?.paymentId) || `pay_${eventId}`,
     };
     return { eventId, deliveries: await provider.send(event, { delayMs, times }) };
@@ -92,7 +95,8 @@ export class DevelopmentResolver {
 
   @Mutation(() => String, {
     description:
-      'Development only. A token of this customer, or operator, as long as the server has the secret that everybody knows.',
+      'Development only. Returns a token for this customer, or for an operator, as long as the server uses the public ' +
+      'development secret.',
   })
   async signInAs(
     @Arg('customerId', () => String) customerId: string,
@@ -111,8 +115,8 @@ export class DevelopmentResolver {
   }
 }
 
-/** What the provider would know of the order or hold: what it comes to, and the payment that paid it. */
-async function known(
+/** What a provider would know about the order or hold: its amount, and the payment that paid for it. */
+async function findReference(
   { room: { reads } }: Context,
   reference: string,
 ): Promise<{ amountMinor: number; currency: string; paymentId: string | null } | null> {

@@ -1,27 +1,23 @@
-/** What operators see beyond the contract: all products' units at once, one order's life, and what a server has counted. */
+/** Queries for operators: stock reports, the timeline of a hold or an order, and a server's metrics. */
 import type { GraphQLResolveInfo } from 'graphql';
 import { Arg, Args, Ctx, FieldResolver, ID, Info, Query, Resolver, Root } from 'type-graphql';
 import { readStory } from '../../database/timelines';
-import { readStockReports } from '../../database/read-models';
+import { isId } from '../../database/ids';
+import { readStockReport, readStockReports } from '../../database/read-models';
 import { checkText } from '../../domain/input';
 import { timelineOf } from '../../domain/timeline';
 import { requireAdmin, type Context } from '../http/context';
-import { pageOf, type Cut } from '../pagination';
-import { presentEvent, presentHold, presentOrder, presentProduct } from '../present';
-import {
-  Moment,
-  PageArgs,
-  ServerMetrics,
-  StockReport,
-  StockReportConnection,
-  Timeline,
-  type Connection,
-} from '../types';
-import { byName } from './products';
+import { presentHold } from '../holds/types';
+import { presentOrder } from '../orders/types';
+import { PageArgs, pageOf, type Connection, type Cut } from '../pagination';
+import { presentEvent } from '../payment-events/types';
+import { byName } from '../products/resolver';
+import { presentProduct, Product } from '../products/types';
+import { Moment, ServerMetrics, StockReport, StockReportConnection, Timeline } from './types';
 
 type Reported = Awaited<ReturnType<typeof readStockReports>>[number];
 
-/** As long as a reference of the provider may be. */
+/** The longest reference that a payment provider may send. */
 const MAX_REFERENCE_LENGTH = 255;
 
 const reportsByName: Cut<Reported, { name: string; id: string }> = {
@@ -32,9 +28,24 @@ const reportsByName: Cut<Reported, { name: string; id: string }> = {
 
 @Resolver()
 export class OperatorResolver {
+  @Query(() => StockReport, {
+    nullable: true,
+    description: 'Needs the role admin. Exact figures from one snapshot, never cached.',
+  })
+  async stockReport(
+    @Arg('productId', () => ID) productId: string,
+    @Ctx() context: Context,
+  ): Promise<StockReport | null> {
+    requireAdmin(context);
+    return isId(productId)
+      ? context.checkout.database.read((em) => readStockReport(em, productId.toLowerCase()))
+      : null;
+  }
+
   @Query(() => StockReportConnection, {
     description:
-      "Needs the role admin. stockReport of a page of products, by the product's name: of one moment, never cached.",
+      'Needs the role admin. The stock reports of all products, ordered by name. The reports of a page come from one ' +
+      'snapshot, never from a cache.',
   })
   stockReports(
     @Args(() => PageArgs) page: PageArgs,
@@ -58,8 +69,8 @@ export class OperatorResolver {
   @Query(() => Timeline, {
     nullable: true,
     description:
-      'Needs the role admin. What happened to the hold or order with this id, the latest 200 payment events with it; of a ' +
-      "payment event's reference that nobody knows, the events that wait under it.",
+      'Needs the role admin. The history of the hold or order with this id, with its latest 200 payment events. For a ' +
+      'reference that is neither a hold nor an order: the payment events that are parked under it.',
   })
   async timeline(@Arg('id', () => ID) id: string, @Ctx() context: Context): Promise<Timeline | null> {
     requireAdmin(context);
@@ -82,7 +93,7 @@ export class OperatorResolver {
 
   @Query(() => ServerMetrics, {
     description:
-      'Needs the role admin. What GET /metrics says, for operators to whom it is not published. It costs what a scrape costs.',
+      'Needs the role admin. What GET /metrics returns, for operators who cannot reach that address. It costs as much as a scrape.',
   })
   serverMetrics(@Ctx() context: Context): Promise<ServerMetrics> {
     requireAdmin(context);
@@ -92,8 +103,16 @@ export class OperatorResolver {
 
 @Resolver(() => Timeline)
 export class TimelineResolver {
-  @FieldResolver(() => [Moment], { description: 'In the order of time.' })
+  @FieldResolver(() => [Moment], { description: 'In the order in which they happened.' })
   moments(@Root() timeline: Timeline, @Ctx() { loaders }: Context, @Info() info: GraphQLResolveInfo): Moment[] {
     return loaders.budget.spend(timeline.moments, info);
+  }
+}
+
+@Resolver(() => StockReport)
+export class StockReportResolver {
+  @FieldResolver(() => Product)
+  product(@Root() report: StockReport, @Ctx() { loaders }: Context): Promise<Product | null> {
+    return loaders.product.load(report.productId);
   }
 }

@@ -1,4 +1,4 @@
-/** Payment events, as operators see them. */
+/** Payment events, for operators. */
 import type { GraphQLResolveInfo } from 'graphql';
 import { Arg, Args, Ctx, FieldResolver, Info, Mutation, Query, Resolver, Root } from 'type-graphql';
 import { replayPaymentEvent } from '../../checkout/replay-payment-event';
@@ -7,18 +7,17 @@ import { checkText } from '../../domain/input';
 import type { PaymentEvent as PaymentEventRecord } from '../../domain/records';
 import { requireAdmin, type Context } from '../http/context';
 import { outcomeOf } from '../http/errors';
-import { isText, pageOf, timeOf, type Cut } from '../pagination';
-import { presentEvent } from '../present';
+import { Hold } from '../holds/types';
+import { Order } from '../orders/types';
+import { isText, pageOf, timeOf, type Connection, type Cut } from '../pagination';
 import {
-  Hold,
-  Order,
   PaymentEvent,
   PaymentEventArgs,
   PaymentEventConnection,
   PaymentEventPayload,
+  presentEvent,
   ReplayPaymentEventInput,
-  type Connection,
-} from '../types';
+} from './types';
 
 const newestFirst: Cut<PaymentEventRecord, { receivedAt: Date; provider: string; eventId: string }> = {
   list: 'paymentEvents',
@@ -31,7 +30,7 @@ const newestFirst: Cut<PaymentEventRecord, { receivedAt: Date; provider: string;
 
 @Resolver(() => PaymentEvent)
 export class PaymentEventResolver {
-  @Query(() => PaymentEventConnection, { description: 'Needs the role admin. Newest first.' })
+  @Query(() => PaymentEventConnection, { description: 'Needs the role admin. All payment events, newest first.' })
   paymentEvents(
     @Args(() => PaymentEventArgs) { outcome = null, openOnly, ...page }: PaymentEventArgs,
     @Ctx() context: Context,
@@ -50,7 +49,7 @@ export class PaymentEventResolver {
 
   @Mutation(() => PaymentEventPayload, {
     description:
-      'Needs the role admin. Judges a PARKED or AMOUNT_MISMATCH event again; every other event is answered as it stands. ' +
+      'Needs the role admin. Judges a PARKED or AMOUNT_MISMATCH event again; any other event is returned unchanged. ' +
       'Refusals: PAYMENT_EVENT_NOT_FOUND, BUSY.',
   })
   async replayPaymentEvent(
@@ -61,7 +60,7 @@ export class PaymentEventResolver {
     checkText('provider', provider);
     checkText('eventId', eventId);
     const { object, userErrors } = await outcomeOf(replayPaymentEvent(context.checkout, { provider, eventId }));
-    context.loaders.forgetWhatMayHaveChanged();
+    context.loaders.clearHoldsAndOrders();
     return { paymentEvent: object && presentEvent(object), userErrors };
   }
 
@@ -70,7 +69,7 @@ export class PaymentEventResolver {
     return event.orderId === null ? null : loaders.order.load(event.orderId);
   }
 
-  @FieldResolver(() => Hold, { nullable: true, description: 'The hold that its reference names.' })
+  @FieldResolver(() => Hold, { nullable: true, description: 'Set when reference is the id of a hold.' })
   hold(@Root() event: PaymentEvent, @Ctx() { loaders }: Context): Promise<Hold | null> {
     return loaders.hold.load(event.reference);
   }

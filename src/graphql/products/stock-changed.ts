@@ -1,12 +1,12 @@
-/** Live stock: the one subscription. */
+/** The subscription to live stock. */
 import { Arg, ID, Resolver, Root, Subscription } from 'type-graphql';
 import { isId } from '../../database/ids';
 import { CallerError } from '../../domain/errors';
 import type { Context } from '../http/context';
 import { unknownProduct } from '../live/stock-watch';
-import { StockLevel } from '../types';
+import { StockLevel } from './types';
 
-/** Products that one subscription may watch: a page of them. */
+/** Products in one subscription: as many as on the largest page. */
 const MAX_PRODUCTS = 100;
 
 @Resolver()
@@ -15,9 +15,10 @@ export class StockLevelResolver {
     subscribe: ({ args, context }) =>
       (context as Context).room.watch.watch(watchable((args as { productIds: string[] }).productIds)),
     description:
-      'Over WebSocket (graphql-transport-ws). The current level of each product at once, then each change, at most ten a ' +
-      `second a product; only the latest value is kept. 1 to ${MAX_PRODUCTS} products; one that does not exist ends the ` +
-      'subscription with BAD_USER_INPUT. It stays open while the database is away.',
+      'Over WebSocket (graphql-transport-ws). Sends the current level of each product at once and then every change, at most ' +
+      'ten per second and product; a slow client gets only the latest value. Takes ' +
+      `1 to ${MAX_PRODUCTS} products; one that does not exist ends the subscription with BAD_USER_INPUT. The subscription ` +
+      'survives an outage of the database.',
   })
   stockChanged(@Arg('productIds', () => [ID]) _productIds: string[], @Root() level: StockLevel): StockLevel {
     return level;
@@ -29,7 +30,7 @@ function watchable(productIds: readonly string[]): readonly string[] {
   if (distinct.length < 1 || distinct.length > MAX_PRODUCTS) {
     throw new CallerError('BAD_USER_INPUT', `productIds must name 1 to ${MAX_PRODUCTS} products`);
   }
-  const stranger = distinct.find((id) => !isId(id));
-  if (stranger !== undefined) throw unknownProduct(stranger);
+  const unknown = distinct.find((id) => !isId(id));
+  if (unknown !== undefined) throw unknownProduct(unknown);
   return distinct;
 }
