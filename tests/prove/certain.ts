@@ -9,13 +9,14 @@ import { deadlocks } from '../support/invariants';
 import { collide, collideWithLock, NoRace, stampede } from '../support/races';
 import { expireIn } from '../support/time';
 import { ensure, Violation, type Room } from './arena';
+import { refused } from '../../src/domain/refusals';
 import type { Tally } from './tally';
 
 /** Long enough to be judged live, short enough for the patience of a race. */
 const LEFT_MS = 700;
 
 /** Instead of an answer, so that the race says what it ought to have been. */
-const thrown = (error: unknown) => ({ granted: false as const, refusals: [], error: String(error) });
+const thrown = (error: unknown) => ({ ...refused(), error: String(error) });
 
 const RACES = {
   'the last unit, wanted by two': async (shop) => {
@@ -234,5 +235,5 @@ async function shopIn(room: Room): Promise<Shop> {
   const { log } = room.arena;
   const openAnother = () => room.database();
   const close = async () => undefined; // with the room
-  return { url: room.url, database, log, sql: room.sql, openAnother, close, ...serverOn(database, log) };
+  return { url: room.url, log, sql: room.sql, openAnother, close, ...serverOn(database, log) };
 }
