@@ -35,7 +35,7 @@ import { paymentsWebhook } from './webhooks/payments-route';
 import { SimulatedProvider } from './webhooks/simulated-provider';
 import { standardProvider } from './webhooks/standard';
 import { stripeProvider } from './webhooks/stripe';
-import { pages } from './web/static-pages';
+import { staticPages } from './web/static-pages';
 
 /** How long a stop waits for requests in progress before it cuts them off. */
 const DRAIN_MS = 10_000;
@@ -142,7 +142,7 @@ export async function startApp(config: Config, options: AppOptions): Promise<App
       countFailure: failureCount(admission, room.clientOf),
     }),
   );
-  await http.register(pages(config));
+  await http.register(staticPages(config));
   healthRoutes(http, database, state);
   metricsRoute(http, metrics, scrape);
   const webSockets = serveWebSockets(http.server, apollo, room);

@@ -115,7 +115,8 @@ export class TrustedDocuments {
 
 /** The texts that `npm run codegen` wrote for the shop and for operators; [] before the first run. */
 export function codegenDocuments(): string[] {
-  const generated = projectPath('src', 'web', 'client', 'generated');
+  const own = join(__dirname, '..', '..', 'web', 'client', 'generated');
+  const generated = existsSync(own) ? own : projectPath('src', 'web', 'client', 'generated');
   return [generated, join(generated, 'operators')].flatMap((folder) => {
     const file = join(folder, 'persisted-documents.json');
     return existsSync(file) ? Object.values(JSON.parse(readFileSync(file, 'utf8')) as Record<string, string>) : [];

@@ -116,7 +116,7 @@ function jsonParser(scope: FastifyInstance) {
   const parse = scope.getDefaultJsonParser('error', 'error');
   return (request: FastifyRequest, body: Buffer, done: (error: Error | null, value?: unknown) => void): void => {
     if (!isUtf8(body)) return done(new UnreadableRequest(400, 'The body is not well-formed UTF-8'));
-    parse(request, body.toString(), done);
+    void parse(request, body.toString(), done);
   };
 }
 

@@ -48,6 +48,8 @@ const maxRememberedMs = 60_000;
 
 interface Verified {
   readonly caller: Caller;
+  /** On the monotonic clock: the wall clock may be set back. */
+  readonly forgetAtMs: number;
   /** On the wall clock, as the token says. */
   readonly expiresAtMs: number;
 }
@@ -61,25 +63,21 @@ export type TokenVerifier = (authorizationHeader: string | undefined) => Promise
  */
 export function createTokenVerifier({ auth }: { auth: AuthConfig }): TokenVerifier {
   const verifyToken = tokenCheck(auth);
-  const remembered = new LRUCache<string, Verified>({
-    max: maxRemembered,
-    ttl: maxRememberedMs,
-    ttlResolution: 0,
-    // The monotonic clock: the wall clock may be set back.
-    perf: { now: () => performance.now() },
-  });
+  const remembered = new LRUCache<string, Verified>({ max: maxRemembered });
   return async (header) => {
     if (header === undefined) return anonymous;
     const token = /^Bearer +([\w.~+/=-]+)$/i.exec(header)?.[1];
     if (token === undefined || token.length > maxTokenLength) {
       throw new CallerError('UNAUTHENTICATED', 'The Authorization header must be: Bearer <token>');
     }
+    const nowMs = performance.now();
     const known = remembered.get(token);
-    if (known !== undefined && Date.now() < known.expiresAtMs) return known.caller;
+    if (known !== undefined && nowMs < known.forgetAtMs && Date.now() < known.expiresAtMs) return known.caller;
     const claims = await verifyToken(token);
     const caller = callerOf(claims);
     if (token.length <= maxRememberedLength) {
-      remembered.set(token, { caller, expiresAtMs: (claims.exp ?? Infinity) * 1_000 });
+      const expiresAtMs = (claims.exp ?? Infinity) * 1_000;
+      remembered.set(token, { caller, forgetAtMs: nowMs + maxRememberedMs, expiresAtMs });
     }
     return caller;
   };

@@ -1,4 +1,4 @@
-/** The server that is measured: the same app as `npm start` serves, in production mode, with the bench's resolvers added. */
+/** The measured server: the app of `npm start` in production mode, with the benchmark's resolvers added. */
 import { startApp } from '../../app';
 import { loadConfig } from '../../config';
 import { checkoutSchema } from '../../graphql/schema';

@@ -1,8 +1,8 @@
-/** A Shopify product export: from the bytes of its CSV to products that may be put on sale, and to every line that may not. */
+/** Parses a Shopify product export into products to put on sale, and accounts for every other line. */
 import { compile } from 'html-to-text';
-import { checkedProduct, type NewProduct, type NewProductInput } from '../checkout/product-fields';
-import { CallerError } from '../domain/errors';
-import { minorDigits, parsePrice } from '../domain/money';
+import { checkedProduct, type NewProduct, type NewProductInput } from '../../checkout/product-fields';
+import { CallerError } from '../../domain/errors';
+import { minorDigits, parsePrice } from '../../domain/money';
 import { columnsIn, readCsv, shown, UnreadableExport } from './csv-file';
 import type { InventoryLevel } from './shopify-inventory';
 
@@ -11,7 +11,7 @@ export interface GoodLine {
   readonly product: NewProduct;
 }
 
-/** A line, and what there is to say of it; safe to print. */
+/** A remark about a line, safe to print. */
 export interface NotedLine {
   readonly line: number;
   readonly reason: string;
@@ -19,29 +19,30 @@ export interface NotedLine {
 
 export interface ShopifyExport {
   readonly good: readonly GoodLine[];
-  /** What is wrong with each, and what is wanted. */
+  /** Lines that cannot be imported; the reason says what to change. */
   readonly bad: readonly NotedLine[];
-  /** Good lines whose product will not be what it is in Shopify. */
-  readonly doubts: readonly NotedLine[];
-  /** Variants that are passed over because their product is a draft or archived; and because it is active, but hidden. */
+  /** Good lines whose product will behave differently than in Shopify. */
+  readonly warnings: readonly NotedLine[];
+  /** Variants that are skipped because their product is a draft or archived. */
   readonly inactive: readonly NotedLine[];
+  /** Variants that are skipped because their product is active, but hidden from shoppers. */
   readonly hidden: readonly NotedLine[];
-  /** Lines that are no variant, but a further image of a product. */
+  /** Number of lines that only add an image to a product. */
   readonly images: number;
 }
 
 export interface ReadOptions {
-  /** Units for each variant of which no file tells its stock. Left out: such a line is bad. */
+  /** Units of each variant whose stock is in no file. If omitted, such a line is bad. */
   readonly stock?: number | undefined;
-  /** The units of each SKU, in place of the export's own: see `readShopifyInventory`. */
+  /** Units by SKU, from `readShopifyInventory`; they replace those in the product export. */
   readonly inventory?: ReadonlyMap<string, InventoryLevel> | undefined;
-  /** The same for every product: the sale's window and limit. */
+  /** Sale window and limit, the same for every product. */
   readonly terms?: Pick<NewProductInput, 'maxPerCustomer' | 'saleStartsAt' | 'saleEndsAt'>;
-  /** Called with the share that was read, from 0 to 1. */
+  /** Called with the share of the file that was read, from 0 to 1. */
   readonly onProgress?: (share: number) => void;
 }
 
-/** By their names in exports until 2025, and since. */
+/** Column names in exports before and since 2025. */
 const COLUMNS = {
   handle: ['Handle', 'URL handle'],
   title: ['Title'],
@@ -61,15 +62,15 @@ const COLUMNS = {
 type Column = keyof typeof COLUMNS;
 const REQUIRED: readonly Column[] = ['handle', 'title', 'sku', 'quantity', 'price'];
 
-/** Ten times what a description may have as text: the rest is tags. */
+/** Ten times the limit of a description as text, to allow for tags. */
 const MAX_HTML_LENGTH = 100_000;
-/** What Shopify calls the one variant of a product that has none. */
+/** Shopify's option value for a product without variants. */
 const NO_OPTION = 'Default Title';
 const STATUSES = ['active', 'draft', 'archived', 'unlisted'];
 
 /**
- * Reads a whole export. Line numbers are those of the file, as an editor shows them: of a record that goes over several lines, the
- * first. Cells are data, never formulas, and HTML becomes plain text. Throws `UnreadableExport` when the file is no such CSV.
+ * Parses a whole export. Cells are data, never formulas; HTML becomes plain text. Throws `UnreadableExport` when the file is not
+ * such an export.
  */
 export async function readShopifyExport(
   bytes: Uint8Array,
@@ -88,20 +89,19 @@ export async function readShopifyExport(
 
 function columnsOf(header: readonly string[], { stock, inventory }: ReadOptions): Map<Column, number> {
   const columns = columnsIn(header, COLUMNS);
-  const isStockTold = stock !== undefined || inventory !== undefined;
-  const missing = REQUIRED.filter((column) => !columns.has(column) && !(column === 'quantity' && isStockTold));
+  const isStockGiven = stock !== undefined || inventory !== undefined;
+  const missing = REQUIRED.filter((column) => !columns.has(column) && !(column === 'quantity' && isStockGiven));
   if (missing.length === 0) return columns;
   const names = missing.map((column) => COLUMNS[column][0]).join(', ');
-  const isStockAlone = missing.length === 1 && missing[0] === 'quantity';
-  const hint = isStockAlone ? STOCK_ELSEWHERE : '';
-  throw new UnreadableExport(`The first line names no column ${names}${hint}`);
+  const isOnlyStockMissing = missing.length === 1 && missing[0] === 'quantity';
+  throw new UnreadableExport(`The first line has no column ${names}${isOnlyStockMissing ? STOCK_HINT : ''}`);
 }
 
-const STOCK_ELSEWHERE =
-  ': of a store with several locations Shopify exports the stock apart (Products > Inventory > Export). Give that file ' +
-  'with --inventory, or --stock for the same number of units of each';
+const STOCK_HINT =
+  ': for stores with several locations Shopify exports the stock separately (Products > Inventory > Export). Give that ' +
+  'file with --inventory, or the same number of units for each variant with --stock';
 
-/** What a product's first line says, for its further variants. */
+/** Values of a product's first line that apply to its other variants. */
 interface Parent {
   readonly title: string;
   readonly description: string | null;
@@ -109,17 +109,17 @@ interface Parent {
   readonly isGiftCard: boolean;
 }
 
-/** Whether Shopify shows a product to its shoppers; if not, what hides it. */
+/** Whether Shopify shows a product to shoppers; if not, why. */
 type Visibility = 'shown' | { readonly hiddenBy: string; readonly isInactive: boolean };
 
 class LineReader implements ShopifyExport {
   readonly good: GoodLine[] = [];
   readonly bad: NotedLine[] = [];
-  readonly doubts: NotedLine[] = [];
+  readonly warnings: NotedLine[] = [];
   readonly inactive: NotedLine[] = [];
   readonly hidden: NotedLine[] = [];
   images = 0;
-  /** By handle; a number is that of a first line that is bad. */
+  /** By handle. A number instead of a parent is the line of a product whose first line is bad. */
   private readonly parents = new Map<string, Parent | number>();
   private readonly lineOfSku = new Map<string, number>();
 
@@ -131,11 +131,11 @@ class LineReader implements ShopifyExport {
   ) {}
 
   read(line: number, record: readonly string[]): void {
-    // A spreadsheet leaves such lines below its table.
+    // Spreadsheets leave blank rows below a table.
     if (record.every((cell) => cell.trim() === '')) return;
     try {
       if (record.length !== this.width) {
-        throw mistake(`has ${record.length} cells, and the first line has ${this.width}`);
+        throw mistake(`has ${record.length} cells; the first line has ${this.width}`);
       }
       const product = this.productOf(line, (column) => record[this.columns.get(column) ?? -1]?.trim() ?? '');
       if (product) this.good.push({ line, product });
@@ -145,7 +145,7 @@ class LineReader implements ShopifyExport {
     }
   }
 
-  /** null: the line is no unit on sale. */
+  /** null: the line adds no product. */
   private productOf(line: number, cell: Cell): NewProduct | null {
     const parent = this.parentOf(line, cell);
     if (!isVariant(cell)) {
@@ -153,13 +153,13 @@ class LineReader implements ShopifyExport {
       return null;
     }
     if (parent === undefined) {
-      throw bad('Title', cell('title'), `a title; no line before it has one for ${shown(cell('handle'))}`);
+      throw bad('Title', cell('title'), `a title, because no earlier line has one for ${shown(cell('handle'))}`);
     }
     if (typeof parent === 'number') throw mistake(`belongs to the product of line ${parent}, which is bad`);
     if (parent.visibility !== 'shown') {
       const { hiddenBy, isInactive } = parent.visibility;
       const list = isInactive ? this.inactive : this.hidden;
-      list.push({ line, reason: `${shown(cell('sku'))} is passed over: ${hiddenBy}` });
+      list.push({ line, reason: `${shown(cell('sku'))} is skipped: ${hiddenBy}` });
       return null;
     }
     const sku = this.skuOf(cell('sku'));
@@ -173,14 +173,14 @@ class LineReader implements ShopifyExport {
       ...this.options.terms,
     });
     this.lineOfSku.set(sku, line);
-    for (const reason of doubtsOf(parent, cell)) this.doubts.push({ line, reason: `${shown(sku)} ${reason}` });
+    for (const reason of warningsOf(parent, cell)) this.warnings.push({ line, reason: `${shown(sku)} ${reason}` });
     return product;
   }
 
   private parentOf(line: number, cell: Cell): Parent | number | undefined {
     const handle = cell('handle');
     if (cell('title') === '') return this.parents.get(handle);
-    // Until its line has been read without a mistake.
+    // Stays if reading this line throws, so that its variants can name it.
     this.parents.set(handle, line);
     const parent: Parent = {
       title: cell('title'),
@@ -193,19 +193,19 @@ class LineReader implements ShopifyExport {
   }
 
   private skuOf(sku: string): string {
-    if (sku === '') throw bad('Variant SKU', sku, 'a SKU: it names the product here');
+    if (sku === '') throw bad('Variant SKU', sku, 'a SKU, which identifies the product');
     const earlier = this.lineOfSku.get(sku);
-    if (earlier !== undefined) throw mistake(`SKU ${shown(sku)} stands in line ${earlier} already`);
+    if (earlier !== undefined) throw mistake(`SKU ${shown(sku)} is already in line ${earlier}`);
     return sku;
   }
 
   private stockOf(sku: string, cell: Cell): number {
     const { stock, inventory } = this.options;
     const isUntracked = this.columns.has('tracker') && cell('tracker') === '';
-    if (isUntracked) return stock ?? untold(`Shopify does not track the stock of ${shown(sku)}`);
+    if (isUntracked) return stock ?? refuseUnknownStock(`Shopify does not track the stock of ${shown(sku)}`);
     if (inventory) {
       const level = inventory.get(sku);
-      if (level === undefined) return stock ?? untold(`SKU ${shown(sku)} is not in the inventory file`);
+      if (level === undefined) return stock ?? refuseUnknownStock(`SKU ${shown(sku)} is not in the inventory file`);
       if ('problem' in level) throw mistake(`SKU ${shown(sku)} ${level.problem}`);
       return level.units;
     }
@@ -215,8 +215,8 @@ class LineReader implements ShopifyExport {
 
 type Cell = (column: Column) => string;
 
-function untold(problem: string): never {
-  throw mistake(`${problem}: --stock says how many units such lines have`);
+function refuseUnknownStock(problem: string): never {
+  throw mistake(`${problem}: give the units of such lines with --stock`);
 }
 
 function visibilityOf(cell: Cell): Visibility {
@@ -233,12 +233,12 @@ function isTrue(column: string, text: string): boolean {
   throw bad(column, text, 'true or false');
 }
 
-/** What Shopify does with the product and this shop does not. */
-function doubtsOf({ isGiftCard }: Parent, cell: Cell): string[] {
+/** How the product will behave differently than in Shopify. */
+function warningsOf({ isGiftCard }: Parent, cell: Cell): string[] {
   const sellsOn = ['continue', 'true'].includes(cell('policy').toLowerCase());
   return [
-    ...(sellsOn ? ['goes on selling in Shopify when it is out of stock, and never here'] : []),
-    ...(isGiftCard ? ['is a gift card in Shopify, and here a product like any other: nobody is sent a code'] : []),
+    ...(sellsOn ? ['continues to sell in Shopify when it is out of stock, but never here'] : []),
+    ...(isGiftCard ? ['is a gift card in Shopify, but an ordinary product here: no code is sent'] : []),
   ];
 }
 
@@ -256,7 +256,11 @@ function priceOf(text: string, currency: string): number {
   if (priceMinor !== null) return priceMinor;
   const decimals = minorDigits(currency);
   const example = decimals === 0 ? '1299' : `12.${'99900'.slice(0, decimals)}`;
-  throw bad('Variant Price', text, `a plain number that ${currency} can pay exactly, such as ${example}`);
+  throw bad(
+    'Variant Price',
+    text,
+    `a plain number without fractions of the smallest unit of ${currency}, such as ${example}`,
+  );
 }
 
 function quantityOf(text: string): number {
@@ -274,10 +278,10 @@ const htmlToText = compile({
   ],
 });
 
-/** null: there is no description. */
+/** null: no text is left. */
 function plainText(html: string): string | null {
   if (html.length > MAX_HTML_LENGTH) {
-    throw mistake(`Body (HTML) has ${html.length} characters: give at most ${MAX_HTML_LENGTH}`);
+    throw mistake(`Body (HTML) has ${html.length} characters; at most ${MAX_HTML_LENGTH} are accepted`);
   }
   return htmlToText(html).trim() || null;
 }

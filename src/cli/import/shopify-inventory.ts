@@ -1,10 +1,9 @@
-/** A Shopify inventory export: the units of each SKU over all locations, which product exports of such stores do not have. */
+/** Parses a Shopify inventory export: the units of each SKU, which product exports of stores with several locations lack. */
 import { columnsIn, readCsv, shown, UnreadableExport } from './csv-file';
 
-/** What the file says of one SKU. */
 export type InventoryLevel =
   | { readonly units: number }
-  /** Why its units are not known; safe to print. */
+  /** Why the units are unknown; safe to print. */
   | { readonly problem: string };
 
 const COLUMNS = {
@@ -12,16 +11,16 @@ const COLUMNS = {
   location: ['Location'],
   available: ['Available (not editable)', 'Available'],
 } as const;
-/** Those of the export with one column a location that are no location. */
+/** Columns that are not locations, in exports with one column for each location. */
 const NO_LOCATION = new Set([
   ...['handle', 'title', 'sku', 'variant sku', 'barcode', 'hs code', 'coo', 'bin name'],
   ...[1, 2, 3].flatMap((n) => [`option${n} name`, `option${n} value`]),
 ]);
-/** Every product export has them, and no inventory export has one of them. */
+/** Columns of product exports that inventory exports never have. */
 const OF_PRODUCTS = ['Vendor', 'Variant Price', 'Price'];
 const NOT_STOCKED = 'not stocked';
 
-/** What one line says of one SKU at one location. */
+/** The cell of one SKU at one location. */
 interface Entry {
   readonly line: number;
   readonly location: string;
@@ -29,9 +28,9 @@ interface Entry {
 }
 
 /**
- * Reads both forms that Shopify exports: one line for each SKU and location with the column Available, and one line for each
- * SKU with a column for each location. Units are those that may be sold ("Available"), summed over the file's locations; "not
- * stocked" is none. A bad cell is a problem of its SKU alone. Throws `UnreadableExport` when the file is no such CSV.
+ * Reads both of Shopify's forms: one line for each SKU and location with the column Available, or one line for each SKU with a
+ * column for each location. Units are those that can be sold ("Available"), summed over all locations; "not stocked" counts as
+ * none. A bad cell affects only its SKU. Throws `UnreadableExport` when the file is not such an export.
  */
 export async function readShopifyInventory(bytes: Uint8Array): Promise<ReadonlyMap<string, InventoryLevel>> {
   let header: readonly string[] | undefined;
@@ -47,10 +46,10 @@ export async function readShopifyInventory(bytes: Uint8Array): Promise<ReadonlyM
       const foreign = record.find((name) => OF_PRODUCTS.includes(name.trim()));
       if (foreign !== undefined) {
         throw new UnreadableExport(
-          `The first line has a column ${shown(foreign)}: the file is a product export, and no inventory export`,
+          `The first line has a column ${shown(foreign)}: the file is a product export, not an inventory export`,
         );
       }
-      if (skuAt < 0) throw new UnreadableExport(`The first line names no column SKU`);
+      if (skuAt < 0) throw new UnreadableExport('The first line has no column SKU');
       entriesOf = entryReader(record, columns);
       continue;
     }
@@ -79,14 +78,14 @@ function entryReader(
   if (locationAt !== undefined) {
     if (availableAt === undefined) {
       throw new UnreadableExport(
-        'The first line names no column Available: export the inventory with all quantity types, or with Available alone',
+        'The first line has no column Available: export the inventory with all quantity types, or only with Available',
       );
     }
     return (line, record) => [{ line, location: cellAt(record, locationAt), cell: cellAt(record, availableAt) }];
   }
-  const places = [...header.keys()].filter((at) => !NO_LOCATION.has(header[at]!.trim().toLowerCase()));
-  if (places.length === 0) throw new UnreadableExport('The first line names no location');
-  return (line, record) => places.map((at) => ({ line, location: header[at]!.trim(), cell: cellAt(record, at) }));
+  const locations = [...header.keys()].filter((at) => !NO_LOCATION.has(header[at]!.trim().toLowerCase()));
+  if (locations.length === 0) throw new UnreadableExport('The first line has no location');
+  return (line, record) => locations.map((at) => ({ line, location: header[at]!.trim(), cell: cellAt(record, at) }));
 }
 
 function levelOf(entries: readonly Entry[]): InventoryLevel {
@@ -95,12 +94,12 @@ function levelOf(entries: readonly Entry[]): InventoryLevel {
   for (const { line, location, cell } of entries) {
     const earlier = lineOf.get(location);
     if (earlier !== undefined) {
-      return { problem: `stands twice for ${shown(location)} in the inventory file, in lines ${earlier} and ${line}` };
+      return { problem: `has two lines for ${shown(location)} in the inventory file, lines ${earlier} and ${line}` };
     }
     lineOf.set(location, line);
     if (cell.toLowerCase() === NOT_STOCKED) continue;
     if (!/^-?\d{1,10}$/.test(cell)) {
-      const found = cell === '' ? 'nothing' : shown(cell);
+      const found = cell === '' ? 'an empty cell' : shown(cell);
       return {
         problem: `has ${found} at ${shown(location)} in line ${line} of the inventory file: give a whole number`,
       };

@@ -1,9 +1,9 @@
-/** A Shopify export is read as an editor shows it: its units, its lines, and what is wrong with each. */
+/** Parsing Shopify exports: products, line numbers, and what is wrong with each bad line. */
 import { readFile } from 'node:fs/promises';
 import { resolve } from 'node:path';
-import { shown, UnreadableExport } from '../../src/cli/csv-file';
-import { readShopifyExport, type ReadOptions } from '../../src/cli/shopify-export';
-import { readShopifyInventory } from '../../src/cli/shopify-inventory';
+import { shown, UnreadableExport } from '../../src/cli/import/csv-file';
+import { readShopifyExport, type ReadOptions } from '../../src/cli/import/shopify-products';
+import { readShopifyInventory } from '../../src/cli/import/shopify-inventory';
 import { minorDigits, parsePrice } from '../../src/domain/money';
 
 const FIXTURE = resolve(__dirname, 'fixtures/products_export.csv');
@@ -14,11 +14,11 @@ const read = (text: string | Buffer, currency = 'USD', options?: ReadOptions) =>
 const readLines = (...lines: string[]) => read([HEADER, ...lines].join('\n'));
 const badOf = async (...lines: string[]) => (await readLines(...lines)).bad;
 
-test('an export becomes a product a variant, with images, drafts and archived products passed over', async () => {
-  const { good, bad, doubts, hidden, images, inactive } = await read(await readFile(FIXTURE));
-  expect([bad, doubts, hidden]).toEqual([[], [], []]);
+test('each variant of an export becomes a product; images, drafts and archived products are skipped', async () => {
+  const { good, bad, warnings, hidden, images, inactive } = await read(await readFile(FIXTURE));
+  expect([bad, warnings, hidden]).toEqual([[], [], []]);
   expect([images, inactive.length]).toEqual([1, 2]);
-  const read_ = good.map(({ line, product: { product, total } }) => ({
+  const products = good.map(({ line, product: { product, total } }) => ({
     ...{ line, sku: product.sku, name: product.name, description: product.description },
     ...{ price: product.priceMinor, total },
   }));
@@ -27,7 +27,7 @@ test('an export becomes a product a variant, with images, drafts and archived pr
     price: 18_900,
     total: 25,
   };
-  expect(read_).toEqual([
+  expect(products).toEqual([
     { line: 2, sku: 'AUR-42-NL', name: 'Aurora Runner – 42 / Northern Lights', ...aurora },
     { line: 7, sku: 'AUR-43-NL', name: 'Aurora Runner – 43 / Northern Lights', ...aurora },
     {
@@ -42,7 +42,7 @@ test('an export becomes a product a variant, with images, drafts and archived pr
   ]);
 });
 
-test('exports of 2025 and later name their columns otherwise', async () => {
+test('the column names of exports since 2025 are known', async () => {
   const { good } = await read(
     'Title,URL handle,Description,Status,SKU,Option1 name,Option1 value,Price,Inventory quantity\n' +
       'Shirt,shirt,<b>Warm</b>,Active,S-1,Size,L,20.00,4\n',
@@ -55,53 +55,57 @@ test('exports of 2025 and later name their columns otherwise', async () => {
 
 describe('a bad line is named by its number and its reason', () => {
   test.each<[string, string, string]>([
-    ['no SKU', 'a,A,,1,1.00,', 'Variant SKU is empty: give a SKU: it names the product here'],
+    ['no SKU', 'a,A,,1,1.00,', 'Variant SKU is empty: give a SKU, which identifies the product'],
     ['no quantity', 'a,A,S,,1.00,', 'Variant Inventory Qty is empty: give a whole number, 0 or more'],
     ['a negative quantity', 'a,A,S,-1,1.00,', 'Variant Inventory Qty is "-1": give a whole number, 0 or more'],
     ['half a unit', 'a,A,S,1.5,1.00,', 'Variant Inventory Qty is "1.5": give a whole number, 0 or more'],
     ['too many units', 'a,A,S,2147483648,1.00,', 'totalStock must be a whole number from 0 to 2147483647'],
-    ['no price', 'a,A,S,1,,', 'Variant Price is empty: give a plain number that USD can pay exactly, such as 12.99'],
+    [
+      'no price',
+      'a,A,S,1,,',
+      'Variant Price is empty: give a plain number without fractions of the smallest unit of USD, such as 12.99',
+    ],
     [
       'a price in words',
       'a,A,S,1,free,',
-      'Variant Price is "free": give a plain number that USD can pay exactly, such as 12.99',
+      'Variant Price is "free": give a plain number without fractions of the smallest unit of USD, such as 12.99',
     ],
     [
       'a third of a cent',
       'a,A,S,1,0.333,',
-      'Variant Price is "0.333": give a plain number that USD can pay exactly, such as 12.99',
+      'Variant Price is "0.333": give a plain number without fractions of the smallest unit of USD, such as 12.99',
     ],
     [
       'a price below nothing',
       'a,A,S,1,-1,',
-      'Variant Price is "-1": give a plain number that USD can pay exactly, such as 12.99',
+      'Variant Price is "-1": give a plain number without fractions of the smallest unit of USD, such as 12.99',
     ],
     [
       'a formula for a price',
       'a,A,S,1,=1+1,',
-      'Variant Price is "=1+1": give a plain number that USD can pay exactly, such as 12.99',
+      'Variant Price is "=1+1": give a plain number without fractions of the smallest unit of USD, such as 12.99',
     ],
     [
       'a price with separators',
       'a,A,S,1,"1,299.00",',
-      'Variant Price is "1,299.00": give a plain number that USD can pay exactly, such as 12.99',
+      'Variant Price is "1,299.00": give a plain number without fractions of the smallest unit of USD, such as 12.99',
     ],
-    ['a variant of nothing', 'a,,S,1,1.00,', 'Title is empty: give a title; no line before it has one for "a"'],
+    ['a variant of nothing', 'a,,S,1,1.00,', 'Title is empty: give a title, because no earlier line has one for "a"'],
     ['a title that is too long', `a,${'A'.repeat(256)},S,1,1.00,`, 'name must have 1 to 255 characters'],
     ['a NUL', 'a,A\0B,S,1,1.00,', 'name must be well-formed Unicode text without NUL'],
     ['a story for a description', `a,A,S,1,1.00,${'x'.repeat(10_001)}`, 'description must have 0 to 10000 characters'],
-    ['a cell too many', 'a,A,S,1,1.00,,', 'has 7 cells, and the first line has 6'],
-  ])('%s', async (_name, line, reason) => {
+    ['a cell too many', 'a,A,S,1,1.00,,', 'has 7 cells; the first line has 6'],
+  ])('a line with %s is bad', async (_name, line, reason) => {
     expect(await badOf('ok,OK,OK,1,1.00,', line, 'ok2,OK,OK2,1,1.00,')).toEqual([{ line: 3, reason }]);
   });
 
-  test('a SKU given twice', async () => {
+  test('a line that repeats a SKU is bad and names the earlier line', async () => {
     expect(await badOf('a,A,S,1,1.00,', 'b,B,S,1,1.00,')).toEqual([
-      { line: 3, reason: 'SKU "S" stands in line 2 already' },
+      { line: 3, reason: 'SKU "S" is already in line 2' },
     ]);
   });
 
-  test('its number is that of the file, whatever was quoted or left empty before it', async () => {
+  test('line numbers are those of an editor, even after quoted line breaks and empty lines', async () => {
     const lines = [
       'a,A,S1,1,1.00,"one',
       'two',
@@ -124,14 +128,14 @@ describe('a bad line is named by its number and its reason', () => {
     expect(asOldMac.bad.map(({ line }) => line)).toEqual([8, 11, 12]);
   });
 
-  test('a file that is no CSV cannot speak to a terminal through the error', async () => {
+  test('the error about an invalid CSV file contains no control characters of the file', async () => {
     const reading = read(`${HEADER}\na,A,S,1,1.00,"x"\u001b[2J\n`);
     await expect(reading).rejects.toThrow(
-      /^The record that begins after line 1 is no CSV: a closing quote is followed/,
+      /^The record that begins after line 1 is not valid CSV: a closing quote is not followed/,
     );
   });
 
-  test('what is shown of it cannot speak to a terminal', () => {
+  test('control characters of a cell are escaped when it is shown', () => {
     expect(shown('\u001b[2J\u009b31m\u202eevil"')).toBe('"\\u001b[2J\\u009b31m\\u202eevil\\""');
   });
 });
@@ -144,29 +148,29 @@ describe('a product that Shopify hides from its shoppers is not put on sale', ()
     ['true', 'active'],
     ['TRUE', 'Active'],
     ['', ''],
-  ])('but one with Published %j and Status %j is', async (published, status) => {
+  ])('a product with Published %j and Status %j is imported', async (published, status) => {
     expect(await readOne(published, status)).toMatchObject({ good: [{ line: 2 }], bad: [], hidden: [], inactive: [] });
   });
 
   test.each<[string, string, 'hidden' | 'inactive', string]>([
-    ['false', 'active', 'hidden', '"S" is passed over: its product is not published'],
-    ['FALSE', '', 'hidden', '"S" is passed over: its product is not published'],
-    ['true', 'unlisted', 'hidden', '"S" is passed over: its product is unlisted'],
-    ['true', 'UNLISTED', 'hidden', '"S" is passed over: its product is unlisted'],
-    ['false', 'draft', 'inactive', '"S" is passed over: its product is draft'],
-    ['true', 'archived', 'inactive', '"S" is passed over: its product is archived'],
-  ])('with Published %j and Status %j it counts as %s', async (published, status, list, reason) => {
+    ['false', 'active', 'hidden', '"S" is skipped: its product is not published'],
+    ['FALSE', '', 'hidden', '"S" is skipped: its product is not published'],
+    ['true', 'unlisted', 'hidden', '"S" is skipped: its product is unlisted'],
+    ['true', 'UNLISTED', 'hidden', '"S" is skipped: its product is unlisted'],
+    ['false', 'draft', 'inactive', '"S" is skipped: its product is draft'],
+    ['true', 'archived', 'inactive', '"S" is skipped: its product is archived'],
+  ])('a product with Published %j and Status %j is listed as %s', async (published, status, list, reason) => {
     expect(await readOne(published, status)).toMatchObject({ good: [], bad: [], [list]: [{ line: 2, reason }] });
   });
 
   test.each([
     ['WAHR', 'active', 'Published is "WAHR": give true or false'],
     ['true', 'scheduled', 'Status is "scheduled": give one of active, draft, archived, unlisted'],
-  ])('and one with Published %j and Status %j is a bad line, for nobody knows', async (published, status, reason) => {
+  ])('a product with Published %j and Status %j is a bad line', async (published, status, reason) => {
     expect(await readOne(published, status)).toMatchObject({ good: [], bad: [{ line: 2, reason }] });
   });
 
-  test('its variants follow its first line, also by the names of columns since 2025', async () => {
+  test('a hidden product hides its variants, with the column names since 2025, too', async () => {
     const { good, hidden } = await read(
       'Title,URL handle,Published on online store,SKU,Option1 value,Price,Inventory quantity\n' +
         'A,a,FALSE,S1,1,1.00,1\n,a,,S2,2,1.00,1\nB,b,TRUE,S3,1,1.00,1\n',
@@ -185,16 +189,16 @@ describe('stock that Shopify does not track', () => {
     'd,D,ELSE,shipwire,2,1.00',
   ];
 
-  test('is a bad line, and never SOLD_OUT in silence', async () => {
+  test('a variant with untracked stock is a bad line and does not silently become SOLD_OUT', async () => {
     const { good, bad } = await read(lines.join('\n'));
     expect(good.map(({ product }) => product.product.sku)).toEqual(['TRACKED', 'ELSE']);
     expect(bad).toEqual([
-      { line: 3, reason: expect.stringMatching(/^Shopify does not track the stock of "FREE": --stock says/) },
-      { line: 4, reason: expect.stringMatching(/^Shopify does not track the stock of "OLD": --stock says/) },
+      { line: 3, reason: expect.stringMatching(/^Shopify does not track the stock of "FREE": give the units/) },
+      { line: 4, reason: expect.stringMatching(/^Shopify does not track the stock of "OLD": give the units/) },
     ]);
   });
 
-  test('is what the caller says it is', async () => {
+  test('a variant with untracked stock gets the units given by the caller', async () => {
     const { good, bad } = await read(lines.join('\n'), 'USD', { stock: 50 });
     expect(bad).toEqual([]);
     expect(good.map(({ product }) => product.total)).toEqual([3, 50, 50, 2]);
@@ -202,16 +206,16 @@ describe('stock that Shopify does not track', () => {
 });
 
 test.each([
-  ['Variant Inventory Policy', 'continue', '"S" goes on selling in Shopify when it is out of stock, and never here'],
+  ['Variant Inventory Policy', 'continue', '"S" continues to sell in Shopify when it is out of stock, but never here'],
   [
     'Continue selling when out of stock',
     'TRUE',
-    '"S" goes on selling in Shopify when it is out of stock, and never here',
+    '"S" continues to sell in Shopify when it is out of stock, but never here',
   ],
   ['Gift Card', 'true', expect.stringMatching(/^"S" is a gift card in Shopify/)],
-])('%s %s is imported, and is a doubt with its line', async (column, cell, reason) => {
+])('a variant with %s %s is imported with a warning that names its line', async (column, cell, reason) => {
   const text = `Handle,Title,Variant SKU,Variant Inventory Qty,Variant Price,${column}\na,A,S,0,1.00,${cell}`;
-  expect(await read(text)).toMatchObject({ good: [{ line: 2 }], bad: [], doubts: [{ line: 2, reason }] });
+  expect(await read(text)).toMatchObject({ good: [{ line: 2 }], bad: [], warnings: [{ line: 2, reason }] });
 });
 
 describe('a store with several locations', () => {
@@ -223,15 +227,15 @@ describe('a store with several locations', () => {
   const quantities = 'Unavailable (not editable),Committed (not editable),Available (not editable),';
   const byLine = `${all}${quantities}On hand (current),On hand (new)`;
 
-  test('has no stock in its product export: the error says where it is', async () => {
+  test('the error about a product export without stock says where to find the stock', async () => {
     await expect(read(lines.join('\n'))).rejects.toThrow(
-      /names no column Variant Inventory Qty: of a store with several locations .* --inventory, or --stock/,
+      /has no column Variant Inventory Qty: for stores with several locations .* --inventory, or .* --stock/,
     );
     const { good } = await read(lines.join('\n'), 'USD', { stock: 9 });
     expect(good.map(({ product }) => product.total)).toEqual([9, 9, 9]);
   });
 
-  test('has it in its inventory export, as one line for each location', async () => {
+  test('stock is summed from an inventory export with one line for each location', async () => {
     const { good, bad } = await withInventory(
       [
         byLine,
@@ -246,7 +250,7 @@ describe('a store with several locations', () => {
     expect(bad).toEqual([{ line: 4, reason: expect.stringContaining('does not track the stock of "S3"') }]);
   });
 
-  test('has it there as one column for each location, too', async () => {
+  test('stock is summed from an inventory export with one column for each location', async () => {
     const { good } = await withInventory(
       [
         'Handle,Title,Option1 Name,Option1 Value,SKU,HS Code,COO,Berlin,"Paris, Rive Gauche"',
@@ -259,14 +263,14 @@ describe('a store with several locations', () => {
   });
 
   test.each([
-    ['no such SKU', [], /^SKU "S1" is not in the inventory file: --stock says/],
+    ['no such SKU', [], /^SKU "S1" is not in the inventory file: give the units/],
     ['no number', ['a,A,S1,Berlin,ten'], /^SKU "S1" has "ten" at "Berlin" in line 2 of the inventory file/],
-    ['nothing', ['a,A,S1,Berlin,'], /^SKU "S1" has nothing at "Berlin" in line 2 of the inventory file/],
+    ['nothing', ['a,A,S1,Berlin,'], /^SKU "S1" has an empty cell at "Berlin" in line 2 of the inventory file/],
     ['half a unit', ['a,A,S1,Berlin,1.5'], /^SKU "S1" has "1.5" at "Berlin"/],
     ['less than nothing', ['a,A,S1,Berlin,-5', 'a,A,S1,Paris,2'], /^SKU "S1" has -3 units over all locations/],
-    ['one location twice', ['a,A,S1,Berlin,5', 'z,Z,S1,Berlin,2'], /^SKU "S1" stands twice for "Berlin" .* 2 and 3/],
+    ['one location twice', ['a,A,S1,Berlin,5', 'z,Z,S1,Berlin,2'], /^SKU "S1" has two lines for "Berlin" .* 2 and 3/],
     ['a cell too many', ['a,A,S1,Berlin,5,6'], /^SKU "S1" has 6 cells in line 2 of the inventory file, not 5/],
-  ])('whose inventory tells %s of a SKU has one bad line', async (_name, inventory, reason) => {
+  ])('an inventory export with %s for a SKU causes one bad line', async (_name, inventory, reason) => {
     const others = 'b,B,S2,Berlin,1';
     const { good, bad } = await withInventory(['Handle,Title,SKU,Location,Available', ...inventory, others].join('\n'));
     expect(good.map(({ line }) => line)).toEqual([3]);
@@ -275,21 +279,21 @@ describe('a store with several locations', () => {
 
   test.each([
     ['', /empty/],
-    ['Handle;SKU;Location;Available', /separated by semicolons, and must be separated by commas/],
-    ['Handle,SKU,Location,On hand', /names no column Available/],
-    ['Handle,SKU,COO', /names no location/],
+    ['Handle;SKU;Location;Available', /separated by semicolons; they must be separated by commas/],
+    ['Handle,SKU,Location,On hand', /has no column Available/],
+    ['Handle,SKU,COO', /has no location/],
     ['SKU,Location,Available,Available', /"Available" and "Available", which mean the same/],
-  ])('whose inventory file begins with %j is refused', async (text, message) => {
+  ])('an inventory file that begins with %j is refused', async (text, message) => {
     await expect(withInventory(text)).rejects.toThrow(UnreadableExport);
     await expect(withInventory(text)).rejects.toThrow(message);
   });
 });
 
-test('rows that a spreadsheet left empty are no lines of images', async () => {
+test('empty rows are not counted as images', async () => {
   expect(await readLines('a,A,S,1,1.00,', ',,,,,', ' ,,, ,,', '')).toMatchObject({ good: [{}], bad: [], images: 0 });
 });
 
-test('variants of a product whose first line is bad name that line', async () => {
+test('variants of a product whose first line is bad are bad and name that line', async () => {
   expect(await badOf(`a,A,S1,1,1.00,${'<i>'.repeat(40_000)}`, 'a,,S2,1,1.00,')).toEqual([
     { line: 2, reason: expect.stringMatching(/^Body \(HTML\) has 120000 characters/) },
     { line: 3, reason: 'belongs to the product of line 2, which is bad' },
@@ -299,9 +303,9 @@ test('variants of a product whose first line is bad name that line', async () =>
 describe('a file that is no such export is refused as a whole', () => {
   test.each<[string, string | Buffer, RegExp]>([
     ['nothing', '', /empty/],
-    ['another table', 'Name,Price\nA,1\n', /names no column Handle, Title, Variant SKU, Variant Inventory Qty/],
+    ['another table', 'Name,Price\nA,1\n', /has no column Handle, Title, Variant SKU, Variant Inventory Qty/],
     ['semicolons', HEADER.replaceAll(',', ';'), /separated by commas/],
-    ['UTF-16', Buffer.from(HEADER, 'utf16le'), /names no column|UTF-8/],
+    ['UTF-16', Buffer.from(HEADER, 'utf16le'), /has no column|UTF-8/],
     ['Latin-1', Buffer.from(`${HEADER}\na,Köln,S,1,1.00,`, 'latin1'), /UTF-8/],
     ['cp1252', Buffer.from(`${HEADER}\r\na,A,S,1,1.00,\r\na,50 \x80,S,1,1.00,`, 'latin1'), /UTF-8 \(see line 3\)/],
     ['semicolons and quotes', `${HEADER},x\na,"A";1`.replaceAll(',', ';'), /separated by commas/],
@@ -311,10 +315,10 @@ describe('a file that is no such export is refused as a whole', () => {
     [
       'a quote that is never closed',
       `${HEADER}\na,A,S,1,1.00,\nb,"B,S2,1,1.00,\nc,C,S3,1,1.00,`,
-      /after line 2 is no CSV/,
+      /after line 2 is not valid CSV/,
     ],
-    ['a quote in the middle', `${HEADER}\na,A"B"C,S,1,1.00,`, /after line 1 is no CSV/],
-  ])('%s', async (_name, text, message) => {
+    ['a quote in the middle', `${HEADER}\na,A"B"C,S,1,1.00,`, /after line 1 is not valid CSV/],
+  ])('a product export is refused for %s', async (_name, text, message) => {
     const reading = read(text);
     await expect(reading).rejects.toThrow(UnreadableExport);
     await expect(reading).rejects.toThrow(message);
@@ -330,15 +334,15 @@ describe('HTML becomes text', () => {
     ['5 &lt; 6 &amp;&nbsp;7', '5 < 6 & 7'],
     ['<p onclick="x()">a<b', 'a'],
     ['', null],
-  ])('%j', async (html, text) => {
+  ])('the HTML %j becomes plain text', async (html, text) => {
     const { good } = await readLines(`a,A,S,1,1.00,"${html.replaceAll('"', '""')}"`);
     expect(good[0]!.product.product.description?.replace('\u00a0', ' ') ?? null).toBe(text);
   });
 
-  test('thousands of open tags are no danger, and more are refused', async () => {
+  test('thousands of open tags are parsed, and more are refused', async () => {
     expect((await readLines(`a,A,S,1,1.00,${'<div>'.repeat(5_000)}x`)).good).toHaveLength(1);
     expect(await badOf(`a,A,S,1,1.00,${'<div>'.repeat(100_000)}x`)).toEqual([
-      { line: 2, reason: 'Body (HTML) has 500001 characters: give at most 100000' },
+      { line: 2, reason: 'Body (HTML) has 500001 characters; at most 100000 are accepted' },
     ]);
   });
 });
@@ -364,7 +368,7 @@ describe('a price is moved into minor units without a fraction on the way', () =
     ['', 'USD', null],
     ['٥', 'USD', null],
     ['1'.repeat(400), 'USD', null],
-  ])('%s %s', (text, currency, minor) => {
+  ])('the price %s in %s is parsed without rounding', (text, currency, minor) => {
     expect(parsePrice(text, currency)).toBe(minor);
   });
 

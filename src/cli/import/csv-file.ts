@@ -1,14 +1,14 @@
-/** A CSV file as shops export it: from its bytes to records, each with the number of its line. */
+/** Reads the CSV files that shops export into records with line numbers. */
 import { CsvError, parse } from 'csv-parse';
 
-/** The file as a whole cannot be read. */
+/** The whole file is unusable. */
 export class UnreadableExport extends Error {
   override readonly name = 'UnreadableExport';
 }
 
 export interface CsvRecord {
   readonly record: readonly string[];
-  /** As an editor shows it: of a record that goes over several lines, the first. */
+  /** As an editor numbers it; the first line of a record that spans several. */
   readonly line: number;
   /** How much of the file has been read, from 0 to 1. */
   readonly share: number;
@@ -20,18 +20,18 @@ interface ParsedRecord {
   readonly raw: string;
 }
 
-/** Longer than any record of an export; a quote that is never closed would swallow the rest of the file. */
+/** Longer than any real record: an unclosed quote would swallow the rest of the file. */
 const MAX_RECORD_LENGTH = 2_000_000;
 
-/** csv-parse's own messages repeat bytes of the file, which a terminal might obey. */
+/** Replaces csv-parse's messages, which repeat bytes of the file that a terminal might interpret. */
 const PROBLEMS: Readonly<Record<string, string>> = {
   CSV_QUOTE_NOT_CLOSED: 'a quote is never closed',
-  CSV_INVALID_CLOSING_QUOTE: 'a closing quote is followed by something else than a comma (inside quotes, write two)',
-  INVALID_OPENING_QUOTE: 'a quote stands in a cell that does not begin with one (quote the cell, and write two inside)',
+  CSV_INVALID_CLOSING_QUOTE: 'a closing quote is not followed by a comma (double a quote inside a quoted cell)',
+  INVALID_OPENING_QUOTE: 'an unquoted cell contains a quote (quote the cell, and double the quote inside)',
   CSV_MAX_RECORD_SIZE: `it has more than ${MAX_RECORD_LENGTH} characters; is a quote not closed?`,
 };
 
-/** The first record is the header. Throws `UnreadableExport` when the bytes are no CSV in UTF-8, with the line where it stops. */
+/** The first record is the header. Throws `UnreadableExport`, naming the line, when the bytes are not CSV in UTF-8. */
 export async function* readCsv(bytes: Uint8Array): AsyncGenerator<CsvRecord> {
   const text = decode(bytes);
   refuseOtherSeparators(text.slice(0, text.search(/\n|$/)));
@@ -55,20 +55,20 @@ export async function* readCsv(bytes: Uint8Array): AsyncGenerator<CsvRecord> {
   } catch (error) {
     if (!(error instanceof CsvError)) throw error;
     const problem = PROBLEMS[error.code] ?? shown(error.message);
-    throw new UnreadableExport(`The record that begins after line ${goodUntil} is no CSV: ${problem}`);
+    throw new UnreadableExport(`The record that begins after line ${goodUntil} is not valid CSV: ${problem}`);
   }
   if (goodUntil === 0) throw new UnreadableExport('The file is empty');
 }
 
-/** Before the CSV is parsed: a cell that is quoted for another separator is no CSV at all, and the error would speak of quotes. */
+/** Runs before parsing, because a file with another separator would only cause a misleading error about quotes. */
 function refuseOtherSeparators(header: string): void {
   const found = header.includes(',') ? undefined : [';', '\t'].find((separator) => header.includes(separator));
   if (found === undefined) return;
   const name = found === ';' ? 'semicolons' : 'tabs';
-  throw new UnreadableExport(`The columns of the first line are separated by ${name}, and must be separated by commas`);
+  throw new UnreadableExport(`The columns are separated by ${name}; they must be separated by commas`);
 }
 
-/** Line ends become \n, in quoted cells too: lines can then be counted. A byte order mark goes. */
+/** Normalises line ends to \n, even in quoted cells, so that lines can be counted. Drops a byte order mark. */
 function decode(bytes: Uint8Array): string {
   try {
     return new TextDecoder('utf-8', { fatal: true }).decode(bytes).replace(/\r\n?/g, '\n');
@@ -80,14 +80,14 @@ function decode(bytes: Uint8Array): string {
 }
 
 function firstUndecodableLine(bytes: Uint8Array): number {
-  // Bytes without a meaning become U+FFFD, and no line break is lost in front of the first of them.
+  // The first undecodable byte becomes U+FFFD; line breaks before it are intact.
   const lossy = new TextDecoder('utf-8').decode(bytes).replace(/\r\n?/g, '\n');
   return lossy.slice(0, lossy.indexOf('\ufffd')).split('\n').length;
 }
 
 /**
- * Where each column stands, by any of the names it goes by; names are compared without regard to case. Throws
- * `UnreadableExport` when two columns claim one meaning: which of them counts would be a guess.
+ * The index of each column, found by any of its accepted names, in any case. Throws `UnreadableExport` when two columns have
+ * the same meaning, because choosing one would be a guess.
  */
 export function columnsIn<Column extends string>(
   header: readonly string[],
@@ -106,7 +106,7 @@ export function columnsIn<Column extends string>(
   return columns;
 }
 
-/** Quoted and cut; what a terminal would obey, or show in another order, is escaped. */
+/** Quotes and truncates text for printing; escapes control characters and characters that reorder text. */
 export function shown(text: string): string {
   return JSON.stringify(text.slice(0, 80)).replace(
     /[\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2066-\u2069\ufeff]/g,
