@@ -7,11 +7,7 @@ import type { FastifyInstance } from 'fastify';
 import type { GraphQLSchema } from 'graphql';
 import { admissionOf, type Admission, type AdmissionHook } from './admission/admission';
 import { clientsOf, type ClientOf } from './admission/clients';
-import type { Checkout } from './checkout/checkout';
-import { createHoldOf } from './checkout/create-hold';
-import { createOrderOf } from './checkout/create-order';
-import { limitHoldsOf } from './checkout/hold-limits';
-import { recordPaymentEventOf } from './checkout/record-payment-event';
+import { openCheckout, type Checkout } from './checkout/checkout';
 import type { Config } from './config';
 import { openDatabase, type Database } from './database/database';
 import { gaugesOf } from './database/gauges';
@@ -43,6 +39,7 @@ export interface App {
   /** `http://host:port`, with the real port. */
   readonly url: string;
   readonly checkout: Checkout;
+  readonly metrics: Metrics;
   readonly database: Database;
   readonly room: Room;
   readonly apollo: ApolloServer<Context>;
@@ -75,12 +72,22 @@ export async function startApp(config: Config, options: AppOptions): Promise<App
   const trusted = trustedDocuments(schema, config, options);
   const metrics = new Metrics();
   const scrape = options.scrapeWith?.(metrics) ?? (() => metrics.text());
-  const checkout = await connectCheckout(config, options, metrics);
-  const { database } = checkout;
+  const database = await connectDatabase(config, options, metrics);
+  const { holdTtlSeconds, orderPaymentWindowSeconds } = config;
+  const checkout = openCheckout({ database, log, metrics, holdTtlSeconds, orderPaymentWindowSeconds }, config);
   const { fastify, ...http } = await openHttpServer(config, { log, metrics }, opensWebSocket);
   const provider = config.environment === 'production' ? null : simulatedProvider(config, log, fastify);
   const serverMetrics = async () => ({ server: serverName(fastify), text: await scrape() });
-  const room = roomOf(config, options, { schema, trusted, checkout, provider, serverMetrics });
+  const room = roomOf(config, options.admissionHook, {
+    schema,
+    trusted,
+    checkout,
+    database,
+    log,
+    metrics,
+    provider,
+    serverMetrics,
+  });
   const state = { isStopping: false };
 
   const apollo = await openApollo(room, config);
@@ -104,7 +111,7 @@ export async function startApp(config: Config, options: AppOptions): Promise<App
     await closeServices();
     throw portError(error, config);
   }
-  const sweep = config.sweepCron === null ? null : startSweepJob(checkout, config.sweepCron);
+  const sweep = config.sweepCron === null ? null : startSweepJob(checkout.sweep, config.sweepCron, log);
 
   let closing: Promise<void> | undefined;
   const close = async () => {
@@ -115,7 +122,7 @@ export async function startApp(config: Config, options: AppOptions): Promise<App
     await Promise.all([webSockets.close(), http.drain()]);
     await closeServices();
   };
-  return { url: urlOf(fastify, config), checkout, database, room, apollo, close: () => (closing ??= close()) };
+  return { url: urlOf(fastify, config), checkout, metrics, database, room, apollo, close: () => (closing ??= close()) };
 }
 
 function trustedDocuments(
@@ -130,8 +137,7 @@ function trustedDocuments(
   );
 }
 
-async function connectCheckout(config: Config, { databaseUrl, log }: AppOptions, metrics: Metrics): Promise<Checkout> {
-  const { holdTtlSeconds, orderPaymentWindowSeconds } = config;
+async function connectDatabase(config: Config, { databaseUrl, log }: AppOptions, metrics: Metrics): Promise<Database> {
   const database = await openDatabase({
     url: databaseUrl,
     poolSize: config.databasePoolSize,
@@ -139,23 +145,20 @@ async function connectCheckout(config: Config, { databaseUrl, log }: AppOptions,
     onRetry: (reason) => metrics.retry(reason),
   });
   metrics.watch(gaugesOf(database), log);
-  return { database, log, metrics, holdTtlSeconds, orderPaymentWindowSeconds };
+  return database;
 }
 
 function roomOf(
   config: Config,
-  { log, admissionHook }: AppOptions,
-  parts: Pick<Room, 'schema' | 'trusted' | 'checkout' | 'provider' | 'serverMetrics'>,
+  hook: AdmissionHook | undefined,
+  given: Pick<Room, 'schema' | 'trusted' | 'checkout' | 'database' | 'log' | 'metrics' | 'provider' | 'serverMetrics'>,
 ): Room {
-  const { schema, trusted, checkout } = parts;
-  const { database, metrics } = checkout;
+  const { schema, trusted, database, log, metrics } = given;
   const { persistedOnly } = config;
   const isProduction = config.environment === 'production';
-  const admission = admissionOf(config, { log, hook: admissionHook });
+  const admission = admissionOf(config, { log, hook });
   return {
-    ...parts,
-    createHold: limitHoldsOf(createHoldOf(checkout), checkout, config),
-    createOrder: createOrderOf(checkout),
+    ...given,
     levels: new StockLevels(database.read),
     reads: sharedReads(database),
     watch: new StockWatch(new StockLevels(database.readWatched, { withDescriptions: true }), log),
@@ -163,17 +166,17 @@ function roomOf(
     clientOf: clientsOf(config, { log, metrics }),
     guard: documentGuard({ schema, admission, trusted, persistedOnly, hidesSchema: isProduction }),
     verify: createTokenVerifier(config),
-    mask: maskErrors(checkout),
+    mask: maskErrors({ log, metrics }),
     developmentAuth: isProduction ? null : config.auth,
   };
 }
 
-function webhookRoutes(config: Config, { checkout, admission, clientOf }: Room) {
+function webhookRoutes(config: Config, { checkout, log, metrics, admission, clientOf }: Room) {
   return paymentsWebhook({
-    recordPaymentEvent: recordPaymentEventOf(checkout),
+    recordPaymentEvent: checkout.recordPaymentEvent,
     providers: [standardProvider(config.webhookSecrets), stripeProvider(config.stripeWebhookSecret)],
-    log: checkout.log,
-    metrics: checkout.metrics,
+    log,
+    metrics,
     countFailure: failureCount(admission, clientOf),
   });
 }
