@@ -97,8 +97,7 @@ test('the clock is the database’s wherever something is decided', () => {
 });
 
 test('only stock-keeper.ts (and the seed) moves units', () => {
-  const mayMove = ({ path }: { path: string }) =>
-    path === 'checkout/stock-keeper.ts' || path === 'database/seed.ts';
+  const mayMove = ({ path }: { path: string }) => path === 'checkout/stock-keeper.ts' || path === 'database/seed.ts';
   expect(
     offenders(mayMove, /UPDATE\s+stock\b|INTO\s+stock\b|(insert|insertMany|nativeUpdate|upsert)\(\s*StockRow/),
   ).toEqual([]);
