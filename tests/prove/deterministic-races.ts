@@ -9,13 +9,14 @@ import { deadlocks } from '../support/invariants';
 import { collide, collideWithLock, NoRace, stampede } from '../support/races';
 import { expireIn } from '../support/time';
 import { ensure, Violation, type Installation } from './fixture';
+import { refused } from '../../src/domain/refusals';
 import type { Tally } from './tally';
 
 /** Long enough to be judged as live, short enough for the time limit of a race. */
 const LEFT_MS = 700;
 
 /** Returned instead of an answer, so that the race says what was expected. */
-const thrown = (error: unknown) => ({ granted: false as const, refusals: [], error: String(error) });
+const thrown = (error: unknown) => ({ ...refused(), error: String(error) });
 
 const RACES = {
   'the last unit, wanted by two': async (shop) => {
@@ -236,7 +237,6 @@ async function shopIn(installation: Installation): Promise<Shop> {
   const close = async () => undefined; // with the installation
   return {
     url: installation.url,
-    database,
     log,
     sql: installation.sql,
     openAnother,

@@ -93,7 +93,7 @@ export const MUTATIONS: readonly Mutation[] = [
         file: 'src/checkout/record-payment-event.ts',
         find: 'await insertEvent(em, { ...event, outcome, orderId: null, settledAt: null });',
         replace:
-          "await checkout.database.inTransaction('insert', (own) => insertEvent(own.em, { ...event, outcome, orderId: null, settledAt: null }));",
+          "await deps.database.inTransaction('insert', (own) => insertEvent(own.em, { ...event, outcome, orderId: null, settledAt: null }));",
       },
     ],
   },
@@ -126,18 +126,18 @@ export const MUTATIONS: readonly Mutation[] = [
     edits: [
       {
         file: 'src/checkout/record-payment-event.ts',
-        find: 'export function recordPaymentEventOf(checkout: Checkout): RecordPaymentEvent {',
-        replace: `export function recordPaymentEventOf(checkout: Checkout): RecordPaymentEvent {
-  const [record, seen] = [recordUnguarded(checkout), new Map<string, PaymentEvent>()];
-  return async (provider, message) => {
+        find: 'export function recordPaymentEvents(shared: Dependencies): RecordPaymentEvent {',
+        replace: `export function recordPaymentEvents(shared: Dependencies): RecordPaymentEvent {
+  const [record, seen] = [recordUnguarded(shared), new Map<string, PaymentEvent>()];
+  return async (deps, provider, message) => {
     const earlier = seen.get(message.eventId);
     if (earlier) return { kind: 'duplicate', event: earlier };
-    const recorded = await record(provider, { ...message, eventId: message.eventId + '#' + newId() });
+    const recorded = await record(deps, provider, { ...message, eventId: message.eventId + '#' + newId() });
     if (recorded.kind === 'recorded') seen.set(message.eventId, recorded.event);
     return recorded;
   };
 }
-function recordUnguarded(checkout: Checkout): RecordPaymentEvent {`,
+function recordUnguarded(shared: Dependencies): RecordPaymentEvent {`,
       },
     ],
   },
@@ -153,9 +153,9 @@ function recordUnguarded(checkout: Checkout): RecordPaymentEvent {`,
       },
       {
         file: 'src/checkout/create-hold.ts',
-        find: 'decisions.push(await this.decideLocked(em, level, requests));',
+        find: 'decisions.push(await decideLocked(em, level, requests, holdTtlSeconds));',
         replace: `const unitsOf = early.get(productId)?.unitsOf;
-          decisions.push(await this.decideLocked(em, level && unitsOf && { ...level, unitsOf }, requests));`,
+          decisions.push(await decideLocked(em, level && unitsOf && { ...level, unitsOf }, requests, holdTtlSeconds));`,
       },
       {
         file: 'src/checkout/create-hold.ts',
@@ -165,9 +165,9 @@ function recordUnguarded(checkout: Checkout): RecordPaymentEvent {`,
       },
       {
         file: 'src/checkout/create-hold.ts',
-        find: '...(await this.decideLocked(em, level, requests)), lockWaitMs',
+        find: '...(await decideLocked(em, level, requests, holdTtlSeconds)), lockWaitMs',
         replace:
-          '...(await this.decideLocked(em, level && { ...level, unitsOf: early!.unitsOf }, requests)), lockWaitMs',
+          '...(await decideLocked(em, level && { ...level, unitsOf: early!.unitsOf }, requests, holdTtlSeconds)), lockWaitMs',
       },
     ],
   },
