@@ -1,4 +1,4 @@
-/** One hold's or order's rows, to be told as a timeline: whatever its id names, in one statement. */
+/** The history of a hold, an order or a payment event's reference, in one statement. */
 import type { EntityManager } from '@mikro-orm/postgresql';
 import type { Story } from '../domain/timeline';
 import type { Row } from './columns';
@@ -13,7 +13,7 @@ const MAX_EVENTS = 200;
 
 /**
  * What is stored of a hold or an order: its holds, its order, and the payment events that speak of either, at most the latest
- * 200. Of a reference that nobody knows, the events that wait under it. null: nothing at all. One snapshot.
+ * 200. For an unknown reference, the events parked under it. null: there is nothing. One snapshot.
  *
  * Table by table, each by what the one before found: so no two are joined that Citus has on different workers. Events are
  * found by their order, among those that are open, and since the first hold was granted: each has an index, which one OR of
@@ -42,14 +42,14 @@ export async function readStory(em: EntityManager, reference: string): Promise<S
           WHERE received_at BETWEEN (SELECT min(created_at) FROM parts) - interval '2 hours'
               AND statement_timestamp() + interval '2 hours'
             AND reference IN (SELECT name FROM names)),
-        told AS MATERIALIZED (
+        latest AS MATERIALIZED (
           SELECT ${eventColumns.of('payment_events')} FROM payment_events
           WHERE (provider, event_id) IN (SELECT * FROM of_order UNION SELECT * FROM open UNION SELECT * FROM since)
           ORDER BY received_at DESC LIMIT ${MAX_EVENTS})
       SELECT date_trunc('milliseconds', statement_timestamp()) AS at,
         (SELECT to_json(s) FROM story s) AS story,
         (SELECT coalesce(json_agg(p ORDER BY p.created_at, p.id), '[]') FROM parts p) AS holds,
-        (SELECT coalesce(json_agg(t ORDER BY t.received_at, t.event_id), '[]') FROM told t) AS events`,
+        (SELECT coalesce(json_agg(t ORDER BY t.received_at, t.event_id), '[]') FROM latest t) AS events`,
   );
   const { at, story, holds, events } = row!;
   if (!story && holds.length === 0 && events.length === 0) return null;

@@ -1,4 +1,4 @@
-/** recordPaymentEvent and replayPaymentEvent: each way in which money can come, and where it ends (DESIGN §7). */
+/** recordPaymentEvent and replayPaymentEvent: each way in which money can come, and where it ends (docs/design.md#payment-events). */
 import type { Hold, Order, Product } from '../../src/domain/records';
 import type { PaymentOutcome } from '../../src/domain/statuses';
 import {
