@@ -29,7 +29,7 @@ const START_WITHIN_MS = 60_000;
 /** Until sockets are open and a flood has reached its height. */
 const ATTACK_SETTLES_MS = 1_500;
 
-/** Limits loopback, because the attacker runs on this machine; holds are unlimited, because the crowd stands for many addresses. */
+/** The attacker runs on loopback, so it is limited; holds are not, because the crowd stands for many addresses. */
 const LIMITED = { RATE_LIMIT: 'hold=-/-,loopback=on' };
 /** Counts every hold but refuses none. */
 const COUNTING = { RATE_LIMIT: 'hold=-/999999999,loopback=on' };
