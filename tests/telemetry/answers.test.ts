@@ -8,7 +8,10 @@ import { openServer, signedWebhook, type TestServer } from '../support/server';
 let server: TestServer;
 let productId: string;
 beforeAll(async () => {
-  server = await openServer({ RATE_LIMIT: 'webhook=-/2,browse=10000/10000,document=1000/1000,loopback=on', TRUSTED_PROXIES: '1' });
+  server = await openServer({
+    RATE_LIMIT: 'webhook=-/2,browse=10000/10000,document=1000/1000,loopback=on',
+    TRUSTED_PROXIES: '1',
+  });
   productId = (await server.product(5)).id;
 });
 afterAll(() => server.close());
@@ -17,7 +20,7 @@ afterAll(() => server.close());
 async function growth(work: () => Promise<unknown>, of: TestServer = server): Promise<Record<string, number>> {
   const read = async () =>
     new Map(
-      (await of.app.checkout.metrics.text())
+      (await of.app.metrics.text())
         .split('\n')
         .filter((line) => /^flashsale_\w+(_total|_count)[{ ]/.test(line))
         .map((line) => [

@@ -418,11 +418,11 @@ export async function shutDown(site: Site, { pid }: Postmaster, withinMs: number
 async function send(signal: 'INT' | 'QUIT' | 'KILL', pid: number): Promise<void> {
   const backends = await childrenOf(pid);
   process.kill(pid, `SIG${signal}`);
-  // One that was stopped (SIGSTOP) hears of it when it goes on.
-  for (const each of [pid, ...backends]) tell(each, signal === 'KILL' ? 'SIGKILL' : 'SIGCONT');
+  // A stopped process (SIGSTOP) gets the signal only when it continues.
+  for (const each of [pid, ...backends]) sendQuietly(each, signal === 'KILL' ? 'SIGKILL' : 'SIGCONT');
 }
 
-function tell(pid: number, signal: NodeJS.Signals): void {
+function sendQuietly(pid: number, signal: NodeJS.Signals): void {
   try {
     process.kill(pid, signal);
   } catch {
