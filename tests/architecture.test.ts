@@ -119,3 +119,16 @@ test('use cases never call use cases', () => {
 test('nothing is called utils, common or helpers', () => {
   expect(files.filter(({ path }) => /(^|\/)(utils?|common|helpers?)(\/|\.ts$)/.test(path))).toEqual([]);
 });
+
+test('docs/design.md gives the same rules', () => {
+  const section = readFileSync(resolve(SRC, '../docs/design.md'), 'utf8')
+    .split(/^## Rooms$/m)[1]!
+    .split(/^## /m)[0]!;
+  const rows = section.split('\n').filter((line) => line.startsWith('| `') && !line.startsWith('| `tools`'));
+  const names = (cell: string) => [...cell.matchAll(/`([^`]+)`/g)].map(([, name]) => name!);
+  const documented = rows
+    .map((row) => row.split('|'))
+    .map(([, room, , rooms]) => [names(room!)[0], names(rooms!).sort()]);
+  const rules = Object.entries(MAY_IMPORT).map(([room, rooms]) => [room, [...rooms].sort()]);
+  expect(Object.fromEntries(documented)).toEqual(Object.fromEntries(rules));
+});

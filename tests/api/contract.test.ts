@@ -104,10 +104,10 @@ test.each(
   expect(validate(served, parse(query), DOCUMENT_LIMITS).map((error) => error.message)).toEqual([]);
 });
 
-test('README names every error code of the contract', () => {
-  const readme = read('README.md');
+test('docs/errors.md names every error code of the contract', () => {
+  const page = read('docs', 'errors.md');
   const codes = assertEnumType(contract.getType('ErrorCode')).getValues();
-  expect(codes.map(({ name }) => name).filter((name) => !readme.includes(`\`${name}\``))).toEqual([]);
+  expect(codes.map(({ name }) => name).filter((name) => !page.includes(`\`${name}\``))).toEqual([]);
 });
 
 /** What of a promised type the schema has not, or has otherwise. */
