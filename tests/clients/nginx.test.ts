@@ -1,4 +1,4 @@
-/** Behind nginx, as docs/operations.md sets it up: TLS, HTTP/2, WebSocket, connections kept on both sides, and addresses told apart. */
+/** The server behind nginx with docs/deploy/nginx.conf: TLS, HTTP/2, WebSocket, kept connections, clients' addresses. */
 import { execFile, spawn, spawnSync, type ChildProcess } from 'node:child_process';
 import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import { once } from 'node:events';
@@ -42,7 +42,7 @@ interface Proxy {
   stop(): Promise<void>;
 }
 
-/** What the guide prints, with this machine’s ports and files in place of the example’s. */
+/** Runs docs/deploy/nginx.conf, with ports and files of this machine in place of the example’s. */
 async function startNginx(serverUrl: string): Promise<Proxy> {
   const directory = await mkdtemp(join(tmpdir(), 'flashsale-nginx-'));
   const [key, certificate] = [join(directory, 'key.pem'), join(directory, 'certificate.pem')];
@@ -51,8 +51,7 @@ async function startNginx(serverUrl: string): Promise<Proxy> {
     ...['-addext', 'subjectAltName=DNS:localhost,IP:127.0.0.1', '-keyout', key, '-out', certificate],
   ]);
   const port = await findFreePort();
-  const guide = await readFile(projectPath('docs', 'operations.md'), 'utf8');
-  const printed = /^```nginx\n([^]*?)^```/m.exec(guide)![1]!;
+  const example = await readFile(projectPath('docs', 'deploy', 'nginx.conf'), 'utf8');
   const changes: [string, string][] = [
     ['server 127.0.0.1:4000;', `server ${new URL(serverUrl).host};`],
     ['listen 443 ', `listen 127.0.0.1:${port} `],
@@ -62,7 +61,7 @@ async function startNginx(serverUrl: string): Promise<Proxy> {
   const own = changes.reduce((config, [from, to]) => {
     expect(config).toContain(from);
     return config.replace(from, to);
-  }, printed);
+  }, example);
   const folders = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'].map(
     (name) => `${name}_temp_path ${join(directory, name)};`,
   );
