@@ -35,11 +35,14 @@ const promised = Object.values(contract.getTypeMap()).filter(
   (type) => !type.name.startsWith('__') && !isSpecifiedScalarType(type),
 );
 
-test.each(promised.map((type) => [type.name, type] as const))('the schema holds all of %s', (_name, type) => {
-  expect(missingOf(type)).toEqual([]);
-});
+test.each(promised.map((type) => [type.name, type] as const))(
+  'the schema has everything that the contract says of %s',
+  (_name, type) => {
+    expect(missingOf(type)).toEqual([]);
+  },
+);
 
-test('a schema with a part missing is noticed', () => {
+test('a schema with a missing part fails the comparison', () => {
   const poorer = buildSchema(
     read('tests', 'api', 'contract.graphql')
       .replace('  sku: String!\n', '')
@@ -58,12 +61,12 @@ test('a schema with a part missing is noticed', () => {
   ]);
 });
 
-test('schema/ is what the code serves: npm run schema:emit', () => {
+test('schema/ equals what the code serves (else: npm run schema:emit)', () => {
   expect(read('schema', 'schema.graphql')).toBe(printedSchema());
   expect(read('schema', 'development.graphql')).toBe(printedDevelopmentSchema());
 });
 
-test('production has nothing of what development adds', () => {
+test('production has none of the mutations that development adds', () => {
   expect(schemaFor({ environment: 'production' })).toBe(schema);
   const names = ['simulatePayment', 'signInAs'];
   for (const name of names) expect(schema.getMutationType()!.getFields()[name]).toBeUndefined();
@@ -72,7 +75,7 @@ test('production has nothing of what development adds', () => {
   expect(schema.getType('SimulatePaymentInput')).toBeUndefined();
 });
 
-test('the typed client is what codegen makes of schema/: npm run codegen', () => {
+test('the typed client equals what codegen generates from schema/ (else: npm run codegen)', () => {
   const codegen = projectPath('node_modules', '@graphql-codegen', 'cli', 'esm', 'bin.js');
   execFileSync(process.execPath, [codegen, '--config', 'codegen.yml', '--check'], {
     cwd: projectPath(),
@@ -80,7 +83,7 @@ test('the typed client is what codegen makes of schema/: npm run codegen', () =>
   });
 });
 
-test('every mutation tells in its description which codes it refuses with', () => {
+test('the description of every mutation lists its refusals', () => {
   const known = assertEnumType(schema.getType('ErrorCode'))
     .getValues()
     .map((value) => value.name);

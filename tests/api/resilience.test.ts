@@ -220,7 +220,7 @@ describe.each(Object.entries(MATRIX))('while %s', (_condition, { begin, says }) 
     expect(performance.now() - askedAt).toBeLessThan(withinMs * SLACK + 100);
   });
 
-  test('and afterwards everything works again, and no payment is lost', async () => {
+  test('afterwards every endpoint works again and no payment is lost', async () => {
     await end();
     await untilAllWell();
     for (const id of reported.keys()) {
@@ -247,7 +247,7 @@ async function untilAllWell(): Promise<void> {
   }
 }
 
-test('500 clients and a pool of two: each is granted or BUSY, and whoever repeats is granted', async () => {
+test('500 clients and a pool of two: each is granted or BUSY, and a repeat is granted', async () => {
   const asked = Array.from({ length: 500 }, (_, n) => ({
     productId: product.id,
     idempotencyKey: `crowd-${n}-${product.id}`,
@@ -259,7 +259,7 @@ test('500 clients and a pool of two: each is granted or BUSY, and whoever repeat
   answers.forEach(({ object }, n) => object && expect(again[n]!.object.id).toBe(object.id));
 });
 
-test('1,000 events at once, far more than can be stored in time: 200 or 503, and sent again each is stored once', async () => {
+test('1,000 events at once, more than can be stored in time, are answered 200 or 503, and a repeat stores each once', async () => {
   const sold = await shop.product(50);
   const holds = await Promise.all(Array.from({ length: 50 }, () => shop.hold(sold)));
   const orders = await Promise.all(holds.map((hold) => shop.order(hold)));

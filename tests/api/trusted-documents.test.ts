@@ -143,7 +143,7 @@ test.each<[keyof typeof DOCUMENTS, () => unknown]>([
   ['reports', () => ({ id: productId, wanted: false })],
   ['reports', () => ({ id: productId, wanted: 'true' })],
   ['reports', () => ({ id: productId })],
-])('%s, as an admin, a shopper and nobody (%#)', async (name, variables) => {
+])('%s, as an admin, a shopper and an anonymous caller (%#)', async (name, variables) => {
   for (const token of [server.tokens.admin, server.tokens.alice, null]) await expectSame(name, variables(), token);
 });
 
@@ -166,7 +166,7 @@ test('an unexpected error is masked as well', async () => {
   }
 });
 
-test('what is asked otherwise is Apollo’s: another media type, a name, more than one operation, a GET', async () => {
+test('Apollo answers other media types, operation names, several operations and GET', async () => {
   const query = DOCUMENTS.product;
   const headers = { 'content-type': 'application/json' };
   const body = JSON.stringify({ query, variables: { id: productId }, operationName: 'Other' });

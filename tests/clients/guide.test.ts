@@ -62,7 +62,7 @@ async function generate(mode: keyof typeof FILES): Promise<string[]> {
   return Object.values(JSON.parse(persisted) as Record<string, string>);
 }
 
-test('every block of code in the guide is a file that is tried here', () => {
+test('every code block in docs/frontend.md is a file that these tests run', () => {
   expect([...printed.keys()].sort()).toEqual([...FILES.texts, ...FILES.trees].sort());
 });
 

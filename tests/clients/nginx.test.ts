@@ -189,7 +189,7 @@ function overHttp2(session: ClientHttp2Session, token?: string) {
     }
   });
 
-  test('connections are kept on both sides, one after the other and many at once', async () => {
+  test('connections stay open on both sides, with requests in sequence and in parallel', async () => {
     const agent = new Agent({ keepAlive: true, maxSockets: 1, ca: proxy.certificate });
     const ask = () =>
       new Promise<boolean>((resolve, reject) => {
@@ -227,7 +227,7 @@ function overHttp2(session: ClientHttp2Session, token?: string) {
 
   // Elsewhere this machine has no second address of its own.
   (process.platform === 'linux' ? test : test.skip)(
-    'each client counts for itself, by its own address and not by one that it makes up',
+    'each client is limited by its own address and not by a forged X-Forwarded-For',
     async () => {
       const { id } = await shop.product();
       const holdFrom = (localAddress: string, forwarded: string) =>
@@ -254,7 +254,7 @@ function overHttp2(session: ClientHttp2Session, token?: string) {
     },
   );
 
-  test('a bad token is 401 in the media type that was asked for, and a path that is not published is 404', async () => {
+  test('a bad token is 401 in the requested media type, and an unpublished path is 404', async () => {
     const session = connect(proxy.url, { ca: proxy.certificate });
     try {
       const accept = 'application/graphql-response+json,application/json;q=0.9';

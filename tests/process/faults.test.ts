@@ -125,13 +125,13 @@ async function expectKept({ holds, orders, events }: Told, sql: Sql): Promise<vo
   expect(kept).toEqual({ holds: holds.length, orders: orders.length, events: events.length });
 }
 
-test('a server that is killed in the middle of a sale has kept the orders and events that it acknowledged', async () => {
+test('a server killed during a sale keeps the orders and events that it acknowledged', async () => {
   const told = await killMidSale(await build.start({ DATABASE_URL: db.url, LOG_LEVEL: 'warn' }));
   await expectKept(told, db.sql);
   await expectClean(db);
 });
 
-test('a server with a PostgreSQL of its own is killed in the middle of a sale: the next one takes it over', async () => {
+test('after a kill during a sale the next server adopts the running embedded PostgreSQL', async () => {
   // Without DATABASE_URL: its data is in the build's own folder.
   const first = await build.start({});
   const said: string[] = [];
@@ -159,7 +159,7 @@ test('a server with a PostgreSQL of its own is killed in the middle of a sale: t
   expect(said.at(-1)).toBe('PostgreSQL stopped');
 });
 
-test('a stop under load loses no accepted request, and exits with 0 in time', async () => {
+test('a stop under load answers every accepted request and exits with 0 in time', async () => {
   const server = await build.start({ DATABASE_URL: db.url, LOG_LEVEL: 'warn' });
   const { id: productId } = await server.product(1_000_000);
   const acknowledged = new Set<string>();
@@ -189,7 +189,7 @@ test('a stop under load loses no accepted request, and exits with 0 in time', as
   await expectClean(db);
 });
 
-test('a stop does not wait for clients that keep their connections, and are silent', async () => {
+test('a stop does not wait for idle connections', async () => {
   const server = await build.start({ DATABASE_URL: db.url, LOG_LEVEL: 'warn' });
   const { id: productId } = await server.product(1_000_000);
   const agent = new Agent({ keepAlive: true });
@@ -228,7 +228,7 @@ const refuses = (url: string) =>
     () => true,
   );
 
-test('a second signal is for those who cannot wait', async () => {
+test('a second signal cuts off the requests in progress', async () => {
   const server = await build.start({ DATABASE_URL: db.url });
   const { id: productId } = await server.product(1);
   const blocker = new Client({ connectionString: db.url });
@@ -245,7 +245,7 @@ test('a second signal is for those who cannot wait', async () => {
   expect(await keysOf(productId)).toEqual([]);
 });
 
-test('a server that was suspended beyond the end of holds does not use them as live, and catches up', async () => {
+test('a server suspended beyond the expiry of holds does not treat them as live, and sweeps them', async () => {
   const server = await build.start({ DATABASE_URL: db.url, HOLD_TTL_SECONDS: '3' });
   const { id: productId } = await server.product(20);
   const holds = await Promise.all(Array.from({ length: 20 }, () => server.hold(productId)));
@@ -272,7 +272,7 @@ test('a server that was suspended beyond the end of holds does not use them as l
   await expectClean(db);
 });
 
-test('a log whose disk is full stops no sale', async () => {
+test('a full log disk does not stop a sale', async () => {
   const server = await build.start({ DATABASE_URL: db.url, LOG_FILE: '/dev/full', LOG_LEVEL: 'debug' });
   const { id: productId } = await server.product(20);
   const buyOne = async () => {
@@ -294,7 +294,7 @@ test('a log whose disk is full stops no sale', async () => {
   await expectClean(db);
 });
 
-test('a port that is taken is said in one line', async () => {
+test('a taken port ends the start with a one-line error', async () => {
   const taken = createServer();
   await new Promise<void>((resolve) => taken.listen(0, '127.0.0.1', resolve));
   const { port } = taken.address() as AddressInfo;
@@ -303,14 +303,14 @@ test('a port that is taken is said in one line', async () => {
   expect([code, stderr]).toEqual([1, `error: Port ${port} on 127.0.0.1 is taken: stop what uses it, or set PORT.\n`]);
 });
 
-test('a database that cannot be reached is said in one line', async () => {
+test('an unreachable database ends the start with a one-line error', async () => {
   const { code, stderr } = await build.command('main.js', [], { DATABASE_URL: 'postgres://u:secret@127.0.0.1:9/none' });
   expect(code).toBe(1);
   expect(stderr).toMatch(/^error: [^\n]*127\.0\.0\.1:9[^\n]*\n$/);
   expect(stderr).not.toContain('secret');
 });
 
-test('a database that would lose what was answered is refused in one line', async () => {
+test('a database that could lose acknowledged commits is refused with a one-line error', async () => {
   const name = nameOf(randomBytes(4).toString('hex'));
   const admin = await connectAdmin('flashsale tests');
   await admin.query(`CREATE DATABASE ${name}`);
@@ -325,7 +325,7 @@ test('a database that would lose what was answered is refused in one line', asyn
   }
 });
 
-test('bad settings stop the start, and each is named', async () => {
+test('bad settings end the start, and each is named', async () => {
   const env = {
     PORT: '70000',
     HOLD_TTL_SECONDS: '0',
@@ -341,13 +341,13 @@ test('bad settings stop the start, and each is named', async () => {
   expect(stderr.trim().split('\n')).toHaveLength(6);
 });
 
-test('production does not start with what everybody knows', async () => {
+test('production does not start with the development secrets', async () => {
   const { code, stderr } = await build.command('main.js', [], { NODE_ENV: 'production' });
   expect(code).toBe(1);
   for (const key of ['DATABASE_URL', 'JWT_SECRET', 'WEBHOOK_SECRETS']) expect(stderr).toContain(key);
 });
 
-test.each([1, 2])('two servers that start at once on an empty database both serve it (round %d)', async () => {
+test.each([1, 2])('two servers that start together on an empty database both serve (round %d)', async () => {
   const name = nameOf(randomBytes(4).toString('hex'));
   const admin = await connectAdmin('flashsale tests');
   await admin.query(`CREATE DATABASE ${name}`);

@@ -42,7 +42,7 @@ afterAll(async () => {
   await db.close();
 });
 
-test('a rolling restart of four servers under load loses nothing, and nothing is oversold', async () => {
+test('a rolling restart of four servers under load neither loses nor oversells anything', async () => {
   const env = { ...SETTINGS, DATABASE_URL: pgbouncer?.urlOf(db.url) ?? db.url };
   const servers: RunningServer[] = await Promise.all(Array.from({ length: SERVERS }, () => build.start(env)));
   const clients = servers.map(({ url }) => new HttpClient(url));

@@ -8,7 +8,10 @@ import { openServer, signedWebhook, type TestServer } from '../support/server';
 let server: TestServer;
 let productId: string;
 beforeAll(async () => {
-  server = await openServer({ RATE_LIMIT: 'webhook=-/2,browse=10000/10000,document=1000/1000,loopback=on', TRUSTED_PROXIES: '1' });
+  server = await openServer({
+    RATE_LIMIT: 'webhook=-/2,browse=10000/10000,document=1000/1000,loopback=on',
+    TRUSTED_PROXIES: '1',
+  });
   productId = (await server.product(5)).id;
 });
 afterAll(() => server.close());
@@ -128,7 +131,7 @@ describe('POST /graphql', () => {
   });
 });
 
-describe('every root field counts its answer', () => {
+describe('every root field is counted by its answer', () => {
   const selections: Readonly<Record<string, string>> = {
     order: 'order(id: "x") { id }',
     hold: 'hold(id: "x") { id }',
@@ -202,7 +205,7 @@ describe('every root field counts its answer', () => {
     expect(grown).toMatchObject({ ...operation('stockReports', 'FORBIDDEN'), ...error('FORBIDDEN') });
   });
 
-  test('several in one document, by their names and not by their aliases, compiled or not', async () => {
+  test('several fields of one document, by name and not by alias, compiled or not', async () => {
     const text = 'query Several { a: serverTime b: serverTime products { pageInfo { hasNextPage } } }';
     const grown = await growth(async () => {
       for (let n = 0; n < 150; n++) await server.gql(text);

@@ -41,7 +41,7 @@ async function growth(work: () => Promise<unknown>): Promise<Record<string, numb
   );
 }
 
-test('every metric of the contract is exported, beside those of the process', async () => {
+test('every promised metric is exported, and those of the process', async () => {
   await shop.product(1);
   const { status, text } = await shop.get('/metrics');
   expect(status).toBe(200);
@@ -76,7 +76,7 @@ test('every metric of the contract is exported, beside those of the process', as
   expect(text).toMatch(/^nodejs_eventloop_lag_p99_seconds /m);
 });
 
-test('labels are the domain’s words', () => {
+test('label values are those of the domain', () => {
   const known = new Set<string>([...ERROR_CODES, 'GRANTED', 'REPLAYED', ...failures]);
   expect(KNOWN_LABELS.holdResults.filter((result) => !known.has(result))).toEqual([]);
   expect(KNOWN_LABELS.orderStatuses).toEqual(ORDER_STATUSES);
@@ -84,8 +84,8 @@ test('labels are the domain’s words', () => {
 });
 const failures = ['BUSY', 'BAD_USER_INPUT', 'SERVICE_UNAVAILABLE', 'INTERNAL_SERVER_ERROR'];
 
-describe('holds are counted by their answer', () => {
-  test('granted, replayed, refused and mistaken, each with the time it took', async () => {
+describe('holds are counted by answer', () => {
+  test('granted, replayed, refused and invalid holds, each with its duration', async () => {
     const product = await shop.product(1);
     const input = { productId: product.id, quantity: 1, customerId: ALICE, idempotencyKey: newKey() };
     const grown = await growth(async () => {
@@ -105,7 +105,7 @@ describe('holds are counted by their answer', () => {
     });
   });
 
-  test('those that share a transaction are one batch', async () => {
+  test('holds that share a transaction count as one batch', async () => {
     const product = await shop.product(10);
     const before = await scrape();
     await Promise.all(Array.from({ length: 10 }, () => shop.hold(product)));
@@ -117,8 +117,8 @@ describe('holds are counted by their answer', () => {
   });
 });
 
-describe('orders are counted at each status that they come to', () => {
-  test('placed, paid and refunded; a repeat counts as a delivery and as nothing else', async () => {
+describe('orders are counted at each status that they reach', () => {
+  test('placed, paid and refunded; a repeat counts as a delivery only', async () => {
     const order = await shop.orderOf(await shop.product(5));
     const paid = message('succeeded', order, { paymentId: 'pay_1' });
     const grown = await growth(async () => {
@@ -204,7 +204,7 @@ describe('the age of a payment event', () => {
     expect(seconds).toBeLessThan(95);
   });
 
-  test('is none when its clock is ahead of ours', async () => {
+  test('is 0 when the provider’s clock is ahead', async () => {
     expect(await measured(ago(-60_000))).toBe(0);
   });
 
@@ -216,7 +216,7 @@ describe('the age of a payment event', () => {
   );
 });
 
-describe('gauges tell', () => {
+describe('gauges show', () => {
   const shared = { shop: null as ServedShop | null };
   beforeEach(async () => {
     shared.shop ??= shop;
@@ -225,7 +225,7 @@ describe('gauges tell', () => {
   afterEach(() => shop.close());
   afterAll(() => (shop = shared.shop!));
 
-  test('what a new hold could take, overdue holds included', async () => {
+  test('the units that a new hold could take, those of overdue holds included', async () => {
     const product = await shop.product(5, { sku: 'A "quoted" SKU\\' });
     const hold = await shop.hold(product, { quantity: 2 });
     const name = 'flashsale_stock_available{product="A \\"quoted\\" SKU\\\\"}';
@@ -240,13 +240,13 @@ describe('gauges tell', () => {
     expect((await scrape()).get('flashsale_sweep_lag_seconds')).toBe(0);
   });
 
-  test('an unpaid order that the sweep has left', async () => {
+  test('an unpaid order that the sweep has not cancelled', async () => {
     const order = await shop.orderOf(await shop.product(1));
     await shop.sql(`UPDATE orders SET payment_due_at = now() - interval '1 hour' WHERE id = $1`, [order.id]);
     expect((await scrape()).get('flashsale_sweep_lag_seconds')).toBeGreaterThan(3_599);
   });
 
-  test('what waits for the operators', async () => {
+  test('the payments that wait for operators', async () => {
     const product = await shop.product(1);
     const order = await shop.orderOf(product);
     await shop.cancelOrder(order.id);
@@ -272,7 +272,7 @@ describe('gauges tell', () => {
     expect(values.get('flashsale_invariant_violations')).toBe(2);
   });
 
-  test('a hundred products at most, those held last among them', async () => {
+  test('at most a hundred products, the most recently held ones', async () => {
     await shop.sql(`
       INSERT INTO products (id, sku, name, price_minor, currency)
         SELECT gen_random_uuid(), 'MANY-' || n, 'Many', 100, 'USD' FROM generate_series(1, 300) n`);
@@ -288,7 +288,7 @@ describe('gauges tell', () => {
     expect(values.get('flashsale_stock_available{product="MANY-150"}')).toBe(6);
   });
 
-  test('who waits for a connection', async () => {
+  test('requests that wait for a connection', async () => {
     const product = await shop.product(1);
     const busy = Array.from({ length: 20 }, () =>
       shop.app.database.read((em) => em.getConnection().execute('SELECT pg_sleep(0.4)')),
@@ -307,7 +307,7 @@ describe('while the database is away', () => {
   const away = 'postgres://nobody@127.0.0.1:1/nothing';
   const settings = { NODE_ENV: 'test', PORT: '0', SWEEP_CRON: 'off', LOG_FILE: 'off', DATABASE_URL: away };
 
-  test('a scrape answers in time, and leaves out what only the database knows', async () => {
+  test('a scrape answers in time and omits the gauges of the database', async () => {
     const app = await startApp(loadConfig(settings), { databaseUrl: away, log: testLogger() });
     const askedAt = performance.now();
     const values = valuesIn(await (await fetch(`${app.url}/metrics`)).text());
@@ -321,7 +321,7 @@ describe('while the database is away', () => {
     expect(told).toEqual([]);
   });
 
-  test('a query that does not end does not hold up a scrape, and is not asked twice', async () => {
+  test('a hanging query neither delays a scrape nor is sent twice', async () => {
     let asked = 0;
     let end!: () => void;
     const never = new Promise<void>((resolve) => (end = resolve)).then(() => 1);
@@ -348,7 +348,7 @@ describe('while the database is away', () => {
   });
 });
 
-test('counting costs a few microseconds a hold', () => {
+test('counting takes a few microseconds a hold', () => {
   const metrics = new Metrics();
   const holds = 200_000;
   const startedAt = performance.now();

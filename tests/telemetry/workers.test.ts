@@ -72,7 +72,7 @@ async function hold(productId: string): Promise<void> {
 
 const granted = 'flashsale_holds_total{result="GRANTED"}';
 
-test('every scrape tells of all workers, before and after one of them dies', async () => {
+test('every scrape covers all workers, before and after one of them dies', async () => {
   const created = await createProduct(shop.checkout, {
     ...{ sku: 'SHARED', name: 'Shared', priceMinor: 100, currency: 'USD', totalStock: 100, actor: 'test' },
   });
