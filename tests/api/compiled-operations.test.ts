@@ -1,4 +1,4 @@
-/** An operation is executed from a plan, and from outside nobody can tell it from graphql's interpreter. */
+/** Operations run from compiled plans with the same results as graphql's interpreter. */
 import { openServer, type GqlReply, type TestServer } from '../support/server';
 
 let mockIsInterpreted = false;

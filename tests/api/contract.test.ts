@@ -1,4 +1,4 @@
-/** The public contract: what clients were promised is there, and what is committed is what the server serves. */
+/** The server serves everything in the public contract, and the committed schema equals the served one. */
 import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import {
@@ -113,7 +113,7 @@ test('docs/errors.md names every error code of the contract', () => {
   expect(codes.map(({ name }) => name).filter((name) => !page.includes(`\`${name}\``))).toEqual([]);
 });
 
-/** What of a promised type the schema has not, or has otherwise. */
+/** The parts of a promised type that the schema lacks or has differently. */
 function missingOf(type: GraphQLNamedType, actual = schema): string[] {
   const own = actual.getType(type.name);
   if (!own) return [`${type.name}: missing`];

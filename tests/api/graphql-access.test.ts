@@ -1,4 +1,4 @@
-/** Who may see and touch what: a shopper their own, an admin may look at all, and somebody else's reads as missing (P9). */
+/** Access (P9): shoppers see and change only their own objects, admins read all, other customers' objects read as not found. */
 import { randomUUID } from 'node:crypto';
 import { expectNothingMoved } from '../support/invariants';
 import {
@@ -24,7 +24,7 @@ beforeAll(async () => {
 });
 afterAll(() => server.close());
 
-/** Answers must not differ in anything that tells apart what exists from what does not. */
+/** Answers for existing and missing objects must not differ. */
 async function expectSameAsMissing(
   ask: (id: string) => Promise<{ status: number; body: unknown }>,
   id: string,
@@ -257,7 +257,7 @@ test('the id of a hold finds no order, and the id of an order no hold', async ()
   expect((await server.gql('{ hold(id: 7) { id } }')).body).toEqual({ data: { hold: null } });
 });
 
-/** What GraphQL takes for no id at all. */
+/** Values that GraphQL does not accept as an id. */
 const NO_IDS: [string, unknown][] = [
   ['{}', {}],
   ['[]', []],

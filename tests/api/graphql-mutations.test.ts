@@ -1,4 +1,4 @@
-/** Every mutation over HTTP: what it grants, each code it refuses with, what a replay answers, and which inputs it takes. */
+/** Every mutation over HTTP: success, each refusal, replays, and the accepted inputs. */
 import { randomUUID } from 'node:crypto';
 import { sweepOnce } from '../../src/checkout/sweep';
 import { newKey } from '../support/checkout';
@@ -546,7 +546,7 @@ test('a request that waits too long for a product is BUSY with retryAfterMs, and
   try {
     await client.query('BEGIN');
     await client.query('SELECT FROM stock WHERE product_id = $1 FOR UPDATE', [locked.id]);
-    // An order takes no unit again: what it waits for are its holds.
+    // An order takes no units; it waits for its holds.
     await client.query('SELECT FROM holds WHERE id = $1 FOR UPDATE', [ordered.id]);
     const asked = performance.now();
     const answers = expectNothingMoved(server.db, () =>
@@ -563,7 +563,7 @@ test('a request that waits too long for a product is BUSY with retryAfterMs, and
       expect(userErrors).toEqual([expect.objectContaining({ code: 'BUSY', field: null, stockReturnsAt: null })]);
       expect(userErrors[0]!.retryAfterMs).toBeGreaterThan(0);
     }
-    // Twice the lock timeout: who comes to the head of the queue begins to wait anew.
+    // Twice the lock timeout: a request that reaches the head of the queue starts to wait again.
     expect(performance.now() - asked).toBeLessThan(5_000);
     const untouched = performance.now();
     expect((await server.hold(free.id)).status).toBe('ACTIVE');

@@ -1,4 +1,4 @@
-/** What is looked at: pages that join, sale statuses, reports, few statements for many rows, and levels that stand a burst. */
+/** Queries: pages that join, sale statuses, reports, few statements for many rows, and stock levels under a burst. */
 import { randomUUID } from 'node:crypto';
 import { expectNothingMoved } from '../support/invariants';
 import { openServer, paymentMessage, PRODUCT, statementsOf, type TestServer } from '../support/server';

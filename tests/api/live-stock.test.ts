@@ -1,4 +1,4 @@
-/** Live stock over WebSocket: what a subscriber sees, on which server soever it happens, and what the socket refuses. */
+/** Live stock over WebSocket: events from every server, and the messages that a socket refuses. */
 import { readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { ApolloClient, gql, InMemoryCache } from '@apollo/client';
@@ -56,7 +56,7 @@ function connect(server: Server, options: Partial<ClientOptions> = {}): Client {
   return client;
 }
 
-/** What a subscriber was told, with the time it came. */
+/** The events that a subscriber received, with their times. */
 class Watching {
   readonly told: (Level & { atMs: number })[] = [];
   errors: unknown = null;
@@ -85,7 +85,7 @@ class Watching {
   }
 }
 
-/** The one answer of an operation over the socket, or what it failed with. */
+/** The single result of an operation over the socket, or its error. */
 async function ask(client: Client, query: string, variables: Record<string, unknown> = {}): Promise<unknown> {
   for await (const result of client.iterate({ query, variables })) return result;
   return undefined;
@@ -163,7 +163,7 @@ describe('a subscriber', () => {
       ...Array.from({ length: 50 }, () => new Watching(connect(first), [product.id])),
     ];
     await Promise.all(watchings.map((watching) => watching.until((told) => told.length > 0)));
-    // Nobody is told twice within 100 ms, so whoever came last might get the next reading.
+    // A subscriber gets one event in 100 ms, so the last subscribers might get the next reading.
     await sleep(150);
     await shop.hold(product);
     await Promise.all(watchings.map((watching) => watching.until(() => watching.last.availableStock === 2)));

@@ -1,4 +1,4 @@
-/** What operators see beyond the contract: right, exact, and for their eyes alone. */
+/** Fields for operators beyond the contract: correct, exact, and for admins only. */
 import { randomUUID } from 'node:crypto';
 import { codegenDocuments } from '../../src/graphql/documents/trusted';
 import { EVENT, openServer, paymentMessage, statementsOf, type TestServer } from '../support/server';

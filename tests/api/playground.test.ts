@@ -1,4 +1,4 @@
-/** What a browser and a balancer ask for: the playground without internet, the first page, and health. */
+/** The pages and probes for browsers and balancers: the playground without internet, the first page, health. */
 import { connect } from 'node:net';
 import { parse } from 'graphql';
 import { Client as DatabaseClient } from 'pg';
@@ -40,7 +40,7 @@ const rootFieldsOf = (query: string) =>
     own.selectionSet.selections.map((field) => (field.kind === 'Field' ? field.name.value : '')),
   );
 
-/** As the tab would ask: with its own headers. */
+/** Sends the operation of a tab with the headers of that tab. */
 function ask({ headers }: { headers: string }, question: object, to: Client = server) {
   return to.post(JSON.stringify(question), { 'content-type': 'application/json', ...jsonOf(headers) });
 }

@@ -1,4 +1,4 @@
-/** A token that verifies names its customer; any other is refused, and never passes as nobody. */
+/** A verified token names its customer; any other token is refused and never counts as anonymous. */
 import { createHmac, generateKeyPairSync, type KeyObject } from 'node:crypto';
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';

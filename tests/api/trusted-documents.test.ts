@@ -1,4 +1,4 @@
-/** A trusted document runs without Apollo's pipeline, and from outside nobody can tell: same status, same body, same effect. */
+/** A trusted document bypasses Apollo's pipeline with the same status, body and effect. */
 import { createHash } from 'node:crypto';
 import { EVENT, mutationText, openServer, ORDER, PRODUCT, type GqlReply, type TestServer } from '../support/server';
 
@@ -30,7 +30,7 @@ beforeAll(async () => {
 });
 afterAll(() => server.close());
 
-/** What may differ between two runs of the same request. */
+/** Removes everything that may differ between two runs of the same request. */
 const withoutChance = ({ status, headers, text }: GqlReply) => ({
   status,
   type: headers.get('content-type'),

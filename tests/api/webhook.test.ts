@@ -1,4 +1,4 @@
-/** POST /webhooks/payments over HTTP: every answer of DESIGN §8, with its exact status, and what it leaves behind. */
+/** POST /webhooks/payments over HTTP: every answer in docs/webhooks.md, with its exact status and its effect. */
 import { randomUUID } from 'node:crypto';
 import { request as httpRequest } from 'node:http';
 import { connect } from 'node:net';
@@ -46,7 +46,7 @@ async function send(message: Record<string, unknown>, options?: WebhookOptions):
   return reply;
 }
 
-/** As a provider does: on a machine that is too busy for all of them the last ones are 503, and are sent again. */
+/** Repeats like a provider: on a busy machine the last messages are answered 503 and are sent again. */
 async function deliver(message: Record<string, unknown>): Promise<WebhookReply> {
   for (;;) {
     const reply = await send(message);
@@ -434,7 +434,7 @@ describe('413 and 415: too large, or not JSON', () => {
   test('a body longer than its Content-Length does not match its signature', async () => {
     const { body, headers } = signedWebhook(paymentMessage('succeeded', await newOrder()), { secret: current });
     const answer = await expectNothingMoved(server.db, () => raw(lying(body.length - 1, String(body), headers)));
-    // What is too much is no request either, and node says so first when both come in one packet.
+    // The surplus bytes are an invalid request, and node reports that first when both arrive in one packet.
     expect(answer).toMatch(/^HTTP\/1\.1 40[01] /);
   });
 
@@ -482,7 +482,7 @@ test('no other method has an effect', async () => {
   }
 });
 
-/** What `signedWebhook` made, changed by the test. */
+/** The result of `signedWebhook`, changed by the test. */
 async function post({ body, headers }: ReturnType<typeof signedWebhook>): Promise<WebhookReply> {
   const reply = await server.fetch('/webhooks/payments', {
     method: 'POST',

@@ -75,7 +75,7 @@ inBrowser('in a browser', () => {
 
   test('a page of an origin that is not listed executes nothing', async () => {
     const page = await open(origins[1]!);
-    // A browser does not show what it keeps from a page, so the server's own answers are counted.
+    // A browser hides blocked answers from the page, so the test counts the answers of the server.
     const answers: [method: string, status: number][] = [];
     const note = (message: unknown) => {
       const { request, response } = message as { request: IncomingMessage; response: ServerResponse };

@@ -133,7 +133,7 @@ function overHttp2(session: ClientHttp2Session, token?: string) {
     await shop.close();
   });
 
-  /** The sockets on which the server gets requests meanwhile; its own process serves. */
+  /** The sockets on which the server, in this process, receives requests during `work`. */
   const socketsDuring = async (work: () => Promise<unknown>): Promise<Set<Socket>> => {
     const sockets = new Set<Socket>();
     const note = (message: unknown) => void sockets.add((message as { socket: Socket }).socket);
@@ -225,7 +225,7 @@ function overHttp2(session: ClientHttp2Session, token?: string) {
     }
   });
 
-  // Elsewhere this machine has no second address of its own.
+  // Other systems have only one loopback address.
   (process.platform === 'linux' ? test : test.skip)(
     'each client is limited by its own address and not by a forged X-Forwarded-For',
     async () => {

@@ -1,4 +1,4 @@
-/** What client libraries put into a request besides their question changes nothing about the answer. */
+/** Additions that client libraries make to a request do not change its answer. */
 import { createHash } from 'node:crypto';
 import { ApolloClient, CombinedGraphQLErrors, gql, HttpLink, InMemoryCache } from '@apollo/client';
 import { createClient } from 'graphql-ws';
@@ -184,7 +184,7 @@ describe('a refusal has the media type that the client accepts:', () => {
     ]) {
       const headers = { ...init.headers, accept: accept! };
       const answer = await fetch(`${closed.url}/graphql`, { method: 'POST', ...init, headers });
-      // Only a client that accepts neither type is told that first, by Apollo.
+      // Only for a client that accepts neither type Apollo reports that first.
       const isNotAcceptable = accept === 'text/plain' && answer.status === 406;
       if (!isNotAcceptable) expect([accept, answer.status]).toEqual([accept, status]);
       expect([accept, answer.headers.get('content-type')]).toEqual([accept, type]);
@@ -333,7 +333,7 @@ test('a WebSocket opens for a request with Content-Length: 0, as Java sends it',
   }
 });
 
-/** The first result over a socket of its own, or why there is none. */
+/** The first result over a new socket, or the reason why there is none. */
 async function overWebSocket(
   target: Target,
   question: object,

@@ -50,7 +50,7 @@ describeWithFaketime('a server whose wall clock is set', () => {
     await db.close();
   });
 
-  /** What the server's process has used so far, in s. */
+  /** CPU time of the server's process so far, in s. */
   const cpuSeconds = () => {
     const fields = readFileSync(`/proc/${server.pid}/stat`, 'utf8').split(') ')[1]!.split(' ');
     return (Number(fields[11]) + Number(fields[12])) / 100;
@@ -159,7 +159,7 @@ describeWithPostgres('a database whose clock is set', () => {
     const databaseNow = await database.read(readClock);
     expect(Math.abs(databaseNow.getTime() - Date.now() - seconds * 1_000)).toBeLessThan(60_000);
 
-    // What was stored before the step carries times that are in its future, or long past.
+    // Rows from before the step have times in the future, or long past.
     await shop.receive(message('succeeded', paid));
     const [hold, ordered] = [await shop.hold(product), await shop.orderOf(product)];
     expect(Math.abs(hold.expiresAt.getTime() - databaseNow.getTime())).toBeLessThan(60_000);
@@ -171,7 +171,7 @@ describeWithPostgres('a database whose clock is set', () => {
       `SELECT id, status FROM holds WHERE id = '${hold.id}' UNION ALL SELECT id, status FROM orders WHERE id = '${ordered.id}'`,
     );
     expect(states.map(({ status }) => status)).toEqual(['EXPIRED', 'CANCELLED']);
-    // Set back, an earlier hold lives on by the database's time; it can be released all the same.
+    // With the clock set back an earlier hold is still live, and can be released.
     await shop.releaseHold(before.id);
     await expectClean(postgres);
   });

@@ -1,4 +1,4 @@
-/** Servers that are killed, stopped, started twice and configured wrongly: what was acknowledged is there, what is wrong is said. */
+/** Servers that are killed, stopped, started twice and misconfigured keep what they acknowledged and name what is wrong. */
 import { randomBytes } from 'node:crypto';
 import { Agent, request as httpRequest } from 'node:http';
 import { createServer, type AddressInfo } from 'node:net';
@@ -23,7 +23,7 @@ afterAll(async () => {
   await db.close();
 });
 
-/** As promised, from the start of a process to the first answer that it is ready. */
+/** The promised time from the start of a process until /readyz is 200, in ms. */
 const READY_WITHIN_MS = 10_000;
 
 async function startAgain(env: NodeJS.ProcessEnv): Promise<RunningServer> {
@@ -46,7 +46,7 @@ test.each([5, 400])(
     const { id: productId } = await server.product(1_000_000);
     const acknowledged: string[] = [];
     let killed: Promise<unknown> | undefined;
-    /** Holds one after the other until the server is gone; answers the key whose outcome nobody told. */
+    /** Holds one unit after another until the server is gone; returns the key with the unknown outcome. */
     const shopper = async (): Promise<string> => {
       for (;;) {
         const idempotencyKey = newKey();
@@ -96,14 +96,14 @@ async function buy(server: RunningServer, productId: string, told: Told): Promis
   }
 }
 
-/** What clients were told to be so, by its id. */
+/** Acknowledged answers, by id. */
 interface Told {
   readonly holds: string[];
   readonly orders: string[];
   readonly events: string[];
 }
 
-/** Buys with many shoppers until events are among what they were told, and kills the server then. */
+/** Buys with many shoppers until payment events are acknowledged, and then kills the server. */
 async function killMidSale(server: RunningServer): Promise<Told> {
   const { id } = await server.product(1_000_000);
   const told: Told = { holds: [], orders: [], events: [] };
@@ -169,7 +169,7 @@ test('a stop under load answers every accepted request and exits with 0 in time'
       try {
         await insist(() => server.mutate('createHold', { productId, idempotencyKey }));
       } catch (error) {
-        // A connection that is refused or closed: what was sent on it must not have been done.
+        // The connection was refused or closed: its request must have had no effect.
         expect(String(error)).toMatch(/fetch failed/);
         return;
       }
@@ -250,7 +250,7 @@ test('a server suspended beyond the expiry of holds does not treat them as live,
   const { id: productId } = await server.product(20);
   const holds = await Promise.all(Array.from({ length: 20 }, () => server.hold(productId)));
   process.kill(server.pid, 'SIGSTOP');
-  // Sent while nobody listens: it waits in the kernel, and is read as soon as the server goes on.
+  // Sent while the server is suspended: the kernel keeps it until the server continues.
   const asked = server.mutate('createOrder', { holdIds: [holds[0].id] });
   try {
     const overdue = `SELECT count(*) FILTER (WHERE expires_at < clock_timestamp())::int AS overdue,
@@ -279,7 +279,7 @@ test('a full log disk does not stop a sale', async () => {
     const hold = (await insist(() => server.mutate('createHold', { productId, idempotencyKey: newKey() }))).object;
     const input = { holdIds: [hold.id], idempotencyKey: newKey() };
     const payment = paymentMessage('succeeded', (await insist(() => server.mutate('createOrder', input))).object);
-    // A provider repeats what was not stored in time, as this machine may be busy.
+    // The test repeats like a provider, because a busy machine may not store the event in time.
     for (let repeats = 0; ; repeats += 1) {
       const { status, body } = await server.webhook(payment);
       if (status !== 503) return { body, repeats };

@@ -8,7 +8,7 @@ import { isAlive, ProjectCopy, until, untilEnded, untilReady, type Run } from '.
 
 jest.setTimeout(120_000);
 
-/** As promised, from the signal to the end. */
+/** The promised time from the signal to the end of the process, in ms. */
 const STOPS_WITHIN_MS = 15_000;
 const HOLD = JSON.stringify({
   query: 'mutation { createHold(input: { productId: "01930000-0000-7000-8000-000000000001" }) { hold { status } } }',

@@ -1,4 +1,4 @@
-/** P17: nothing from outside ends the process, and what nobody foresaw does not either. Real processes, asked from outside. */
+/** P17: neither requests nor uncaught exceptions end the process. Real processes, tested from outside. */
 import { spawnSync } from 'node:child_process';
 import { connect } from 'node:net';
 import { once } from 'node:events';
@@ -45,7 +45,7 @@ test('an upgrade request for an invalid URL gets an answer, and the server keeps
 
 test('an uncaught exception is logged and counted, and the server keeps selling', async () => {
   const fault = join(build.directory, 'fault.cjs');
-  // In listeners that are not ours: a process event, a timer, a promise.
+  // In a process event, a timer and a promise.
   await writeFile(
     fault,
     `process.on('SIGUSR2', () => {

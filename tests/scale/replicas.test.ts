@@ -40,7 +40,7 @@ afterAll(async () => {
   await replication.close();
 });
 
-/** What one test did to the replica is over before the next. */
+/** Undoes what a test did to the replica. */
 afterEach(async () => {
   if (!canReplicate) return;
   await replication.standby.sql('SELECT pg_wal_replay_resume()');
@@ -94,7 +94,7 @@ testWithReplica(
       const shown = [byId, bySku.body.data.product.name, list.body.data.products.edges[0].node.name];
       return shown.every((name) => name === `name ${changes - 1}`);
     });
-    // Whoever may have changed it sees it as it is, and so does whoever buys.
+    // Admins, who may have changed it, and buyers read the primary.
     const current = `name ${changes}`;
     expect(await nameOf(id, client.tokens.admin)).toBe(current);
     const held = await client.gql(

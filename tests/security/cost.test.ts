@@ -1,4 +1,4 @@
-/** Cost is what is limited: what an operation may cost, how large its answer may be, and that the price is what is counted (P17). */
+/** Limits of cost (P17): the price of an operation, the size of its answer, and rates that count the price. */
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -20,7 +20,7 @@ import { times } from './attacks';
 import { openApp, PRODUCTION, type Target } from './open-app';
 
 /**
- * For what is read as far as its price allows, in ms of CPU: server, client and jest together, on a busy machine. `npm run prove --
+ * For documents that use up the allowed price, in ms of CPU: server, client and jest together, on a busy machine. `npm run prove --
  * --only cost` measures the server alone, and allows 100.
  */
 const MAX_CPU_MS_OF_ALL = 500;
@@ -177,7 +177,7 @@ describe('rate limits count the price', () => {
   });
   afterAll(() => target.close());
 
-  /** How many are answered before the first is refused; each customer comes from an address of their own. */
+  /** How many are answered before the first is refused; each customer has a separate address. */
   const answered = async (query: string, most: number, token?: string) => {
     const who = token ?? (await target.token(`shopper ${lastByte}`));
     for (let count = 0; count < most; count++) {
@@ -278,7 +278,7 @@ describe('ordinary clients stay within the limits', () => {
     const once = pointsOf('Products', { first: 50 }) + pointsOf('StockChanged', { productIds: Array(50).fill('x') });
     expect(once * 10).toBeLessThan(defaultRateLimits.browse.perCustomer!);
     expect(once * 100).toBeLessThan(defaultRateLimits.browse.perAddress!);
-    // What a payload or a question shows is no more than a small question: one point, as before there were prices.
+    // These cost no more than a small query: one point.
     for (const name of ['CreateHold', 'ReleaseHold', 'ServerTime']) expect([name, pointsOf(name)]).toEqual([name, 1]);
     expect(pointsOf('Hold')).toBeLessThanOrEqual(2);
   });

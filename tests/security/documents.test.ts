@@ -12,7 +12,7 @@ import { HOLD, openApp, PRODUCTION, type Target } from './open-app';
 let target: Target;
 let admin: string;
 beforeAll(async () => {
-  // What a document costs is told by its refusal: none shall be refused for coming too often.
+  // Documents must be refused for their cost, not for their rate.
   target = await openApp({ ...PRODUCTION, RATE_LIMIT: 'document=-/-' });
   admin = await target.token('operator', ['admin']);
   await target.product(10, undefined, ATTACKED);
@@ -97,7 +97,7 @@ test('a flood of different documents does not grow memory', async () => {
     collectGarbage();
     return process.memoryUsage().heapUsed / 1024 / 1024;
   };
-  // As many as are remembered, and some more.
+  // More than the cache keeps.
   const full = await flood(0, 300);
   // Each has 30 kB: were only its text kept anywhere, a thousand of them would be 30 MB.
   expect((await flood(300, 1_000)) - full).toBeLessThan(20);

@@ -183,7 +183,7 @@ describe('the address of a client', () => {
       ['for=203.0.113.7, for="10.0.0.2:80";by=_lb', '203.0.113.7'],
       ['host="a;for=1.1.1.1";for=203.0.113.7', '203.0.113.7'],
       ['host="a\\", for=1.1.1.1";for=203.0.113.7', '203.0.113.7'],
-      // What a client left open swallows nothing that the proxy appended.
+      // A client's unclosed quote does not swallow the element that the proxy appended.
       ['for="1.1.1.1, for=203.0.113.7', '203.0.113.7'],
       ['for="\\, for=203.0.113.7;host="shop.example"', '203.0.113.7'],
     ])('Forwarded of RFC 7239: %s', (forwarded, address) => {

@@ -1,4 +1,4 @@
-/** Two customers, and every field and mutation that takes an id: somebody else's is the same as none at all. */
+/** For every field and mutation that takes an id, another customer's object reads as not found. */
 import { randomUUID } from 'node:crypto';
 import { isInputObjectType, isNonNullType, type GraphQLField, type GraphQLInputType } from 'graphql';
 import { checkoutSchema } from '../../src/graphql/schema';

@@ -5,7 +5,7 @@ import { HOLD, openApp, PRODUCTION, type Target } from './open-app';
 
 const TRUSTED = 'query Trusted { serverTime }';
 const LIMITS = 'browse=5/8,hold=3/6,order=2/4,admin=2/4,document=4/6,webhook=-/3,loopback=on';
-/** So that a test may be many clients: their addresses are what it says, as if a proxy had said so. */
+/** Lets a test play many clients, with the addresses that it names in X-Forwarded-For. */
 const MANY = { TRUSTED_PROXIES: '1', RATE_LIMIT: LIMITS };
 
 let target: Target;

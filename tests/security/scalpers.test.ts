@@ -1,4 +1,4 @@
-/** Scalpers: nobody passes `maxPerCustomer`, hoards over all products, lets holds lapse for ever, or jumps the queue. */
+/** Scalpers cannot exceed `maxPerCustomer`, hoard over all products, let holds expire for ever, or bypass the waiting room. */
 import { createHmac } from 'node:crypto';
 import { signQueueToken } from '../../src/admission/queue-tokens';
 import { CallerError, RateLimited } from '../../src/domain/errors';
@@ -129,7 +129,7 @@ describe('live holds over all products', () => {
     expect(refused.errors[0]!.extensions.retryAfterMs).toBeGreaterThan(0);
     expect(refused.headers.get('retry-after')).toMatch(/^\d+$/);
 
-    // Another customer, and whoever is anonymous, have not asked for any of them.
+    // Another customer and anonymous shoppers have requested none of them.
     expect(idsOf([await hold(products[0]!, await target.token('bob'))])).toHaveLength(1);
     expect(idsOf([await target.ask(HOLD, { input: { productId: products[0] } })])).toHaveLength(1);
 

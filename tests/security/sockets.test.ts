@@ -1,4 +1,4 @@
-/** P17, on raw sockets: upgrades, pipelining, clients that do not read, stops. Nothing is kept, and nobody else notices. */
+/** P17 on raw sockets: upgrades, pipelining, clients that do not read, stops. No resource leaks, and other clients are not affected. */
 import { execFile } from 'node:child_process';
 import { once } from 'node:events';
 import { Agent, request } from 'node:http';
@@ -74,7 +74,7 @@ describe('an upgrade', () => {
     for (let i = 0; i < 60; i++) {
       const socket = await open(target);
       socket.write(`POST /x HTTP/1.1\r\n${headers}`);
-      // The body comes in a packet of its own, once the answer is there.
+      // The body arrives in a separate packet, after the answer.
       await once(socket, 'data');
       socket.write('hello');
       socket.end();
@@ -250,7 +250,7 @@ test('requests that one socket pipelines take turns with those of other sockets'
   other.destroy();
   await until(() => answers >= count, 50_000);
   expect(answers).toBe(count);
-  // Each turn of the event loop answers one of the pipeliner's; a request of somebody else takes a few turns.
+  // Each event-loop turn answers one pipelined request; a request on another socket takes a few turns.
   expect(overtaken.length).toBeGreaterThan(5);
   expect(Math.max(...overtaken)).toBeLessThan(50);
 });
@@ -298,7 +298,7 @@ test('a client that reads nothing is closed within 30 s, and others are not affe
     );
     await sleep(25_000);
     expect((await own.ask('{ serverTime }')).status).toBe(200);
-    // What the kernel had taken for it, and then the end: a client that reads too late has lost its answer.
+    // It reads what the kernel had buffered, and then the end: a client that reads too late loses its answer.
     const got = await Promise.all(opened.map(async (socket) => (await closeOf(socket.resume())).length));
     expect(whole).toBeGreaterThan(5_000_000);
     expect(Math.max(...got)).toBeLessThan(whole);

@@ -51,7 +51,7 @@ async function ask(client: Client, query: string, variables: Record<string, unkn
   }
 }
 
-/** What the server reads of one message. */
+/** The largest message that the server reads. */
 const MAX_MESSAGE_BYTES = 64 * 1024;
 const TOO_BIG = 1009;
 

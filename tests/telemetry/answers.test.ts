@@ -16,7 +16,7 @@ beforeAll(async () => {
 });
 afterAll(() => server.close());
 
-/** What each counter and count grew by while `work` ran, read past HTTP, where reading would itself be counted. */
+/** The growth of each counter and count while `work` ran, read without HTTP, which would be counted too. */
 async function growth(work: () => Promise<unknown>, of: TestServer = server): Promise<Record<string, number>> {
   const read = async () =>
     new Map(

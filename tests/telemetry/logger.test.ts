@@ -1,4 +1,4 @@
-/** The log: whose request a line speaks of, what it never shows, and what it must not cost the process. */
+/** The log names the request of a line, hides secrets, and costs the process little. */
 import { AsyncLocalStorage } from 'node:async_hooks';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';

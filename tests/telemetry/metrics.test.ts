@@ -1,4 +1,4 @@
-/** What operators watch is counted once it is committed, read without getting in the way, and left out when nobody knows. */
+/** Metrics count committed events once, are read without delaying requests, and are absent when unknown. */
 import { startApp } from '../../src/app';
 import { developmentWebhookSecret, loadConfig } from '../../src/config';
 import { ERROR_CODES } from '../../src/domain/refusals';
@@ -24,7 +24,7 @@ function valuesIn(text: string): Values {
 
 const scrape = async () => valuesIn((await shop.get('/metrics')).text);
 
-/** What grew between two scrapes, of the counters and histograms' counts. */
+/** The counters and histogram counts that grew between two scrapes. */
 async function growth(work: () => Promise<unknown>): Promise<Record<string, number>> {
   const before = await scrape();
   await work();
@@ -263,7 +263,7 @@ describe('gauges show', () => {
     expect((await scrape()).get('flashsale_invariant_violations')).toBe(0);
     await shop.sql('UPDATE stock SET available = 3 WHERE product_id = $1', [product.id]);
     await passRefresh();
-    // The recount is dear, and rests for 30 s; another server has not looked yet.
+    // The recount is expensive and rests for 30 s; another server has not recounted yet.
     expect((await scrape()).get('flashsale_invariant_violations')).toBe(0);
     const settings = { NODE_ENV: 'test', PORT: '0', SWEEP_CRON: 'off', LOG_FILE: 'off', DATABASE_URL: shop.url };
     const other = await startApp(loadConfig(settings), { databaseUrl: shop.url, log: shop.log });

@@ -182,7 +182,7 @@ test('an event whose numeric payment_id an earlier version ignored is still the 
 });
 
 describe('two messages under one event id', () => {
-  /** As the row gives it back: the payload has been through jsonb, which sorts keys. */
+  /** Returns the message as read from its row: jsonb has sorted the keys of the payload. */
   const stored = (value: unknown) => {
     const { payload, ...columns } = read(value);
     const sorted = (inner: unknown): unknown =>
