@@ -4,6 +4,7 @@ import type { IncomingMessage } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { hostname } from 'node:os';
 import type { ApolloServer } from '@apollo/server';
+import type { GraphQLSchema } from 'graphql';
 import fastify, { type FastifyInstance } from 'fastify';
 import { admissionOf, type Admission, type AdmissionHook } from './admission/admission';
 import { clientsOf, type ClientOf } from './admission/clients';
@@ -22,12 +23,13 @@ import { openDatabase, type Database } from './database/database';
 import type { Context, Room } from './graphql/http/context';
 import { documentGuard } from './graphql/documents/guard';
 import { maskErrors } from './graphql/http/errors';
-import { checkoutSchema, schemaFor } from './graphql/schema';
-import { graphqlRoutes, graphqlServer } from './graphql/http/server';
+import { schemaFor } from './graphql/schema';
+import { openApollo } from './graphql/http/apollo';
+import { graphqlRoutes } from './graphql/http/routes';
 import { sharedReads } from './graphql/live/shared-reads';
 import { StockLevels } from './graphql/live/level-reader';
 import { StockWatch } from './graphql/live/stock-watch';
-import { asksForWebSocket, connectSubscriptions } from './graphql/http/subscriptions';
+import { asksForWebSocket, serveWebSockets } from './graphql/http/websocket';
 import { createTokenVerifier } from './graphql/http/tokens';
 import { codegenDocuments, TrustedDocuments } from './graphql/documents/trusted';
 import { startSweepJob } from './jobs/sweep-job';
@@ -37,7 +39,7 @@ import { paymentsWebhook } from './webhooks/payments-route';
 import { SimulatedProvider } from './webhooks/simulated-provider';
 import { standardProvider } from './webhooks/standard';
 import { stripeProvider } from './webhooks/stripe';
-import { pages } from './web/static-pages';
+import { staticPages } from './web/static-pages';
 
 /** How long a stop waits for requests in progress before it cuts them off. */
 const DRAIN_MS = 10_000;
@@ -59,8 +61,8 @@ export interface AppOptions {
   /** Of several servers, the one that takes writes is used, whichever that is at the moment. */
   readonly databaseUrl: string | readonly string[];
   readonly log: Logger;
-  /** What the benchmark has beside ours. */
-  readonly resolvers?: readonly Function[];
+  /** Executed instead of the schema of these settings. The benchmark adds mutations. */
+  readonly schema?: GraphQLSchema;
   /** How /metrics is answered, when this process is one of several. Left out: with its own metrics. */
   readonly scrapeWith?: (metrics: Metrics) => () => Promise<string>;
   /** In place of the queue tokens of ADMISSION_SECRET. */
@@ -74,11 +76,9 @@ export interface AppOptions {
  * are to be served and there are none.
  */
 export async function startApp(config: Config, options: AppOptions): Promise<App> {
-  const { log, resolvers = [] } = options;
+  const { log, schema = schemaFor(config) } = options;
   if (config.environment === 'production') sealFailpoints();
   const admission = admissionOf(config, { log, hook: options.admissionHook });
-  checkoutSchema(...resolvers);
-  const schema = schemaFor(config);
   const trusted = new TrustedDocuments(schema, options.documents ?? codegenDocuments());
   if (config.persistedOnly && trusted.size === 0) {
     throw new Error(
@@ -89,7 +89,6 @@ export async function startApp(config: Config, options: AppOptions): Promise<App
   const scrape = options.scrapeWith?.(metrics) ?? (() => metrics.text());
   const database = await openDatabase({
     url: options.databaseUrl,
-    replicaUrls: config.databaseReplicaUrls,
     poolSize: config.databasePoolSize,
     log,
     onRetry: (reason) => metrics.retry(reason),
@@ -104,6 +103,7 @@ export async function startApp(config: Config, options: AppOptions): Promise<App
   const provider = isProduction ? null : simulatedProvider(config, log, () => urlOf(http, config));
   const clientOf = clientsOf(config, { log, metrics });
   const room: Room = {
+    schema,
     checkout,
     createHold: limitHoldsOf(createHoldOf(checkout), checkout, config),
     createOrder: createOrderOf(checkout),
@@ -113,7 +113,13 @@ export async function startApp(config: Config, options: AppOptions): Promise<App
     admission,
     clientOf,
     trusted,
-    guard: documentGuard({ schema, admission, trusted, persistedOnly: config.persistedOnly }),
+    guard: documentGuard({
+      schema,
+      admission,
+      trusted,
+      persistedOnly: config.persistedOnly,
+      hidesSchema: config.environment === 'production',
+    }),
     verify: createTokenVerifier(config),
     mask: maskErrors(checkout),
     serverMetrics: async () => ({ server: serverName(http), text: await scrape() }),
@@ -126,7 +132,7 @@ export async function startApp(config: Config, options: AppOptions): Promise<App
     if (state.isDraining) void reply.header('connection', 'close');
     done();
   });
-  const apollo = await graphqlServer(room, config);
+  const apollo = await openApollo(room, config);
   await limitHttp(http, config, metrics);
   await http.register(graphqlRoutes(apollo, room, config));
   await http.register(
@@ -138,14 +144,14 @@ export async function startApp(config: Config, options: AppOptions): Promise<App
       countFailure: failureCount(admission, room.clientOf),
     }),
   );
-  await http.register(pages(config));
+  await http.register(staticPages(config));
   healthRoutes(http, database, state);
   metricsRoute(http, metrics, scrape);
-  const subscriptions = connectSubscriptions(http.server, { apollo, room, config });
+  const webSockets = serveWebSockets(http.server, apollo, room);
   try {
     await http.listen({ host: config.host, port: config.port });
   } catch (error) {
-    await subscriptions.close();
+    await webSockets.close();
     sockets.close();
     await apollo.stop();
     await metrics.close();
@@ -159,7 +165,7 @@ export async function startApp(config: Config, options: AppOptions): Promise<App
     state.isDraining = true;
     await sweep?.stop();
     provider?.close();
-    await Promise.all([subscriptions.close(), drain(http, sockets)]);
+    await Promise.all([webSockets.close(), drain(http, sockets)]);
     await apollo.stop();
     await metrics.close();
     await database.close();

@@ -1,4 +1,5 @@
-/** The process: settings, database, server; stops in order on SIGTERM, SIGINT and SIGHUP. */
+/** The server process: loads the configuration, finds and prepares the database, serves, and shuts down on a signal. */
+import './cli/node-version.cjs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Command } from 'commander';
 import { startApp } from './app';
@@ -16,11 +17,11 @@ import { closeLogger, createLogger, type Logger } from './telemetry/logger';
 import { surviveUncaught } from './telemetry/uncaught';
 import { isWorker, report, startWorkers } from './workers';
 
-/** Time for the last log lines, in ms: an output that is not read takes none. */
-const LOG_WITHIN_MS = 300;
-const LEAVE_WITHIN_MS = 200;
+/** Time for the last log lines, in ms. Writing never ends while nothing reads the output. */
+const FLUSH_LOG_WITHIN_MS = 300;
+const EXIT_WITHIN_MS = 200;
 
-interface Surroundings {
+interface ProcessContext {
   readonly log: Logger;
   readonly stop: Stop;
   readonly uncaught: ReturnType<typeof surviveUncaught>;
@@ -33,7 +34,7 @@ async function main(): Promise<void> {
   const log = createLogger({ level, file, environment });
   log.debug({ event: 'config', config: redactedConfig(config) }, 'config');
   const uncaught = surviveUncaught(log);
-  // A closed terminal takes no more text: that is no reason to end before the requests in progress are answered.
+  // Writing to a closed terminal fails, which must not end the process before requests in progress are answered.
   for (const output of [process.stdout, process.stderr]) output.on('error', () => undefined);
   const stop = new Stop(log, isWorker);
   try {
@@ -43,12 +44,12 @@ async function main(): Promise<void> {
     if (!(error instanceof Stopped)) log.warn({ event: 'server.stopping', err: error }, 'server.stopping');
   } finally {
     log.info({ event: 'server.stopped' }, 'server.stopped');
-    await Promise.race([closeLogger(log), sleep(LOG_WITHIN_MS, undefined, { ref: false })]);
+    await Promise.race([closeLogger(log), sleep(FLUSH_LOG_WITHIN_MS, undefined, { ref: false })]);
   }
 }
 
-/** The only process, or the one that looks after the workers. Either way the database is its business. */
-async function serve(config: Config, { log, stop, uncaught }: Surroundings): Promise<void> {
+/** Runs in the only process, or in the primary of several workers; it finds and prepares the database in both cases. */
+async function serve(config: Config, { log, stop, uncaught }: ProcessContext): Promise<void> {
   const say = (message: string) => log.info({ event: 'postgres' }, message);
   const database = await findDatabase(config.databaseUrls, say, stop.signal);
   try {
@@ -66,7 +67,7 @@ async function serve(config: Config, { log, stop, uncaught }: Surroundings): Pro
 async function startServer(
   config: Config,
   databaseUrls: readonly string[],
-  { log, stop, uncaught }: Surroundings,
+  { log, stop, uncaught }: ProcessContext,
 ): Promise<{ url: string; stop(): Promise<void> }> {
   if (config.workers > 1) {
     const workers = await startWorkers(config.workers, databaseUrls.join(), { log, stop });
@@ -78,8 +79,8 @@ async function startServer(
   return { url: app.url, stop: () => app.close() };
 }
 
-/** One of several: its database was found and prepared by the process that started it. */
-async function serveAsWorker(config: Config, { log, stop, uncaught }: Surroundings): Promise<void> {
+/** Runs in each of several workers; the primary has found and prepared the database. */
+async function serveAsWorker(config: Config, { log, stop, uncaught }: ProcessContext): Promise<void> {
   try {
     const app = await startApp(config, { databaseUrl: config.databaseUrls, log, scrapeWith: scrapeAllWorkers });
     uncaught.serveOn(app.checkout.metrics);
@@ -90,16 +91,16 @@ async function serveAsWorker(config: Config, { log, stop, uncaught }: Surroundin
     report({ error: error instanceof Error ? error.message : String(error) });
     throw error;
   } finally {
-    // The channel to the primary would keep this process open.
+    // The channel to the primary would keep this process alive.
     process.disconnect?.();
   }
 }
 
-/** Migrates, and fills an empty development database. Answers a product for the first example. */
+/** Migrates, and seeds an empty database outside production. Returns the id of a product for the greeting's example. */
 async function prepare(
   config: Config,
   url: string,
-  { log, stop }: Pick<Surroundings, 'log' | 'stop'>,
+  { log, stop }: Pick<ProcessContext, 'log' | 'stop'>,
 ): Promise<string | null> {
   const database = await openDatabase({ url, poolSize: 2, log });
   const warn = (warning: string) => log.warn({ event: 'database.warning', warning }, 'database.warning');
@@ -125,7 +126,7 @@ function greet(url: string, productId: string | null): void {
   );
 }
 
-/** One line. Of an error that only sums up (`Unavailable`) its cause says what the operator has to know. */
+/** The error in one line, with its cause: an error such as `Unavailable` only summarises. */
 function reasonOf(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
   return error.cause instanceof Error ? `${error.message}: ${error.cause.message.split('\n')[0]}` : error.message;
@@ -136,13 +137,13 @@ async function start(): Promise<void> {
     process.stderr.write(`error: ${reasonOf(error)}\n`);
     process.exitCode = 1;
   });
-  // Whatever still holds the process open (a pool that was not waited for, a timer) must not keep what has ended alive.
-  setTimeout(() => process.exit(), LEAVE_WITHIN_MS).unref();
+  // An open pool or a timer must not keep the process alive.
+  setTimeout(() => process.exit(), EXIT_WITHIN_MS).unref();
 }
 
 void new Command('start')
   .description(
-    'Serves the checkout until SIGTERM, SIGINT or SIGHUP. Settings: environment variables, or .env; see .env.example.',
+    'Serves the checkout until SIGTERM, SIGINT or SIGHUP. Settings are environment variables or in .env; see .env.example.',
   )
   .action(start)
   .parseAsync();

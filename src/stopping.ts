@@ -1,41 +1,40 @@
-/** How the process is told to stop, and the time that it has for it. */
+/** Shutdown of the server process: signals and deadlines. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { isBelowNpm } from './config';
 import type { Logger } from './telemetry/logger';
 
-/** From the signal to the end of the process, in ms. 15 s are promised; the rest is for the log and for a busy machine. */
+/** From the signal to the end of the process, in ms. The documented limit is 15 s; the rest is for the log and a busy machine. */
 const STOP_WITHIN_MS = 14_000;
-/** What of that is kept for the embedded PostgreSQL. The server drains for up to 10 s, and then closes its pools. */
+/** The share reserved for the embedded PostgreSQL. The server drains for up to 10 s and then closes its pools. */
 const DATABASE_WITHIN_MS = 3_400;
-/** Something that nobody foresaw keeps the process: it ends all the same. */
-const GIVE_UP_MS = 14_700;
-const KILLED_WITHIN_MS = 300;
-/** Below npm one Ctrl-C arrives twice: the terminal signals the whole group, and npm hands its own signal on. */
-const COPY_WITHIN_MS = 1_000;
+/** After this the process kills itself, whatever keeps it alive. */
+const KILL_AFTER_MS = 14_700;
+const WORKERS_KILLED_WITHIN_MS = 300;
+/** Under npm one Ctrl-C arrives twice: the terminal signals the whole group, and npm forwards its own signal. */
+const DUPLICATE_WITHIN_MS = 1_000;
 
-/** A start that a signal ended. */
+/** A signal ended the process while it was starting. */
 export class Stopped extends Error {
   override readonly name = 'Stopped';
 }
 
 /**
- * The first SIGTERM, SIGINT or SIGHUP asks for a stop in order. A second one, of whoever cannot wait, cuts the requests in
- * progress off; a third ends the process where it stands. SIGHUP comes from a terminal that is closed.
- * A worker is told by its primary alone: what a terminal tells the whole group is the primary's business.
+ * The first SIGTERM, SIGINT or SIGHUP (a closed terminal) starts a graceful shutdown. A second SIGTERM or SIGINT aborts requests
+ * in progress; a third exits at once. Workers obey only their primary's SIGTERM and ignore what a terminal sends to the group.
  */
 export class Stop {
   private readonly request = new AbortController();
   private readonly hurry = new AbortController();
   private requestedAt = Infinity;
-  private toldAt = -Infinity;
+  private signalledAt = -Infinity;
 
   constructor(
     private readonly log: Logger,
     isWorker: boolean,
   ) {
-    process.on('SIGTERM', (signal) => this.tell(signal, !isWorker));
+    process.on('SIGTERM', (signal) => this.onSignal(signal, !isWorker));
     for (const signal of ['SIGINT', 'SIGHUP'] as const) {
-      process.on(signal, () => isWorker || this.tell(signal, signal === 'SIGINT'));
+      process.on(signal, () => isWorker || this.onSignal(signal, signal === 'SIGINT'));
     }
   }
 
@@ -53,42 +52,42 @@ export class Stop {
     return aborted(this.request.signal);
   }
 
-  /** `work`, or a rejection with `Stopped` as soon as a stop is asked for: `work` is left to itself then. */
+  /** Waits for `work`, but rejects with `Stopped` at the first signal; `work` then continues unobserved. */
   async unlessRequested<T>(work: Promise<T>): Promise<T> {
     return Promise.race([work, this.requested().then(() => Promise.reject(new Stopped('stopped')))]);
   }
 
-  /** Resolves with the signal of whoever cannot wait. */
+  /** Resolves with the second signal. */
   hurried(): Promise<void> {
     return aborted(this.hurry.signal);
   }
 
-  /** Waits for the server to end, but no longer than it may take, nor than whoever stops it is willing to. */
+  /** Waits for the server to end, until its deadline or the second signal. */
   async waitForServer(ended: Promise<void>): Promise<void> {
-    const patience = sleep(Math.max(this.leftMs() - DATABASE_WITHIN_MS, 0), undefined, { ref: false });
-    // Workers that are killed need a moment to be gone, and their connections with them.
-    const hurry = this.hurried().then(() => sleep(KILLED_WITHIN_MS));
-    const isOver = await Promise.race([ended.then(() => true), Promise.race([patience, hurry]).then(() => false)]);
-    if (isOver) return;
+    const deadline = sleep(Math.max(this.leftMs() - DATABASE_WITHIN_MS, 0), undefined, { ref: false });
+    // Killed workers and their connections need a moment to disappear.
+    const hurry = this.hurried().then(() => sleep(WORKERS_KILLED_WITHIN_MS));
+    const hasEnded = await Promise.race([ended.then(() => true), Promise.race([deadline, hurry]).then(() => false)]);
+    if (hasEnded) return;
     this.log.warn({ event: 'server.cut_off', hurried: this.hurry.signal.aborted }, 'server.cut_off');
     ended.catch((err: unknown) => this.log.warn({ event: 'server.cut_off', err }, 'server.cut_off'));
   }
 
-  /** Whole ms. Of a process that fails without a signal, too: its database is given that long. */
+  /** Whole ms until the deadline; all of STOP_WITHIN_MS without a signal, for the database of a process that fails. */
   leftMs(): number {
     return Math.max(Math.round(Math.min(this.requestedAt - performance.now(), 0) + STOP_WITHIN_MS), 0);
   }
 
-  private tell(signal: NodeJS.Signals, mayHurry: boolean): void {
+  private onSignal(signal: NodeJS.Signals, mayHurry: boolean): void {
     const now = performance.now();
-    const isCopy = isBelowNpm() && now - this.toldAt < COPY_WITHIN_MS;
-    this.toldAt = now;
+    const isDuplicate = isBelowNpm() && now - this.signalledAt < DUPLICATE_WITHIN_MS;
+    this.signalledAt = now;
     if (!this.isRequested) {
       this.requestedAt = now;
       this.log.info({ event: 'server.stopping', signal }, 'server.stopping');
       this.request.abort();
-      setTimeout(giveUp, GIVE_UP_MS).unref();
-    } else if (mayHurry && !isCopy) {
+      setTimeout(killSelf, KILL_AFTER_MS).unref();
+    } else if (mayHurry && !isDuplicate) {
       if (this.hurry.signal.aborted) process.exit(130);
       process.exitCode = 130;
       this.hurry.abort();
@@ -96,9 +95,9 @@ export class Stop {
   }
 }
 
-/** SIGKILL, because even process.exit() waits for a write to a pipe that nobody reads. */
-function giveUp(): void {
-  process.stderr.write('error: the server does not stop: it is killed\n');
+/** Uses SIGKILL, because process.exit() waits for writes to a pipe, even if nothing reads it. */
+function killSelf(): void {
+  process.stderr.write('error: the server did not stop in time and is killed\n');
   process.kill(process.pid, 'SIGKILL');
 }
 

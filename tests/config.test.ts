@@ -38,7 +38,6 @@ test('nothing needs to be set in development', () => {
     port: 4000,
     workers: 1,
     databaseUrls: [],
-    databaseReplicaUrls: [],
     databasePoolSize: 8,
     acceptMigrations: [],
     holdTtlSeconds: 120,
@@ -71,7 +70,6 @@ test('every setting is read', () => {
     PORT: '0',
     WORKERS: '2',
     DATABASE_URL: 'postgres://a/x, postgresql://b/x',
-    DATABASE_REPLICA_URLS: 'postgres://c/x',
     DATABASE_POOL_SIZE: '2',
     ACCEPT_MIGRATIONS: '20270101-a, 20270102-b',
     HOLD_TTL_SECONDS: '2',
@@ -104,7 +102,6 @@ test('every setting is read', () => {
     port: 0,
     workers: 2,
     databaseUrls: ['postgres://a/x', 'postgresql://b/x'],
-    databaseReplicaUrls: ['postgres://c/x'],
     databasePoolSize: 2,
     acceptMigrations: ['20270101-a', '20270102-b'],
     holdTtlSeconds: 2,
@@ -247,7 +244,6 @@ test('no error repeats a secret', () => {
 
 test.each([
   ['JWT_SECRET and JWKS_URL', { JWT_SECRET: jwtSecret, JWKS_URL: 'https://issuer.example/keys' }],
-  ['DATABASE_REPLICA_URLS', { DATABASE_REPLICA_URLS: 'postgres://replica/x' }],
   ['CORS_HEADERS', { CORS_HEADERS: 'x-tenant' }],
 ])('settings that contradict each other are named: %s', (name, env) => {
   expect(problemsOf(env)).toEqual([expect.stringContaining(name)]);
@@ -340,14 +336,13 @@ test('a configuration can be printed', () => {
       loadConfig({
         ...production,
         DATABASE_URL: 'postgres://shop:hush@db.example/shop?password=hush,postgres://db2.example/shop',
-        DATABASE_REPLICA_URLS: 'postgres://shop:hush@replica.example/shop',
         STRIPE_WEBHOOK_SECRET: 'whsec_hushhushhushhush',
         ADMISSION_SECRET: 'hush'.repeat(8),
       }),
     ),
   );
   for (const secret of ['hush', jwtSecret, webhookSecret]) expect(printed).not.toContain(secret);
-  for (const shown of ['shop', 'db.example', 'db2.example', 'replica.example']) expect(printed).toContain(shown);
+  for (const shown of ['shop', 'db.example', 'db2.example']) expect(printed).toContain(shown);
 });
 
 test('.env.example names every setting, with a default that is accepted', () => {

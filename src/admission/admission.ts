@@ -1,9 +1,8 @@
 /** Who may ask at all, and how often: asked before anything is executed, over HTTP and WebSocket alike. */
-import type { DocumentNode, OperationDefinitionNode } from 'graphql';
 import type { Config } from '../config';
 import type { Logger } from '../telemetry/logger';
 import type { Client } from './clients';
-import { surplusOf, workOf, type Work } from './operation';
+import { surplusOf, type Work } from './operation';
 import { queueHook } from './queue-tokens';
 import { ratesOf, type Rates } from './rates';
 
@@ -28,10 +27,8 @@ export interface Admission {
    * known one costs.
    */
   mayRead(asking: Asking, length?: number): Promise<void>;
-  /** Before an operation is executed that may cost so much. Throws `RateLimited`, or what the hook throws. */
-  admit(asking: Asking, document: DocumentNode, operation: OperationDefinitionNode, price: number): Promise<void>;
-  /** As above, for work that is known already. */
-  admitWork(asking: Asking, work: Work, price: number): Promise<void>;
+  /** Before an operation is executed that may cost `price`. Throws `RateLimited`, or what the hook throws. */
+  admit(asking: Asking, work: Work, price: number): Promise<void>;
   /** Afterwards: what was taken for the price that was asked is corrected by what it really was. */
   settle(asking: Asking, work: Work, price: { asked: number; real: number }): Promise<void>;
   readonly rates: Rates;
@@ -41,7 +38,7 @@ export function admissionOf(config: Config, options: { log: Logger; hook?: Admis
   const rates = ratesOf(config, options.log);
   const hook = options.hook ?? (config.admissionSecret === null ? undefined : queueHook(config.admissionSecret));
   const countedOf = ({ caller, client }: Asking) => ({ customerId: caller.customerId, client });
-  const admitWork = async (asking: Asking, work: Work, price: number) => {
+  const admit = async (asking: Asking, work: Work, price: number) => {
     const { fields, points, readAs } = work;
     const surplus = surplusOf(work, price);
     for (const [name, count] of points) {
@@ -54,8 +51,7 @@ export function admissionOf(config: Config, options: { log: Logger; hook?: Admis
   return {
     mayRead: (asking, length = 0) =>
       rates.count('document', countedOf(asking), 1, Math.floor(length / CHARACTERS_PER_POINT)),
-    admit: (asking, document, operation, price) => admitWork(asking, workOf(document, operation), price),
-    admitWork,
+    admit,
     settle: async (asking, work, { asked, real }) => {
       const { points, readAs } = work;
       const surplus = { from: surplusOf(work, asked), to: surplusOf(work, real) };

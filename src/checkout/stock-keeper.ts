@@ -12,7 +12,9 @@ import { LockMode, type EntityManager } from '@mikro-orm/postgresql';
 import { isDistributed } from '../postgres/citus';
 import { StockRow } from '../database/entities';
 import { failpoint } from '../postgres/failpoints';
-import { holdFrom, lockHolds, type StoredHold } from '../database/holds';
+import type { Row } from '../database/columns';
+import { holdColumns, lockHolds } from '../database/holds';
+import { productColumns } from '../database/products';
 import { run, runQuery, sql, time, timeOrNull, type Statement } from '../postgres/statement';
 import { exceedsLimit, type HoldRequest, type OwnHold, type ProductLevel } from '../domain/grant-holds';
 import { groupBy } from '../domain/group-by';
@@ -60,21 +62,13 @@ export async function lockFreeStocks(em: EntityManager, productIds: readonly str
   return locked;
 }
 
-interface LevelRow {
-  product_id: string;
+interface LevelRow extends Row {
+  id: string;
   at: string;
   available: number;
-  sku: string;
-  name: string;
-  description: string | null;
-  price_minor: string;
-  currency: string;
-  max_per_customer: number | null;
-  sale_starts_at: string | null;
-  sale_ends_at: string | null;
   has_overdue: boolean;
   next_expiry_at: string | null;
-  earlier: StoredHold[] | null;
+  earlier: Row[] | null;
   units_of: Record<string, number> | null;
   overdue_of: OwnHold[] | null;
 }
@@ -120,8 +114,7 @@ export async function readLevels(
   const rows = await run<LevelRow>(
     em,
     sql`/* level */
-      SELECT s.product_id, c.at, s.available, p.sku, p.name, p.description, p.price_minor, p.currency, p.max_per_customer,
-        p.sale_starts_at, p.sale_ends_at,
+      SELECT c.at, s.available, ${productColumns.of('p')},
         EXISTS (SELECT FROM holds h WHERE h.product_id = ${its} AND h.status = 'ACTIVE' AND h.expires_at <= c.at)
           AS has_overdue,
         (SELECT min(h.expires_at) FROM holds h
@@ -145,7 +138,7 @@ export async function readLevels(
         JOIN products p ON p.id = s.product_id
       WHERE s.product_id ${oneOf(productIds)}`,
   );
-  return new Map(rows.map((row) => [row.product_id, levelFrom(row)]));
+  return new Map(rows.map((row) => [row.id, levelFrom(row)]));
 }
 
 /** One product is named as such: then the statement names its shard. */
@@ -155,22 +148,12 @@ function oneOf(productIds: readonly string[]): Statement {
 
 function levelFrom(row: LevelRow): ProductLevel {
   return {
-    product: {
-      id: row.product_id,
-      sku: row.sku,
-      name: row.name,
-      description: row.description,
-      priceMinor: Number(row.price_minor),
-      currency: row.currency,
-      maxPerCustomer: row.max_per_customer,
-      saleStartsAt: timeOrNull(row.sale_starts_at),
-      saleEndsAt: timeOrNull(row.sale_ends_at),
-    },
+    product: productColumns.read(row),
     at: time(row.at),
     available: row.available,
     hasOverdue: row.has_overdue,
     nextExpiryAt: timeOrNull(row.next_expiry_at),
-    earlier: (row.earlier ?? []).map(holdFrom),
+    earlier: (row.earlier ?? []).map((hold) => holdColumns.read(hold)),
     unitsOf: new Map(Object.entries(row.units_of ?? {})),
     overdueOf: row.overdue_of ?? [],
   };

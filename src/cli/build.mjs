@@ -5,10 +5,12 @@
  * nothing in it changes afterwards, so a build never disturbs what runs from an earlier one. `dist/current` is a link to
  * the latest; `dist/src`, `dist/migrations` and `dist/web` lead through it. Plain JavaScript: it runs before anything is built.
  */
+import './node-version.cjs';
 import { execFile } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import {
   chmodSync,
+  cpSync,
   existsSync,
   lstatSync,
   mkdirSync,
@@ -23,17 +25,23 @@ import {
   symlinkSync,
   utimesSync,
 } from 'node:fs';
-import { dirname, join, relative, resolve } from 'node:path';
+import { dirname, join, relative, resolve, sep } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 
 const ROOT = resolve(dirname(fileURLToPath(import.meta.url)), '../..');
 
-/** The server with its commands and pages; and the proof kit, which is compiled with the tests. */
+/**
+ * The server with its commands and pages, which is what production runs; and the workshop: the tools and the proof kit with
+ * everything they drive.
+ */
 export const kinds = {
-  server: { sources: ['src', 'migrations'], folder: join(ROOT, 'dist'), hasPages: true },
-  proof: { sources: ['src', 'migrations', 'tests'], folder: join(ROOT, '.data', 'prove', 'builds'), hasPages: false },
+  server: { sources: ['src', 'migrations'], leftOut: join('src', 'tools'), folder: join(ROOT, 'dist'), hasPages: true },
+  workshop: { sources: ['src', 'migrations', 'tests'], folder: join(ROOT, '.data', 'workshop'), hasPages: false },
 };
+/** The documents that the server trusts: codegen writes them beside the pages' sources. */
+const TRUSTED_DOCUMENTS = join('src', 'web', 'client', 'generated');
+const NODE_VERSION = join('src', 'cli', 'node-version.cjs');
 
 /** What else decides what a build looks like: the compiler's settings, and the versions of the packages. */
 const SETTINGS = ['.swcrc', 'package-lock.json'];
@@ -46,9 +54,10 @@ const ABANDONED_MS = 3600 * 1000;
 const run = promisify(execFile);
 
 /** The folder of the build of these very sources, whether it is there or not. A few ms: all of them are read. */
-export function folderFor({ sources, folder }) {
+export function folderFor({ sources, leftOut, folder }) {
   const hash = createHash('sha256');
-  for (const file of [...SETTINGS, ...sources.flatMap(filesIn)].sort()) {
+  const files = sources.flatMap(filesIn).filter((file) => !leftOut || !file.startsWith(leftOut + sep));
+  for (const file of [...SETTINGS, ...files].sort()) {
     const content = readFileSync(join(ROOT, file));
     hash.update(`${file}\0${content.length}\0`).update(content);
   }
@@ -88,6 +97,7 @@ async function make(kind, target) {
   const draft = mkdtempSync(join(kind.folder, DRAFT));
   try {
     await compile(kind, draft);
+    if (kind.hasPages) await buildPages(draft);
     if (folderFor(kind) !== target) return false;
     chmodSync(draft, 0o755); // mkdtemp keeps it for its owner
     finish(draft, target);
@@ -97,11 +107,22 @@ async function make(kind, target) {
   }
 }
 
-async function compile({ sources, hasPages }, folder) {
+async function compile({ sources, leftOut }, folder) {
   const swc = join(ROOT, 'node_modules', '@swc', 'cli', 'bin', 'swc.js');
-  const skipped = ['**/web/client/**', '**/*.mts', '**/*.mjs'].flatMap((pattern) => ['--ignore', pattern]);
+  if (!existsSync(swc)) {
+    throw new Error('The sources have changed since the last build, and the compiler is not installed. Run npm ci');
+  }
+  const patterns = ['**/web/client/**', '**/*.mts', '**/*.mjs', ...(leftOut ? [`${leftOut}/**`] : [])];
+  const skipped = patterns.flatMap((pattern) => ['--ignore', pattern]);
   await runHere(swc, [...sources, '--out-dir', folder, '--quiet', ...skipped]);
-  if (!hasPages) return;
+  cpSync(join(ROOT, TRUSTED_DOCUMENTS), join(folder, TRUSTED_DOCUMENTS), {
+    recursive: true,
+    filter: (path) => !path.endsWith('.ts'),
+  });
+  cpSync(join(ROOT, NODE_VERSION), join(folder, NODE_VERSION));
+}
+
+async function buildPages(folder) {
   const vite = join(ROOT, 'node_modules', 'vite', 'bin', 'vite.js');
   const pages = ['build', '--config', 'src/web/vite.config.mts', '--outDir', join(folder, 'web')];
   await runHere(vite, [...pages, '--configLoader', 'runner']);
@@ -163,7 +184,9 @@ export const exitCodes = { failed: 1, readOnly: 3 };
 
 if (process.argv[1] && realpathSync(process.argv[1]) === fileURLToPath(import.meta.url)) {
   try {
-    await build(kinds[process.argv[2] ?? 'server']);
+    // A folder as the second argument: compiled there, without pages and links, for a test.
+    const [kind = 'server', folder] = process.argv.slice(2);
+    await (folder ? compile(kinds[kind], folder) : build(kinds[kind]));
   } catch (error) {
     const isReadOnly = ['EACCES', 'EPERM', 'EROFS'].includes(error.code);
     const hint = isReadOnly ? '. Run npm run build as a user who may write there' : '';

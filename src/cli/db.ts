@@ -1,23 +1,23 @@
 /** `npm run db:migrate`, `db:seed`, `db:reset`, `db:distribute` and `db:grant`. */
+import './node-version.cjs';
 import { Command, InvalidArgumentError } from 'commander';
 import { checkSchema } from '../database/check-schema';
 import { distribute } from '../database/distribute';
 import { grantsFor } from '../database/grants';
 import { migrate } from '../database/migrate';
-import { dropAll } from '../database/reset';
-import { seed } from '../database/seed';
+import { dropAll, seed } from '../database/seed';
 import { runCommand } from './options';
 import { withDatabase } from './with-database';
 
 const print = (line: string) => process.stdout.write(`${line}\n`);
 
 const command = new Command('db').description(
-  'Works on DATABASE_URL, or on the embedded database when that is unset, whether a server runs or not.',
+  'Uses DATABASE_URL, or the embedded database if that is unset. A server may be running.',
 );
 
 command
   .command('migrate')
-  .description('brings the tables to this build; of two that run at once, one works and the other waits')
+  .description('migrates the tables to this build; concurrent runs wait for each other')
   .action(() =>
     withDatabase(async ({ database, url, migration }) => {
       const applied = await migrate(database, url, migration);
@@ -42,42 +42,43 @@ command
   .description('deletes everything, then migrates and seeds; refused in production')
   .action(() =>
     withDatabase(async ({ config, database, url, migration }) => {
-      if (config.environment === 'production') throw new Error('db:reset deletes every order: not in production.');
+      if (config.environment === 'production')
+        throw new Error('db:reset deletes all orders, so it is refused in production.');
       await dropAll(database);
       await migrate(database, url, migration);
       await seed(database);
-      print('Reset: empty tables, example products.');
+      print('Reset: all tables are empty but for the example products.');
     }),
   );
 
 command
   .command('distribute')
-  .description('spreads the tables of a Citus coordinator over its workers, rows included; stop every server before')
-  .option('--dry-run', 'prints the SQL and changes nothing', false)
+  .description('distributes the tables and rows of a Citus coordinator over its workers; stop all servers first')
+  .option('--dry-run', 'print the SQL without changing anything', false)
   .addHelpText('after', '\nExample:\n  npm run --silent db:distribute -- --dry-run')
   .action(({ dryRun }: { dryRun: boolean }) =>
     withDatabase(async ({ url, migration: { say, signal } }) => {
       const statements = await distribute(url, { dryRun, say, signal });
       if (dryRun) for (const statement of inTransaction(statements)) print(`${statement};`);
-      else print(statements.length === 0 ? 'Nothing to do.' : 'Distributed. Start the servers.');
+      else print(statements.length === 0 ? 'Nothing to do.' : 'Distributed. You can start the servers again.');
     }),
   );
 
 command
   .command('grant')
-  .description('prints the SQL that gives a role what the server needs, and no more; touches no database')
+  .description('prints the SQL that grants a role exactly what the server needs; does not connect to a database')
   .option('--role <name>', 'the role in the server’s DATABASE_URL', roleName, 'flash_sale')
   .addHelpText('after', '\nExample:\n  npm run --silent db:grant -- --role shop | psql "$OWNER_URL"')
   .action(({ role }: { role: string }) => {
     process.stdout.write(grantsFor(role));
   });
 
-/** As psql has to be told; nothing stays nothing. */
+/** For psql; no statements need no transaction. */
 const inTransaction = (statements: readonly string[]) =>
   statements.length === 0 ? [] : ['BEGIN', ...statements, 'COMMIT'];
 
 function roleName(text: string): string {
-  // As a PostgreSQL name: 63 bytes. A newline would end the comment that it is named in.
+  // PostgreSQL names have up to 63 bytes. A newline would break out of the SQL comment that contains the name.
   if (!/^[^\p{Cc}]+$/u.test(text) || Buffer.byteLength(text) > 63)
     throw new InvalidArgumentError('Give 1 to 63 bytes.');
   return text;

@@ -2,6 +2,7 @@
  * `npm run dev`: serves, and whenever a source is saved, builds and starts the server again. A build that fails leaves the
  * running server alone. Other commands may build or run beside it: only sources count.
  */
+import './node-version.cjs';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { join, resolve } from 'node:path';

@@ -1,12 +1,12 @@
-/** What the commands share: options that are numbers, where the server is, and one clear line for whatever goes wrong. */
+/** Shared by all commands: numeric options, the server's URL, signals, and errors in one line. */
 import { constants } from 'node:os';
 import { type Command, CommanderError, InvalidArgumentError } from 'commander';
 import { type Config, isBelowNpm } from '../config';
 
-/** Exit codes: 1 the command could not do its work, 2 it was called wrongly. */
+/** Exit codes: 1 the command failed, 2 bad usage. */
 export const exitCodes = { failed: 1, usage: 2 } as const;
 
-/** A parser for commander: a whole number in a range, or one line that says which. */
+/** A parser of commander options: a whole number in this range. */
 export function wholeNumberOption(min: number, max: number): (text: string) => number {
   return (text) => {
     const value = Number(text);
@@ -17,34 +17,34 @@ export function wholeNumberOption(min: number, max: number): (text: string) => n
   };
 }
 
-/** Where this configuration's server is reached from this machine. */
+/** The URL at which this machine reaches the configured server. */
 export function configuredUrl({ host, port }: Pick<Config, 'host' | 'port'>): URL {
   const isEverywhere = host === '0.0.0.0' || host === '::';
   const reachableHost = isEverywhere ? '127.0.0.1' : host.includes(':') ? `[${host}]` : host;
   return new URL(`http://${reachableHost}:${port}`);
 }
 
-/** SIGINT, SIGTERM or SIGHUP ended the command in the middle. */
+/** A command was interrupted by SIGINT, SIGTERM or SIGHUP. */
 export class Interrupted extends Error {
   override readonly name = 'Interrupted';
 
   constructor(signal: NodeJS.Signals) {
-    super(`ended by ${signal}: what it had not committed is undone`);
+    super(`ended by ${signal}: uncommitted changes are undone`);
     this.exitCode = 128 + constants.signals[signal];
   }
 
-  /** As a shell would report a process that the signal ended. */
+  /** The exit code by which shells report a process that was killed by this signal. */
   readonly exitCode: number;
 }
 
-/** `finish` has so long, in ms, after a signal; 15 s are promised. */
+/** Time for `finish` after a signal, in ms; the documented limit is 15 s. */
 const FINISH_WITHIN_MS = 12_000;
-/** Below npm one Ctrl-C arrives twice: from the terminal, and from npm. */
-const COPY_WITHIN_MS = 1_000;
+/** Under npm one Ctrl-C arrives twice: from the terminal and from npm. */
+const DUPLICATE_WITHIN_MS = 1_000;
 
 /**
- * Runs `work`, and after it `finish`, whatever happens: on SIGINT, SIGTERM and SIGHUP it rejects at once with
- * `Interrupted`, and leaves `work` to itself. A second signal, of whoever cannot wait, ends the process.
+ * Runs `work`, then always `finish`. On SIGINT, SIGTERM or SIGHUP it rejects with `Interrupted` without waiting for `work`.
+ * A second signal ends the process at once.
  */
 export async function interruptible<T>(
   work: (signal: AbortSignal) => Promise<T>,
@@ -52,32 +52,32 @@ export async function interruptible<T>(
 ): Promise<T> {
   const controller = new AbortController();
   const { signal } = controller;
-  let toldAt = 0;
-  const tell = (name: NodeJS.Signals) => {
-    const isCopy = isBelowNpm() && performance.now() - toldAt < COPY_WITHIN_MS;
-    if (signal.aborted && !isCopy) process.exit((signal.reason as Interrupted).exitCode);
-    toldAt = performance.now();
+  let signalledAt = 0;
+  const onSignal = (name: NodeJS.Signals) => {
+    const isDuplicate = isBelowNpm() && performance.now() - signalledAt < DUPLICATE_WITHIN_MS;
+    if (signal.aborted && !isDuplicate) process.exit((signal.reason as Interrupted).exitCode);
+    signalledAt = performance.now();
     if (signal.aborted) return;
     controller.abort(new Interrupted(name));
     setTimeout(() => process.exit((signal.reason as Interrupted).exitCode), FINISH_WITHIN_MS).unref();
   };
   const names = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
-  for (const name of names) process.on(name, tell);
+  for (const name of names) process.on(name, onSignal);
   const interrupted = new Promise<never>((_, reject) => signal.addEventListener('abort', () => reject(signal.reason)));
   try {
     const working = work(signal);
-    // Left to itself, it fails for want of its database.
+    // After an interruption it fails, because its database is closed.
     working.catch(() => undefined);
     return await Promise.race([working, interrupted]);
   } finally {
     await finish();
-    for (const name of names) process.off(name, tell);
+    for (const name of names) process.off(name, onSignal);
   }
 }
 
 /**
- * Reads the options and runs the command. Ends the process with 0 on success, 2 on bad usage, 1 on any other error, which
- * is printed in one line: whoever runs a command needs no stack. A reader that has seen enough (`| head`) is no error.
+ * Parses the options and runs the command. The exit code is 0 on success, 2 on bad usage, and 1 on any other error, which is
+ * printed in one line without a stack. A closed pipe (`| head`) is not an error.
  */
 export async function runCommand(command: Command, argv: readonly string[] = process.argv): Promise<void> {
   process.stdout.on('error', (error: NodeJS.ErrnoException) => {
@@ -94,7 +94,7 @@ export async function runCommand(command: Command, argv: readonly string[] = pro
     }
     process.stderr.write(`error: ${error instanceof Error ? error.message : String(error)}\n`);
     process.exitCode = exitCodes.failed;
-    // What it was at may still hold connections, and would go on.
+    // Interrupted work may still hold connections and would continue.
     if (error instanceof Interrupted) process.exit(error.exitCode);
   }
 }

@@ -1,17 +1,18 @@
 /** `npm run reconcile [-- --json]`: proves from the stored facts that nothing was oversold and nothing lost. */
+import './node-version.cjs';
 import { Command } from 'commander';
 import { loadDotEnv, loadSettings } from '../config';
 import { findDatabase, type FoundDatabase } from '../postgres/find-database';
 import { reconcile, type Reconciliation } from '../database/reconcile';
 import { exitCodes, Interrupted, interruptible, runCommand } from './options';
 
-/** `runCommand` knows 1 as failed; here 1 says that a promise is broken, so "could not look" is the other one. */
-const COULD_NOT_LOOK = exitCodes.usage;
+/** Exit code 1 means that a promise is broken, so a failed run needs another one. */
+const COULD_NOT_RECONCILE = exitCodes.usage;
 
 const OPEN_WORDS: Record<keyof Reconciliation['open'], string> = {
-  parkedUnknown: 'payments parked for a reference that nobody knows',
+  parkedUnknown: 'payments parked for an unknown reference',
   parkedWaiting: 'payments parked for a known hold or order',
-  amountMismatches: 'payments of a wrong amount',
+  amountMismatches: 'payments with a wrong amount',
   refundDuePayments: 'payments to be refunded',
   refundDueOrders: 'orders to be refunded',
   parkedForSweep: 'parked payments that the next sweep settles',
@@ -21,11 +22,11 @@ const OPEN_WORDS: Record<keyof Reconciliation['open'], string> = {
 
 const command = new Command('reconcile')
   .description(
-    'Recounts stock, holds, orders and payments in one snapshot, beside a running sale or without a server, and says what ' +
-      'is open at the operators’. Works on DATABASE_URL, or on the embedded database when that is unset.',
+    'Recounts stock, holds, orders and payments in one snapshot, even during a sale, and lists what operators have to act on. ' +
+      'Uses DATABASE_URL, or the embedded database if that is unset.',
   )
   .option('--json', 'print one JSON object instead of a table')
-  .addHelpText('after', '\nExit code: 0 every promise holds, 1 one is broken, 2 bad usage or no database.')
+  .addHelpText('after', '\nExit code: 0 every promise holds, 1 a promise is broken, 2 bad usage or no database.')
   .action(async ({ json }: { json?: boolean }) => {
     const result = await recount();
     if (result === null) return;
@@ -48,7 +49,7 @@ async function recount(): Promise<Reconciliation | null> {
   } catch (error) {
     if (error instanceof Interrupted) throw error;
     process.stderr.write(`error: ${oneLine(error)}\n`);
-    process.exitCode = COULD_NOT_LOOK;
+    process.exitCode = COULD_NOT_RECONCILE;
     return null;
   }
 }

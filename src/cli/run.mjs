@@ -3,6 +3,7 @@
  * the sources have changed since the last build. What `npm run …` starts: no shell stands between npm and the program, so
  * signals reach it.
  */
+import './node-version.cjs';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync } from 'node:fs';
@@ -17,7 +18,7 @@ const MARK_EVERY_MS = 3600 * 1000;
 
 const [file, ...args] = process.argv.slice(2);
 
-const kind = file.startsWith('tests/') ? 'proof' : 'server';
+const kind = /^(tests|src\/tools)\//.test(file) ? 'workshop' : 'server';
 const folder = await builtFolder(kind);
 if (folder !== null) {
   markUsed(folder);

@@ -1,4 +1,5 @@
 /** `npm run schema:emit`: writes schema/schema.graphql and schema/development.graphql from the code. */
+import './node-version.cjs';
 import { writeFileSync } from 'node:fs';
 import { Command } from 'commander';
 import { projectPath } from '../config';

@@ -1,11 +1,12 @@
-/** `npm run token -- --sub alice [--role admin]`: prints a token that this configuration accepts, for trying things out. */
+/** `npm run token -- --sub alice [--role admin]`: prints a token that this configuration accepts, for manual tests. */
+import './node-version.cjs';
 import { Command, InvalidArgumentError } from 'commander';
 import { signQueueToken } from '../admission/queue-tokens';
 import { loadDotEnv, loadSettings } from '../config';
 import { signToken } from '../graphql/http/tokens';
 import { runCommand, wholeNumberOption } from './options';
 
-const defaultTtlSeconds = 12 * 3600;
+const DEFAULT_TTL_SECONDS = 12 * 3600;
 
 interface Options {
   sub: string;
@@ -17,12 +18,15 @@ interface Options {
 const command = new Command('token')
   .description(
     'Prints a bearer token (JWT, HS256) and nothing else. It is signed with JWT_SECRET, or with the development secret\n' +
-      'when that is unset. Where JWKS_URL is set, tokens come from their issuer, and this command refuses.',
+      'if that is unset. Refused if JWKS_URL is set, because tokens then come from that issuer.',
   )
-  .requiredOption('--sub <customer>', 'who asks: the customer, 1 to 255 characters', customer)
+  .requiredOption('--sub <customer>', 'the customer id, 1 to 255 characters', customer)
   .option('--role <role>', 'a role; admin may manage products and see every order', collect, [])
-  .option('--ttl-seconds <n>', 'how long it is valid', wholeNumberOption(1, 10 * 365 * 24 * 3600), defaultTtlSeconds)
-  .option('--queue', 'a queue token instead, as a waiting room signs it with ADMISSION_SECRET: x-queue-token')
+  .option('--ttl-seconds <n>', 'validity of the token', wholeNumberOption(1, 10 * 365 * 24 * 3600), DEFAULT_TTL_SECONDS)
+  .option(
+    '--queue',
+    'print a queue token for the header x-queue-token instead, signed with ADMISSION_SECRET like a waiting room’s',
+  )
   .addHelpText('after', '\nExample:\n  npm run --silent token -- --sub operator --role admin')
   .action(async ({ sub, role, ttlSeconds, queue }: Options) => {
     loadDotEnv();
@@ -33,7 +37,7 @@ const command = new Command('token')
   });
 
 function queueToken(secret: string | null, sub: string, ttlSeconds: number): string {
-  if (secret === null) throw new Error('Set ADMISSION_SECRET: without it there is no queue');
+  if (secret === null) throw new Error('Set ADMISSION_SECRET: without it the server needs no queue tokens');
   return signQueueToken(secret, { sub, endsAtSeconds: Math.floor(Date.now() / 1_000) + ttlSeconds });
 }
 

@@ -1,4 +1,5 @@
 /** `npm run webhook:send -- --type payment.succeeded --reference ID`: plays the payment provider, with a valid signature. */
+import './node-version.cjs';
 import { randomBytes, randomUUID } from 'node:crypto';
 import { setTimeout } from 'node:timers/promises';
 import { Command, Option } from 'commander';
@@ -7,9 +8,9 @@ import { signToken } from '../graphql/http/tokens';
 import { postJson, sendPaymentEvent, type WebhookAnswer } from '../webhooks/simulated-provider';
 import { configuredUrl, exitCodes, runCommand, wholeNumberOption } from './options';
 
-/** Each copy is a connection of its own. */
-const maxTimes = 1_000;
-const lookUpTokenTtlSeconds = 60;
+/** Each copy needs its own connection. */
+const MAX_TIMES = 1_000;
+const LOOK_UP_TOKEN_TTL_SECONDS = 60;
 
 interface Options {
   type: string;
@@ -31,7 +32,7 @@ interface Amount {
 
 const command = new Command('webhook:send')
   .description('Sends a payment event to the webhook of a running server, as the payment provider would.')
-  .requiredOption('--type <type>', 'payment.succeeded, payment.failed, payment.refunded, or any other')
+  .requiredOption('--type <type>', 'payment.succeeded, payment.failed, payment.refunded, or another type')
   .requiredOption('--reference <id>', 'the id of the order, or of a hold')
   .addOption(new Option('--event-id <id>', 'the event’s id').default(`evt_${randomUUID()}`, 'a new one'))
   .option(
@@ -41,18 +42,18 @@ const command = new Command('webhook:send')
   )
   .option('--currency <code>', 'the currency (default: that of the order or hold)')
   .option('--payment-id <id>', 'the provider’s id of the payment (default: none is sent)')
-  .option('--times <n>', 'how many copies are sent at the same time', wholeNumberOption(1, maxTimes), 1)
+  .option('--times <n>', 'how many copies are sent at the same time', wholeNumberOption(1, MAX_TIMES), 1)
   .option('--delay-ms <n>', 'how long to wait before sending', wholeNumberOption(0, 24 * 3600 * 1000), 0)
   .option('--bad-signature', 'sign with a wrong secret', false)
-  .option('--url <url>', 'the webhook (default: http://HOST:PORT/webhooks/payments)')
+  .option('--url <url>', 'the webhook’s URL (default: http://HOST:PORT/webhooks/payments)')
   .addHelpText(
     'after',
     `
-Signs with the first of WEBHOOK_SECRETS. An amount that is not given is asked of the server, as an admin.
-Prints one line for each distinct answer: how often, status, body.
+Signs with the first of WEBHOOK_SECRETS. If no amount is given, looks it up at the server with an admin's token.
+Prints one line for each distinct answer: count, status, body.
 
-Exit code: 0 when every copy was acknowledged (2xx), or, with --bad-signature, refused (401);
-           1 when the server could not be reached or answered otherwise; 2 on bad usage.
+Exit code: 0 every copy was acknowledged (2xx), or refused (401) with --bad-signature;
+           1 the server could not be reached or answered otherwise; 2 bad usage.
 
 Example:
   npm run webhook:send -- --type payment.succeeded --reference 0199… --times 100`,
@@ -67,7 +68,7 @@ async function sendWebhook(options: Options): Promise<void> {
   const amount = await amountOf(options, url);
   await setTimeout(options.delayMs);
   const secret = options.badSignature ? wrongSecret() : loadSettings(['webhookSecrets']).webhookSecrets[0];
-  if (secret === undefined) throw new Error('WEBHOOK_SECRETS holds no secret to sign with');
+  if (secret === undefined) throw new Error('WEBHOOK_SECRETS contains no secret to sign with');
   const answers = await sendPaymentEvent({ url, secret, times: options.times }, { ...options, ...amount });
   print(answers);
   const isExpected = ({ status }: WebhookAnswer) =>
@@ -85,8 +86,8 @@ function print(answers: readonly WebhookAnswer[]): void {
 }
 
 /**
- * What the event says about money: as given; else, for types that are judged by their amount, the total of what the
- * reference names. A failure is not judged by it, so one for an unknown reference is sent without.
+ * The amount and currency of the event: as given, else the total of the order or hold, for types whose amount is checked. A
+ * failed payment's amount is not, so it may be sent without one for an unknown reference.
  */
 async function amountOf(options: Options, url: URL): Promise<Amount> {
   const { type, reference, amountMinor, currency } = options;
@@ -100,7 +101,7 @@ async function amountOf(options: Options, url: URL): Promise<Amount> {
   return { amountMinor: amountMinor ?? total?.amountMinor, currency: currency ?? total?.currency };
 }
 
-const totalQuery = `query Total($id: ID!) {
+const TOTAL_QUERY = `query Total($id: ID!) {
   order(id: $id) { total { amountMinor currency } }
   hold(id: $id) { total { amountMinor currency } }
 }`;
@@ -113,10 +114,10 @@ interface TotalAnswer {
 async function lookUpTotal(reference: string, url: URL): Promise<Amount | null> {
   const { auth } = loadSettings(['auth']);
   if (auth.kind === 'jwks') {
-    throw new Error('Amounts cannot be looked up where JWKS_URL is set: give --amount-minor and --currency');
+    throw new Error('Amounts cannot be looked up if JWKS_URL is set: give --amount-minor and --currency');
   }
-  const token = await signToken(auth, { sub: 'webhook-send', roles: ['admin'], ttlSeconds: lookUpTokenTtlSeconds });
-  const query = JSON.stringify({ query: totalQuery, variables: { id: reference } });
+  const token = await signToken(auth, { sub: 'webhook-send', roles: ['admin'], ttlSeconds: LOOK_UP_TOKEN_TTL_SECONDS });
+  const query = JSON.stringify({ query: TOTAL_QUERY, variables: { id: reference } });
   const { status, body } = await postJson(url, query, { authorization: `Bearer ${token}` });
   const answer = readJson(body);
   if (!answer?.data) {
@@ -142,7 +143,7 @@ function webhookUrl(given: string | undefined): URL {
     return new URL(given);
   }
   const config = loadSettings(['host', 'port']);
-  if (config.port === 0) return command.error('error: PORT is 0, so the server’s port is not known here: give --url');
+  if (config.port === 0) return command.error('error: PORT is 0, so the server’s port is unknown: give --url');
   return new URL('/webhooks/payments', configuredUrl(config));
 }
 

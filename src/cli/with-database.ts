@@ -1,4 +1,4 @@
-/** What commands that need the database share: it is found or started, and left as it was. */
+/** Finds or starts the database for a command, and leaves it as it was. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Config, loadDotEnv, loadSettings } from '../config';
 import { findDatabase, type FoundDatabase } from '../postgres/find-database';
@@ -6,26 +6,25 @@ import { openDatabase, type Database } from '../database/database';
 import { closeLogger, createLogger, type Logger } from '../telemetry/logger';
 import { interruptible } from './options';
 
-const USED = ['environment', 'databaseUrls', 'logFile', 'acceptMigrations'] as const;
+const FIELDS = ['environment', 'databaseUrls', 'logFile', 'acceptMigrations'] as const;
 
-export interface CommandRoom {
-  readonly config: Pick<Config, (typeof USED)[number]>;
+export interface CommandContext {
+  readonly config: Pick<Config, (typeof FIELDS)[number]>;
   readonly database: Database;
   readonly url: string;
   readonly log: Logger;
-  /** For `migrate`: what this build may find, what is said of a wait, and how the wait ends. */
+  /** The options of `migrate`. */
   readonly migration: { accepted: readonly string[]; say: (message: string) => void; signal: AbortSignal };
 }
 
-/** Connections that do not end are left to the end of the process. */
+/** Connections that stay open longer end with the process. */
 const CLOSE_WITHIN_MS = 2_000;
-/** Of an embedded PostgreSQL. */
-const STOP_WITHIN_MS = 8_000;
+const STOP_EMBEDDED_WITHIN_MS = 8_000;
 
-/** A signal ends the command in the middle, and an embedded PostgreSQL that it has started, too. */
-export async function withDatabase<T>(work: (room: CommandRoom) => Promise<T>): Promise<T> {
+/** A signal interrupts the command, and stops an embedded PostgreSQL that it started. */
+export async function withDatabase<T>(work: (context: CommandContext) => Promise<T>): Promise<T> {
   loadDotEnv();
-  const config = loadSettings(USED);
+  const config = loadSettings(FIELDS);
   const log = createLogger({ level: 'warn', file: config.logFile, environment: 'test' });
   let found: FoundDatabase | undefined;
   let finding: Promise<FoundDatabase> | undefined;
@@ -41,10 +40,10 @@ export async function withDatabase<T>(work: (room: CommandRoom) => Promise<T>): 
     return work({ config, database, url: found.url, log, migration });
   };
   return interruptible(run, async () => {
-    // A start that is under way ends by the signal, and leaves nothing.
+    // The signal also cancels a start that is in progress.
     found ??= await finding?.catch(() => undefined);
     await Promise.race([database?.close(), sleep(CLOSE_WITHIN_MS, undefined, { ref: false })]);
-    await found?.stop({ withinMs: STOP_WITHIN_MS, withoutOwn: true });
+    await found?.stop({ withinMs: STOP_EMBEDDED_WITHIN_MS, withoutOwn: true });
     await closeLogger(log);
   });
 }

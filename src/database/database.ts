@@ -8,10 +8,11 @@ import { Unavailable } from '../domain/errors';
 import { isDistributedAt, markDistributed } from '../postgres/citus';
 import { openPool, readWith, waitingOf, type Layout } from '../postgres/pools';
 import { CONNECT_MS, WritableServer } from '../postgres/primary';
-import { Replicas, type Read, type Replica, type ReplicaLag } from '../postgres/replicas';
 import { transactionsOf, type InTransaction } from '../postgres/transaction';
 import type { Logger } from '../telemetry/logger';
 import { ENTITIES } from './entities';
+
+export type Read = <T>(work: (em: EntityManager) => Promise<T>) => Promise<T>;
 
 export interface Database {
   /** Its tables are spread over the workers of a Citus coordinator. Known once the database has answered anything. */
@@ -24,11 +25,6 @@ export interface Database {
   readonly inBatch: InTransaction;
   /** A read outside of any transaction. Throws `Busy` when the pool is full, `Unavailable` when the database does not answer. */
   read<T>(work: (em: EntityManager) => Promise<T>): Promise<T>;
-  /**
-   * A read that is shown and decides nothing: of a replica, if there is one, and then at most 2 s old. Where `isComplete` says
-   * no, and where the replicas are not fit for it, it is the primary's. Throws as `read`.
-   */
-  readShown<T>(work: (em: EntityManager) => Promise<T>, isComplete: (answer: T) => boolean): Promise<T>;
   /** A read of a group commit, before it takes its lock. */
   readForBatch<T>(work: (em: EntityManager) => Promise<T>): Promise<T>;
   /** A read of live stock, on a connection of its own: whoever watches is told of sales when the pools are full, too. */
@@ -40,17 +36,13 @@ export interface Database {
   ping(): Promise<void>;
   /** How many wait for a connection of the pools at this moment. */
   waiting(): number;
-  /** The most that each replica can be behind at this moment; one of which nothing is known yet is left out. */
-  replicaLags(): ReplicaLag[];
   close(): Promise<void>;
 }
 
 export interface DatabaseOptions {
   /** Of several servers, the one that takes writes is used, whichever that is at the moment. */
   readonly url: string | readonly string[];
-  /** Streaming replicas of it. */
-  readonly replicaUrls?: readonly string[];
-  /** Of each of the two pools, and of each replica's. */
+  /** Of each of the two pools. */
   readonly poolSize: number;
   readonly log: Logger;
   /** Is told why whenever a transaction is run again. */
@@ -62,7 +54,7 @@ export interface DatabaseOptions {
  * whether the tables are distributed; of a database that is away it is learned before its first use.
  */
 export async function openDatabase(options: DatabaseOptions): Promise<Database> {
-  const { log, onRetry, replicaUrls = [] } = options;
+  const { log, onRetry } = options;
   const server = new WritableServer([options.url].flat());
   const layout: Layout = { isDistributed: null };
   const stored = { entities: ENTITIES, migrations: MIGRATIONS, log };
@@ -92,19 +84,8 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
     (work) =>
       layout.isDistributed === null ? learned().then(() => readWith(pool, work)) : readWith(pool, work);
   const read = readsWith(orm);
-  // Products, which are all that a replica shows, are the same on every layout.
-  const replicaOrms = await Promise.all(
-    replicaUrls.map((url) => {
-      const replica = { server: new WritableServer([url]), layout: { isDistributed: false }, url, size: poolSize };
-      return openPool({ ...stored, ...replica });
-    }),
-  );
-  const replicas = replicaOrms.map((own, n): Replica => {
-    return { name: new URL(replicaUrls[n]!).host, read: (work) => readWith(own, work) };
-  });
   const ping = readsWith(pingOrm);
   let pinging: Promise<void> | null = null;
-  const shown = replicas.length > 0 ? new Replicas(replicas, read, log) : null;
   return {
     get isDistributed() {
       return layout.isDistributed === true;
@@ -113,15 +94,12 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
     inTransaction: transactionsWith(orm),
     inBatch: transactionsWith(batchOrm),
     read,
-    readShown: (work, isComplete) => (shown ? shown.read(work, isComplete) : read(work)),
     readForBatch: readsWith(batchOrm),
     readWatched: readsWith(watchOrm),
     ping: () => (pinging ??= ping(async (em) => void (await em.execute('SELECT 1'))).finally(() => (pinging = null))),
     waiting: () => waitingOf(orm) + waitingOf(batchOrm),
-    replicaLags: () => shown?.lags() ?? [],
     close: async () => {
-      shown?.close();
-      await Promise.all([...pools, ...replicaOrms].map((own) => own.close(true)));
+      await Promise.all(pools.map((own) => own.close(true)));
     },
   };
 }

@@ -31,6 +31,10 @@ const currencyCode = (column: string) => `${column} ~ '^[A-Z]{3}$'`;
 @Check({ name: 'products_limit_positive', expression: 'max_per_customer >= 1' })
 @Check({ name: 'products_window', expression: 'sale_starts_at < sale_ends_at' })
 @Index({ name: 'products_by_name', properties: ['name', 'id'] })
+@Index({
+  name: 'products_listed_by_name',
+  expression: 'CREATE INDEX products_listed_by_name ON products (name, id) WHERE listed',
+})
 export class ProductRow implements Product {
   @PrimaryKey({ type: 'uuid' })
   id!: string;
@@ -59,6 +63,9 @@ export class ProductRow implements Product {
 
   @Property({ ...TIME, nullable: true })
   saleEndsAt!: Date | null;
+
+  @Property({ type: 'boolean', default: true })
+  listed!: boolean;
 
   @Property({ ...TIME, defaultRaw: 'now()' })
   createdAt?: Date;

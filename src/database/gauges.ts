@@ -14,7 +14,6 @@ const RECOUNT_TIMEOUT_MS = 30_000;
 export function gaugesOf(database: Database): GaugeSources {
   return {
     poolWaiting: () => database.waiting(),
-    replicaLags: () => database.replicaLags(),
     stockAvailable: () => database.read(readStockAvailable),
     sweepLagSeconds: () => database.read(readSweepLag),
     openPayments: () => database.read(readOpenPayments),

@@ -7,48 +7,16 @@
  */
 import { LockMode, type EntityManager } from '@mikro-orm/postgresql';
 import type { Hold } from '../domain/records';
+import { Columns, type Row } from './columns';
 import { HoldRow } from './entities';
-import { run, runQuery, sql, time, timeOrNull } from '../postgres/statement';
+import { run, runQuery, sql, time } from '../postgres/statement';
 
-/** A row of `holds` as PostgreSQL gives it, as such or in JSON. */
-export interface StoredHold {
-  id: string;
-  product_id: string;
-  quantity: number;
-  unit_price_minor: number | string;
-  currency: string;
-  customer_id: string;
-  status: Hold['status'];
-  idempotency_key: string | null;
-  order_id: string | null;
-  expires_at: string;
-  created_at: string;
-  closed_at: string | null;
-  given_back_at: string | null;
-}
-
-export function holdFrom(row: StoredHold): Hold {
-  return {
-    id: row.id,
-    productId: row.product_id,
-    quantity: row.quantity,
-    unitPriceMinor: Number(row.unit_price_minor),
-    currency: row.currency,
-    customerId: row.customer_id,
-    status: row.status,
-    idempotencyKey: row.idempotency_key,
-    orderId: row.order_id,
-    expiresAt: time(row.expires_at),
-    createdAt: time(row.created_at),
-    closedAt: timeOrNull(row.closed_at),
-    givenBackAt: timeOrNull(row.given_back_at),
-  };
-}
+export const holdColumns = new Columns<Hold>(HoldRow);
 
 /** Holds by id, not locked: to learn what never changes (product, quantity, price, customer), or to show them. */
 export async function findHolds(em: EntityManager, ids: readonly string[]): Promise<Hold[]> {
-  const rows = await run<StoredHold>(em, sql`/* find holds */ SELECT * FROM holds WHERE id = ANY (${ids}::uuid[])`);
-  return rows.map(holdFrom);
+  const rows = await run<Row>(em, sql`/* find holds */ SELECT * FROM holds WHERE id = ANY (${ids}::uuid[])`);
+  return rows.map((row) => holdColumns.read(row));
 }
 
 /**
@@ -63,8 +31,8 @@ export async function lockHolds(em: EntityManager, productId: string, ids: reado
     .andWhere('id = ANY (?::uuid[])', [[...ids]])
     .orderBy({ id: 'asc' })
     .setLockMode(LockMode.PESSIMISTIC_WRITE);
-  const rows = await runQuery<StoredHold>(em, query);
-  return rows.map(holdFrom);
+  const rows = await runQuery<Row>(em, query);
+  return rows.map((row) => holdColumns.read(row));
 }
 
 /** ACTIVE → CONSUMED. The units stay out of `available`; the caller has locked the holds and judged them live. */
@@ -104,11 +72,11 @@ export async function findOverdueProducts(em: EntityManager): Promise<string[]> 
 
 /** Holds to be shown, with the time at which they were so. One statement. */
 export async function findHoldsNow(em: EntityManager, ids: readonly string[]): Promise<{ holds: Hold[]; at: Date }> {
-  const rows = await run<{ at: string; hold: StoredHold }>(
+  const rows = await run<{ at: string; hold: Row }>(
     em,
     sql`/* holds */
       SELECT date_trunc('milliseconds', statement_timestamp()) AS at, to_json(h) AS hold
       FROM holds h WHERE h.id = ANY (${ids}::uuid[])`,
   );
-  return { holds: rows.map((row) => holdFrom(row.hold)), at: rows[0] ? time(rows[0].at) : new Date(0) };
+  return { holds: rows.map((row) => holdColumns.read(row.hold)), at: rows[0] ? time(rows[0].at) : new Date(0) };
 }

@@ -1,47 +1,12 @@
 /** Statements on `orders` and `order_lines`. Each that locks or writes names its shard, the order's id. */
 import { LockMode, type EntityManager } from '@mikro-orm/postgresql';
 import type { Hold, Order, OrderLine } from '../domain/records';
+import { Columns, type Row } from './columns';
 import { HoldRow, OrderLineRow, OrderRow } from './entities';
-import { run, runQuery, sql, time, timeOrNull } from '../postgres/statement';
+import { run, runQuery, sql } from '../postgres/statement';
 
-/** A row of `orders` as PostgreSQL gives it, as such or in JSON. */
-export interface StoredOrder {
-  id: string;
-  customer_id: string;
-  status: Order['status'];
-  total_minor: number | string;
-  currency: string;
-  idempotency_key: string | null;
-  placed_by: Order['placedBy'];
-  payment_due_at: string;
-  created_at: string;
-  paid_at: string | null;
-  cancelled_at: string | null;
-  cancelled_by: Order['cancelledBy'];
-  payment_provider: string | null;
-  payment_event_id: string | null;
-  payment_id: string | null;
-}
-
-export function orderFrom(row: StoredOrder): Order {
-  return {
-    id: row.id,
-    customerId: row.customer_id,
-    status: row.status,
-    totalMinor: Number(row.total_minor),
-    currency: row.currency,
-    idempotencyKey: row.idempotency_key,
-    placedBy: row.placed_by,
-    paymentDueAt: time(row.payment_due_at),
-    createdAt: time(row.created_at),
-    paidAt: timeOrNull(row.paid_at),
-    cancelledAt: timeOrNull(row.cancelled_at),
-    cancelledBy: row.cancelled_by,
-    paymentProvider: row.payment_provider,
-    paymentEventId: row.payment_event_id,
-    paymentId: row.payment_id,
-  };
-}
+export const orderColumns = new Columns<Order>(OrderRow);
+const lineColumns = new Columns<OrderLine>(OrderLineRow);
 
 /** Locks one order until the transaction ends, and answers it as it is now. */
 export async function lockOrder(em: EntityManager, id: string): Promise<Order | null> {
@@ -69,8 +34,8 @@ export async function lockFreeOrders(em: EntityManager, ids: readonly string[]):
     .where('id = ANY (?::uuid[])', [[...ids]])
     .orderBy({ id: 'asc' })
     .setLockMode(LockMode.PESSIMISTIC_PARTIAL_WRITE);
-  const rows = await runQuery<StoredOrder>(em, query);
-  return rows.map(orderFrom);
+  const rows = await runQuery<Row>(em, query);
+  return rows.map((row) => orderColumns.read(row));
 }
 
 /** PENDING_PAYMENT → PAID, many orders in one statement. The caller has locked them. */
@@ -96,32 +61,19 @@ export async function markPaid(
 /** Not locked: to answer a replay, or to show them. */
 export async function findOrders(em: EntityManager, ids: readonly string[]): Promise<Order[]> {
   if (ids.length === 0) return [];
-  const rows = await run<StoredOrder>(em, sql`/* find orders */ SELECT * FROM orders WHERE id = ANY (${ids}::uuid[])`);
-  return rows.map(orderFrom);
+  const rows = await run<Row>(em, sql`/* find orders */ SELECT * FROM orders WHERE id = ANY (${ids}::uuid[])`);
+  return rows.map((row) => orderColumns.read(row));
 }
 
 /** An order's lines never change. No entities are made of the rows: a page of orders may have thousands. */
 export async function findLines(em: EntityManager, orderIds: readonly string[]): Promise<OrderLine[]> {
   if (orderIds.length === 0) return [];
-  const rows = await run<{
-    order_id: string;
-    hold_id: string;
-    product_id: string;
-    quantity: number;
-    unit_price_minor: string;
-  }>(
+  const rows = await run<Row>(
     em,
     sql`/* lines */
-      SELECT order_id, hold_id, product_id, quantity, unit_price_minor
-      FROM order_lines WHERE order_id = ANY (${orderIds}::uuid[]) ORDER BY hold_id`,
+      SELECT ${lineColumns.of('order_lines')} FROM order_lines WHERE order_id = ANY (${orderIds}::uuid[]) ORDER BY hold_id`,
   );
-  return rows.map((row) => ({
-    orderId: row.order_id,
-    holdId: row.hold_id,
-    productId: row.product_id,
-    quantity: row.quantity,
-    unitPriceMinor: Number(row.unit_price_minor),
-  }));
+  return rows.map((row) => lineColumns.read(row));
 }
 
 /** The holds that an order was made of, not locked. */

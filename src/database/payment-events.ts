@@ -2,8 +2,9 @@
 import type { EntityManager } from '@mikro-orm/postgresql';
 import type { JudgedEvent, PaymentEvent } from '../domain/records';
 import { isDistributed } from '../postgres/citus';
+import { Columns, type Row } from './columns';
 import { PaymentEventRow } from './entities';
-import { run, sql, time, timeOrNull } from '../postgres/statement';
+import { run, sql, time } from '../postgres/statement';
 
 /** A key of one event: providers number their events each for themselves. */
 export type EventKey = Pick<PaymentEvent, 'provider' | 'eventId'>;
@@ -122,49 +123,8 @@ export async function findParkedReferences(
 /** At most so many events are judged in one transaction; the sweep goes on with the rest. */
 export const MAX_JUDGED_AT_ONCE = 1_000;
 
-/** All of an event but what its provider sent, which may be large, and which nobody judges by. */
-const JUDGED = [
-  'provider',
-  'event_id',
-  'type',
-  'reference',
-  'amount_minor',
-  'currency',
-  'payment_id',
-  'outcome',
-  'order_id',
-];
-const columnsOf = (table: string) => [...JUDGED, 'received_at', 'settled_at'].map((name) => `${table}.${name}`).join();
-
-interface StoredEvent {
-  provider: string;
-  event_id: string;
-  type: string;
-  reference: string;
-  amount_minor: string | null;
-  currency: string | null;
-  payment_id: string | null;
-  outcome: PaymentEvent['outcome'];
-  order_id: string | null;
-  received_at: string;
-  settled_at: string | null;
-}
-
-function judgedFrom(row: StoredEvent): JudgedEvent {
-  return {
-    provider: row.provider,
-    eventId: row.event_id,
-    type: row.type,
-    reference: row.reference,
-    amountMinor: row.amount_minor === null ? null : Number(row.amount_minor),
-    currency: row.currency,
-    paymentId: row.payment_id,
-    outcome: row.outcome,
-    orderId: row.order_id,
-    receivedAt: time(row.received_at),
-    settledAt: timeOrNull(row.settled_at),
-  };
-}
+/** All but the payload, which may be large, and which decides nothing. */
+export const eventColumns = new Columns<JudgedEvent>(PaymentEventRow, ['payload']);
 
 /** Parked events that speak of one of these orders or holds, not locked: the first that arrived, at most 1,000. */
 export async function findParked(em: EntityManager, references: readonly string[]): Promise<EventKey[]> {
@@ -186,13 +146,13 @@ export async function lockOpen(em: EntityManager, events: readonly EventKey[]): 
   const own = new Set(events.map(keyOf));
   const locked: JudgedEvent[] = [];
   for (const some of isDistributed(em) ? ascending(events).map((event) => [event]) : [events]) {
-    const rows = await run<StoredEvent>(em, {
-      text: `/* lock events */ SELECT ${columnsOf('payment_events')} FROM payment_events
+    const rows = await run<Row>(em, {
+      text: `/* lock events */ SELECT ${eventColumns.of('payment_events').text} FROM payment_events
         WHERE event_id = ANY (?::text[]) AND provider = ANY (?::text[])
         ORDER BY event_id, provider FOR UPDATE`,
       values: [some.map((event) => event.eventId), [...new Set(some.map((event) => event.provider))]],
     });
-    locked.push(...rows.map(judgedFrom));
+    locked.push(...rows.map((row) => eventColumns.read(row)));
   }
   // Two providers may have given the same id.
   return locked
@@ -213,12 +173,12 @@ function ascending(events: readonly EventKey[]): EventKey[] {
 
 /** The successes that were judged for an order: APPLIED, or REFUND_DUE. */
 export async function findPaymentsOf(em: EntityManager, orderId: string): Promise<JudgedEvent[]> {
-  const rows = await run<StoredEvent>(em, {
-    text: `/* payments of an order */ SELECT ${columnsOf('payment_events')} FROM payment_events
+  const rows = await run<Row>(em, {
+    text: `/* payments of an order */ SELECT ${eventColumns.of('payment_events').text} FROM payment_events
       WHERE order_id = ? AND type = 'payment.succeeded' AND outcome IN ('APPLIED', 'REFUND_DUE')`,
     values: [orderId],
   });
-  return rows.map(judgedFrom);
+  return rows.map((row) => eventColumns.read(row));
 }
 
 /** Writes how events were judged. One statement; on Citus one each. The caller has locked them, or inserted them. */
@@ -284,9 +244,9 @@ const TABLE_BY_TABLE: typeof IN_TABLES = {
  */
 export async function findRipe(em: EntityManager, after: EventKey | null, limit: number): Promise<JudgedEvent[]> {
   const { first, events, holds, orders, successes } = isDistributed(em) ? TABLE_BY_TABLE : IN_TABLES;
-  const rows = await run<StoredEvent>(em, {
+  const rows = await run<Row>(em, {
     text: `/* sweep: parked events */ ${first}
-      SELECT ${columnsOf('e')}
+      SELECT ${eventColumns.of('e').text}
       FROM ${events} e LEFT JOIN ${holds} h ON h.id = e.id LEFT JOIN ${orders} o ON o.id = coalesce(h.order_id, e.id)
       WHERE (e.provider, e.event_id) > (?, ?)
         AND CASE WHEN e.type = 'payment.refunded' THEN
@@ -299,5 +259,5 @@ export async function findRipe(em: EntityManager, after: EventKey | null, limit:
       ORDER BY e.provider, e.event_id LIMIT ?`,
     values: [after?.provider ?? '', after?.eventId ?? '', limit],
   });
-  return rows.map(judgedFrom);
+  return rows.map((row) => eventColumns.read(row));
 }

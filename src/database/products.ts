@@ -1,56 +1,26 @@
 /** Statements on `products` and `stock_adjustments`. */
 import type { EntityManager } from '@mikro-orm/postgresql';
 import type { Product } from '../domain/records';
+import { Columns, type Row } from './columns';
 import { ProductRow, StockAdjustmentRow } from './entities';
-import { run, sql, timeOrNull } from '../postgres/statement';
+import { run, sql } from '../postgres/statement';
 
-/** A product beside other columns, as `pg` gives them. */
-export interface ProductColumns {
-  product_id: string;
-  sku: string;
-  name: string;
-  description: string | null;
-  price_minor: string;
-  currency: string;
-  max_per_customer: number | null;
-  sale_starts_at: string | null;
-  sale_ends_at: string | null;
-}
+export const productColumns = new Columns<Product>(ProductRow, ['createdAt']);
 
-export const productColumns = sql`id AS product_id, sku, name, description, price_minor, currency, max_per_customer,
-  sale_starts_at, sale_ends_at`;
-export const columnsButDescription = sql`id AS product_id, sku, name, NULL AS description, price_minor, currency, max_per_customer,
-  sale_starts_at, sale_ends_at`;
-
-export function productFrom(row: ProductColumns): Product {
-  return {
-    id: row.product_id,
-    sku: row.sku,
-    name: row.name,
-    description: row.description,
-    priceMinor: Number(row.price_minor),
-    currency: row.currency,
-    maxPerCustomer: row.max_per_customer,
-    saleStartsAt: timeOrNull(row.sale_starts_at),
-    saleEndsAt: timeOrNull(row.sale_ends_at),
-  };
-}
-
-/** No entities are made of the rows: for a page of 100 that takes longer than all the rest. */
 export async function findProducts(em: EntityManager, ids: readonly string[]): Promise<Product[]> {
-  const rows = await run<ProductColumns>(
+  const rows = await run<Row>(
     em,
-    sql`/* find products */ SELECT ${productColumns} FROM products WHERE id = ANY (${ids}::uuid[])`,
+    sql`/* find products */ SELECT ${productColumns.of('products')} FROM products WHERE id = ANY (${ids}::uuid[])`,
   );
-  return rows.map(productFrom);
+  return rows.map((row) => productColumns.read(row));
 }
 
 export async function findProductBySku(em: EntityManager, sku: string): Promise<Product | null> {
-  const [row] = await run<ProductColumns>(
+  const [row] = await run<Row>(
     em,
-    sql`/* find product */ SELECT ${productColumns} FROM products WHERE sku = ${sku}`,
+    sql`/* find product */ SELECT ${productColumns.of('products')} FROM products WHERE sku = ${sku}`,
   );
-  return row ? productFrom(row) : null;
+  return row ? productColumns.read(row) : null;
 }
 
 /** Those of the SKUs that are taken. */

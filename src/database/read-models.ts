@@ -4,7 +4,8 @@ import type { Order, PaymentEvent, Product } from '../domain/records';
 import type { PaymentOutcome } from '../domain/statuses';
 import { isDistributed } from '../postgres/citus';
 import { OrderRow, PaymentEventRow } from './entities';
-import { columnsButDescription, productColumns, productFrom, type ProductColumns } from './products';
+import type { Row } from './columns';
+import { productColumns } from './products';
 import { run, sql, time } from '../postgres/statement';
 
 /** What a new hold could take of a product, at one moment; with the product as it was then. */
@@ -18,7 +19,8 @@ export interface StockLevel {
   readonly mayComeBack: boolean;
 }
 
-interface StockLevelRow extends ProductColumns {
+interface StockLevelRow extends Row {
+  id: string;
   at: string;
   available: string;
   total: number;
@@ -40,8 +42,6 @@ interface Descriptions {
   readonly withDescriptions: boolean;
 }
 
-const description = (isWanted: boolean, table = '') => (isWanted ? `${table}description` : 'NULL AS description');
-
 /**
  * Of the products that exist, in any order. One statement, so one snapshot and one time for all of them. On Citus each
  * product has its own, and a second statement looks for unpaid orders of those that are sold out.
@@ -57,7 +57,7 @@ export async function readStockLevels(
         l.available = 0 AND (
           EXISTS (SELECT FROM holds h WHERE h.product_id = l.product_id AND h.status = 'ACTIVE' AND h.expires_at > l.at)
           OR ${isDistributed(em) ? 'false' : HAS_UNPAID_ORDER}) AS may_come_back,
-        l.product_id, p.sku, p.name, ${description(withDescriptions, 'p.')}, p.price_minor, p.currency, p.max_per_customer, p.sale_starts_at, p.sale_ends_at
+        ${productColumns.of('p', withDescriptions ? [] : DESCRIPTION).text}
       FROM (
         SELECT s.product_id, c.at, s.total, s.available + coalesce((SELECT sum(h.quantity) FROM holds h
             WHERE h.product_id = s.product_id AND h.status = 'ACTIVE' AND h.expires_at <= c.at), 0) AS available
@@ -68,28 +68,29 @@ export async function readStockLevels(
   });
   const unpaid = isDistributed(em) ? await findUnpaidProducts(em, rows.filter(seemsGone)) : NONE;
   return rows.map((row) => ({
-    product: productFrom(row),
+    product: productColumns.read(row),
     at: time(row.at),
     available: Number(row.available),
     total: row.total,
-    mayComeBack: row.may_come_back || unpaid.has(row.product_id),
+    mayComeBack: row.may_come_back || unpaid.has(row.id),
   }));
 }
 
+const DESCRIPTION = ['description'] as const;
 const NONE: ReadonlySet<string> = new Set();
 const seemsGone = (row: StockLevelRow) => Number(row.available) === 0 && !row.may_come_back;
 
 /** Those of the products of which an unpaid order has units. */
 async function findUnpaidProducts(
   em: EntityManager,
-  products: readonly { readonly product_id: string }[],
+  products: readonly { readonly id: string }[],
 ): Promise<ReadonlySet<string>> {
   if (products.length === 0) return NONE;
   const rows = await run<{ product_id: string }>(
     em,
     sql`/* stockLevels: unpaid orders */
       SELECT DISTINCT i.product_id FROM orders o JOIN order_lines i ON i.order_id = o.id
-      WHERE o.status = 'PENDING_PAYMENT' AND i.product_id = ANY (${products.map((row) => row.product_id)}::uuid[])`,
+      WHERE o.status = 'PENDING_PAYMENT' AND i.product_id = ANY (${products.map((row) => row.id)}::uuid[])`,
   );
   return new Set(rows.map((row) => row.product_id));
 }
@@ -130,7 +131,7 @@ const REPORT_ON_CITUS: typeof REPORT = {
 /** One statement, so one snapshot; never cached. Overdue holds count as available. null: no such product. */
 export async function readStockReport(em: EntityManager, productId: string): Promise<StockReport | null> {
   const { first, from, isAwaiting } = isDistributed(em) ? REPORT_ON_CITUS : REPORT;
-  const [row] = await run<Record<'total' | 'available' | 'held' | 'awaiting_payment' | 'sold', string>>(em, {
+  const [row] = await run<Counts>(em, {
     text: `/* stockReport */ ${first}
       SELECT u.total, u.available + coalesce(sum(u.quantity) FILTER (WHERE u.is_overdue), 0) AS available,
         coalesce(sum(u.quantity) FILTER (WHERE u.status = 'ACTIVE' AND NOT u.is_overdue), 0) AS held,
@@ -140,16 +141,20 @@ export async function readStockReport(em: EntityManager, productId: string): Pro
       GROUP BY u.total, u.available`,
     values: [productId],
   });
-  return row
-    ? {
-        productId,
-        total: Number(row.total),
-        available: Number(row.available),
-        held: Number(row.held),
-        awaitingPayment: Number(row.awaiting_payment),
-        sold: Number(row.sold),
-      }
-    : null;
+  return row ? reportFrom(productId, row) : null;
+}
+
+type Counts = Readonly<Record<'total' | 'available' | 'held' | 'awaiting_payment' | 'sold', string>>;
+
+function reportFrom(productId: string, row: Counts): StockReport {
+  return {
+    productId,
+    total: Number(row.total),
+    available: Number(row.available),
+    held: Number(row.held),
+    awaitingPayment: Number(row.awaiting_payment),
+    sold: Number(row.sold),
+  };
 }
 
 /** A place in a list; what comes after it is the next page. */
@@ -164,11 +169,10 @@ export async function readStockReports(
   { limit, after }: PageOf<{ name: string; id: string }>,
 ): Promise<{ product: Product; report: StockReport }[]> {
   if (isDistributed(em)) return readStockReportsOneByOne(em, { limit, after });
-  const rows = await run<ProductColumns & Record<'total' | 'available' | 'held' | 'awaiting_payment' | 'sold', string>>(
+  const rows = await run<Row & Counts & { id: string }>(
     em,
     sql`/* stockReports */
-      SELECT p.id AS product_id, p.sku, p.name, p.description, p.price_minor, p.currency, p.max_per_customer,
-        p.sale_starts_at, p.sale_ends_at, s.total, s.available + u.overdue AS available, u.held, u.awaiting_payment, u.sold
+      SELECT ${productColumns.of('p')}, s.total, s.available + u.overdue AS available, u.held, u.awaiting_payment, u.sold
       FROM (
         SELECT * FROM products
         WHERE ${after === null} OR (name, id) > (${after?.name ?? ''}, ${after?.id ?? NO_ID}::uuid)
@@ -187,15 +191,8 @@ export async function readStockReports(
       ORDER BY p.name, p.id`,
   );
   return rows.map((row) => ({
-    product: productFrom(row),
-    report: {
-      productId: row.product_id,
-      total: Number(row.total),
-      available: Number(row.available),
-      held: Number(row.held),
-      awaitingPayment: Number(row.awaiting_payment),
-      sold: Number(row.sold),
-    },
+    product: productColumns.read(row),
+    report: reportFrom(row.id, row),
   }));
 }
 
@@ -204,7 +201,7 @@ async function readStockReportsOneByOne(
   page: PageOf<{ name: string; id: string }>,
 ): Promise<{ product: Product; report: StockReport }[]> {
   const reports: { product: Product; report: StockReport }[] = [];
-  for (const product of await readProducts(em, page)) {
+  for (const product of await readProducts(em, page, { withDescriptions: true, withUnlisted: true })) {
     const report = await readStockReport(em, product.id);
     if (report) reports.push({ product, report });
   }
@@ -215,15 +212,16 @@ async function readStockReportsOneByOne(
 export async function readProducts(
   em: EntityManager,
   { limit, after }: PageOf<{ name: string; id: string }>,
-  { withDescriptions }: Descriptions = { withDescriptions: true },
+  { withDescriptions, withUnlisted = false }: Descriptions & { readonly withUnlisted?: boolean },
 ): Promise<Product[]> {
-  const rest = after ? sql`WHERE (name, id) > (${after.name}, ${after.id}::uuid)` : sql``;
-  const rows = await run<ProductColumns>(
+  const listed = withUnlisted ? sql`true` : sql`listed`;
+  const rest = after ? sql`AND (name, id) > (${after.name}, ${after.id}::uuid)` : sql``;
+  const rows = await run<Row>(
     em,
     sql`/* products */
-      SELECT ${withDescriptions ? productColumns : columnsButDescription} FROM products ${rest} ORDER BY name, id LIMIT ${limit}`,
+      SELECT ${productColumns.of('products', withDescriptions ? [] : DESCRIPTION)} FROM products WHERE ${listed} ${rest} ORDER BY name, id LIMIT ${limit}`,
   );
-  return rows.map(productFrom);
+  return rows.map((row) => productColumns.read(row));
 }
 
 /** Newest first. `customerId` null: everybody's. */

@@ -1,28 +1,15 @@
 /** One hold's or order's rows, to be told as a timeline: whatever its id names, in one statement. */
 import type { EntityManager } from '@mikro-orm/postgresql';
-import type { Story, TimelineEvent } from '../domain/timeline';
-import { holdFrom, type StoredHold } from './holds';
+import type { Story } from '../domain/timeline';
+import type { Row } from './columns';
+import { holdColumns } from './holds';
 import { isId } from './ids';
-import { orderFrom, type StoredOrder } from './orders';
-import { run, sql, time, timeOrNull } from '../postgres/statement';
+import { orderColumns } from './orders';
+import { eventColumns } from './payment-events';
+import { run, sql, time } from '../postgres/statement';
 
 /** The latest are read; a provider sends a handful for one order. */
 const MAX_EVENTS = 200;
-
-/** A row of `payment_events` as PostgreSQL puts it into JSON. */
-interface StoredEvent {
-  provider: string;
-  event_id: string;
-  type: string;
-  reference: string;
-  amount_minor: number | null;
-  currency: string | null;
-  payment_id: string | null;
-  outcome: TimelineEvent['outcome'];
-  order_id: string | null;
-  received_at: string;
-  settled_at: string | null;
-}
 
 /**
  * What is stored of a hold or an order: its holds, its order, and the payment events that speak of either, at most the latest
@@ -35,7 +22,7 @@ interface StoredEvent {
  */
 export async function readStory(em: EntityManager, reference: string): Promise<Story | null> {
   const id = isId(reference) ? reference.toLowerCase() : null;
-  const [row] = await run<{ at: string; story: StoredOrder | null; holds: StoredHold[]; events: StoredEvent[] }>(
+  const [row] = await run<{ at: string; story: Row | null; holds: Row[]; events: Row[] }>(
     em,
     sql`/* timeline */
       WITH own AS MATERIALIZED (SELECT order_id FROM holds WHERE id = ${id}::uuid),
@@ -56,9 +43,7 @@ export async function readStory(em: EntityManager, reference: string): Promise<S
               AND statement_timestamp() + interval '2 hours'
             AND reference IN (SELECT name FROM names)),
         told AS MATERIALIZED (
-          SELECT provider, event_id, type, reference, amount_minor, currency, payment_id, outcome, order_id, received_at,
-            settled_at
-          FROM payment_events
+          SELECT ${eventColumns.of('payment_events')} FROM payment_events
           WHERE (provider, event_id) IN (SELECT * FROM of_order UNION SELECT * FROM open UNION SELECT * FROM since)
           ORDER BY received_at DESC LIMIT ${MAX_EVENTS})
       SELECT date_trunc('milliseconds', statement_timestamp()) AS at,
@@ -70,24 +55,8 @@ export async function readStory(em: EntityManager, reference: string): Promise<S
   if (!story && holds.length === 0 && events.length === 0) return null;
   return {
     at: time(at),
-    order: story && orderFrom(story),
-    holds: holds.map(holdFrom),
-    events: events.map(eventFrom),
-  };
-}
-
-function eventFrom(row: StoredEvent): TimelineEvent {
-  return {
-    provider: row.provider,
-    eventId: row.event_id,
-    type: row.type,
-    reference: row.reference,
-    amountMinor: row.amount_minor,
-    currency: row.currency,
-    paymentId: row.payment_id,
-    outcome: row.outcome,
-    orderId: row.order_id,
-    receivedAt: time(row.received_at),
-    settledAt: timeOrNull(row.settled_at),
+    order: story && orderColumns.read(story),
+    holds: holds.map((row) => holdColumns.read(row)),
+    events: events.map((row) => eventColumns.read(row)),
   };
 }

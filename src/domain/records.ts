@@ -12,6 +12,8 @@ export interface Product {
   readonly maxPerCustomer: number | null;
   readonly saleStartsAt: Date | null;
   readonly saleEndsAt: Date | null;
+  /** Whether lists show it. An unlisted product is found by id or SKU, and can be bought. */
+  readonly listed: boolean;
 }
 
 export interface Hold {

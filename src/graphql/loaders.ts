@@ -1,74 +1,50 @@
-/** One request's DataLoaders: whatever a document asks for, each table is read once a level of it. */
+/** One request's DataLoaders: each table is read at most once for each level of a document. */
 import DataLoader from 'dataloader';
 import { maySee, type Caller } from '../checkout/checkout';
 import { isId } from '../database/ids';
 import { groupBy } from '../domain/group-by';
 import { Budget } from './documents/budget';
-import { presentHold, presentLine, presentOrder, presentProduct } from './present';
+import { presentHold, type Hold } from './holds/types';
 import type { SharedReads } from './live/shared-reads';
-import type { Hold, Order, OrderLine, Product } from './types';
+import { presentLine, presentOrder, type Order, type OrderLine } from './orders/types';
+import { presentProduct, type Product } from './products/types';
 
-/** Each answers null for what does not exist, and for what is somebody else's: there is no difference. */
-export interface Loaders {
-  readonly product: DataLoader<string, Product | null>;
-  /** For a page that shows products: those of a replica, but not to those who may have just changed them. */
-  readonly shownProduct: DataLoader<string, Product | null>;
-  readonly hold: DataLoader<string, Hold | null>;
-  readonly order: DataLoader<string, Order | null>;
-  /** By order id. The caller may see the order. */
-  readonly lines: DataLoader<string, OrderLine[]>;
-  /**
-   * After a mutation, before its payload is shown: what an earlier mutation of the same document has read may have changed.
-   * (Lines never change; a product is primed by the mutation that changes it.)
-   */
-  forgetWhatMayHaveChanged(): void;
-  readonly budget: Budget;
-}
-
-/** Each is made when it is first asked for: most requests need one of them, or none. */
-export function loadersFor(reads: SharedReads, caller: Caller): Loaders {
-  return new RequestLoaders(reads, caller);
-}
-
-class RequestLoaders implements Loaders {
+/**
+ * A record that belongs to another customer is null, like one that does not exist. Each loader is made on first use: most
+ * requests need one of them, or none.
+ */
+export class Loaders {
   readonly budget = new Budget();
-  private products?: Loaders['product'];
-  private shownProducts?: Loaders['shownProduct'];
-  private holds?: Loaders['hold'];
-  private orders?: Loaders['order'];
-  private linesOf?: Loaders['lines'];
+  private products?: DataLoader<string, Product | null>;
+  private holds?: DataLoader<string, Hold | null>;
+  private orders?: DataLoader<string, Order | null>;
+  private linesOf?: DataLoader<string, OrderLine[]>;
 
   constructor(
     private readonly reads: SharedReads,
     private readonly caller: Caller,
   ) {}
 
-  get product(): Loaders['product'] {
+  get product(): DataLoader<string, Product | null> {
     return (this.products ??= byId<Product>(async (ids) => (await this.reads.products(ids)).map(presentProduct)));
   }
 
-  get shownProduct(): Loaders['shownProduct'] {
-    if (this.caller.isAdmin) return this.product;
-    return (this.shownProducts ??= byId<Product>(async (ids) =>
-      (await this.reads.shownProducts(ids)).map(presentProduct),
-    ));
-  }
-
-  get hold(): Loaders['hold'] {
+  get hold(): DataLoader<string, Hold | null> {
     return (this.holds ??= byId<Hold>(async (ids) => {
       const { holds, at } = await this.reads.holds(ids);
       return holds.filter((own) => maySee(this.caller, own)).map((own) => presentHold(own, at));
     }));
   }
 
-  get order(): Loaders['order'] {
+  get order(): DataLoader<string, Order | null> {
     return (this.orders ??= byId<Order>(async (ids) => {
       const orders = await this.reads.orders(ids);
       return orders.filter((own) => maySee(this.caller, own)).map(presentOrder);
     }));
   }
 
-  get lines(): Loaders['lines'] {
+  /** By order id; the caller must be allowed to see the order. */
+  get lines(): DataLoader<string, OrderLine[]> {
     return (this.linesOf ??= new DataLoader(async (orderIds: readonly string[]) => {
       const lines = groupBy(await this.reads.lines(orderIds), (line) => line.orderId);
       const orders = await this.order.loadMany(orderIds);
@@ -79,13 +55,17 @@ class RequestLoaders implements Loaders {
     }));
   }
 
-  forgetWhatMayHaveChanged(): void {
+  /**
+   * Call after a mutation, before its payload is resolved: it may have changed what an earlier mutation of the same document
+   * has loaded. Lines never change, and a mutation of a product primes it.
+   */
+  clearHoldsAndOrders(): void {
     this.holds?.clearAll();
     this.orders?.clearAll();
   }
 }
 
-/** Ids come in any case, and whatever is no UUID is not found. */
+/** Ids are UUIDs in any case; any other id is not found. */
 function byId<T extends { id: string }>(find: (ids: readonly string[]) => Promise<T[]>): DataLoader<string, T | null> {
   return new DataLoader<string, T | null, string>(
     async (ids) => {

@@ -1,21 +1,80 @@
-/** Relay-style pages: cursors name a place in one list, and are opaque to clients. */
-import { CallerError } from '../domain/errors';
+/** Pages in Relay's style: a cursor names a place in one list, and is opaque to clients. */
 import type { GraphQLResolveInfo } from 'graphql';
+import { ArgsType, Field, Int, ObjectType, type ClassType } from 'type-graphql';
+import { CallerError } from '../domain/errors';
 import type { Budget } from './documents/budget';
-import type { Connection, PageArgs } from './types';
+import { PlainObject } from './plain-object';
 
 /** The most that `first` may ask for. */
 export const MAX_PAGE = 100;
 
-/** How a list is cut: its name stands in its cursors, so that a cursor of another list is noticed. */
+@PlainObject()
+class PageInfo {
+  @Field(() => Boolean)
+  hasNextPage!: boolean;
+
+  @Field(() => Boolean)
+  hasPreviousPage!: boolean;
+
+  @Field(() => String, { nullable: true })
+  startCursor!: string | null;
+
+  @Field(() => String, { nullable: true })
+  endCursor!: string | null;
+}
+
+interface Edge<Node> {
+  node: Node;
+  cursor: string;
+}
+
+export interface Connection<Node> {
+  edges: Edge<Node>[];
+  pageInfo: PageInfo;
+}
+
+export function connectionOf<Node extends object>(
+  NodeType: ClassType<Node>,
+  name: string,
+): ClassType<Connection<Node>> {
+  @ObjectType(`${name}Edge`)
+  class EdgeType implements Edge<Node> {
+    @Field(() => NodeType)
+    node!: Node;
+
+    @Field(() => String)
+    cursor!: string;
+  }
+
+  @ObjectType(`${name}Connection`)
+  class ConnectionType implements Connection<Node> {
+    @Field(() => [EdgeType])
+    edges!: Edge<Node>[];
+
+    @Field(() => PageInfo)
+    pageInfo!: PageInfo;
+  }
+  return ConnectionType;
+}
+
+@ArgsType()
+export class PageArgs {
+  @Field(() => Int, { defaultValue: 20, description: `From 1 to ${MAX_PAGE}.` })
+  first!: number;
+
+  @Field(() => String, { nullable: true, description: "The previous page's endCursor; omit it for the first page." })
+  after?: string | null;
+}
+
+/** How a list becomes pages. Its name is part of its cursors, so that the cursor of another list is recognised. */
 export interface Cut<Record, Place> {
   readonly list: string;
   readonly placeOf: (record: Record) => readonly (string | number)[];
-  /** undefined: not a place of this list. */
+  /** undefined: not a place in this list. */
   readonly parsePlace: (parts: readonly unknown[]) => Place | undefined;
 }
 
-/** Reads one record more than asked for, which tells whether there is a next page. What it has is counted in the budget. */
+/** Reads one record more than was asked for, which shows whether there is a next page, and charges the page to the budget. */
 export async function pageOf<Record, Place, Node>(
   { first, after }: PageArgs,
   counted: { readonly budget: Budget; readonly info: GraphQLResolveInfo },
@@ -62,7 +121,7 @@ function decode<Record, Place>(cursor: string, cut: Cut<Record, Place>): Place |
 export const isText = (part: unknown): part is string =>
   typeof part === 'string' && part.length <= 1_000 && part.isWellFormed() && !part.includes('\u0000');
 
-/** Nothing is older than the epoch or younger than the year 9999; far beyond, PostgreSQL has no times at all. */
+/** Records date from after 1970 and before the year 9999; PostgreSQL cannot represent times far beyond. */
 const LAST_TIME_MS = Date.UTC(9999, 11, 31);
 
 export const timeOf = (part: unknown): Date | undefined =>

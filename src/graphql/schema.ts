@@ -1,22 +1,22 @@
-/** The executable schemas, built from the types and resolvers of this room; `schema/` is printed from them. */
+/** Builds the executable schemas from the types and resolvers of this room, and prints `schema/` from them. */
 import 'reflect-metadata';
 import { GraphQLObjectType, GraphQLSchema, lexicographicSortSchema, printSchema, printType } from 'graphql';
 import { buildSchemaSync, type NonEmptyArray } from 'type-graphql';
 import type { Config } from '../config';
 import { meterRootFields } from './http/metered-fields';
-import { DevelopmentResolver } from './resolvers/development';
-import { HoldResolver } from './resolvers/holds';
-import { OperatorResolver, TimelineResolver } from './resolvers/operators';
-import { OrderLineResolver, OrderResolver } from './resolvers/orders';
-import { PaymentEventResolver } from './resolvers/payment-events';
-import { ProductResolver, StockReportResolver } from './resolvers/products';
-import { StockLevelResolver } from './resolvers/stock-changed';
+import { DevelopmentResolver } from './development/resolver';
+import { HoldResolver } from './holds/resolver';
+import { OperatorResolver, StockReportResolver, TimelineResolver } from './operators/resolver';
+import { OrderLineResolver, OrderResolver } from './orders/resolver';
+import { PaymentEventResolver } from './payment-events/resolver';
+import { ProductResolver } from './products/resolver';
+import { StockLevelResolver } from './products/stock-changed';
 
-/** type-graphql wants one as soon as there is a subscription; ours has a source of its own, and no topics. */
+/** type-graphql demands a PubSub for subscriptions. `stockChanged` has its own source of events and publishes none. */
 const NO_TOPICS = {
   publish: () => undefined,
   subscribe: (): never => {
-    throw new Error('subscriptions here have no topics');
+    throw new Error('stockChanged does not use topics');
   },
 };
 
@@ -32,23 +32,14 @@ const PRODUCTION_RESOLVERS: NonEmptyArray<Function> = [
   TimelineResolver,
 ];
 
-let added: readonly Function[] = [];
-let production: GraphQLSchema | undefined;
-let development: GraphQLSchema | undefined;
-
-/**
- * The public contract. Built once a process, at the first call. That one alone may bring resolvers of its own (the
- * benchmark's no-op); what the server itself builds has none but ours.
- */
+/** The public contract. `more`: resolvers that only the benchmark's server has. */
 export function checkoutSchema(...more: readonly Function[]): GraphQLSchema {
-  if (production && more.length > 0) throw new Error('The schema is built already: nothing can be added to it');
-  if (more.length > 0) added = more;
-  return (production ??= buildSchema([...PRODUCTION_RESOLVERS, ...added]));
+  return buildSchema([...PRODUCTION_RESOLVERS, ...more]);
 }
 
 /** The public contract, and what helps to try it out. */
 export function developmentSchema(): GraphQLSchema {
-  return (development ??= buildSchema([...PRODUCTION_RESOLVERS, DevelopmentResolver, ...added]));
+  return buildSchema([...PRODUCTION_RESOLVERS, DevelopmentResolver]);
 }
 
 /** What a server with these settings executes. */
@@ -62,20 +53,21 @@ function buildSchema(resolvers: NonEmptyArray<Function>): GraphQLSchema {
 
 const PRINTED_FROM = '# Printed from src/graphql by `npm run schema:emit`. Do not edit.\n';
 
-/** The schema's text as it is committed: sorted, so that a diff shows what changed and nothing else. */
+/** The text of schema/schema.graphql: sorted, so that a diff shows only what changed. */
 export function printedSchema(): string {
   return `${PRINTED_FROM}\n${printSchema(lexicographicSortSchema(checkoutSchema()))}\n`;
 }
 
-/** What development adds to it, as an extension. */
+/** What the development schema adds, as an extension. */
 export function printedDevelopmentSchema(): string {
+  const contract = checkoutSchema();
   const schema = lexicographicSortSchema(developmentSchema());
   const mutations = Object.entries(schema.getMutationType()!.toConfig().fields);
-  const added = mutations.filter(([name]) => !checkoutSchema().getMutationType()!.getFields()[name]);
-  const types = Object.values(schema.getTypeMap()).filter(({ name }) => !checkoutSchema().getType(name));
+  const added = mutations.filter(([name]) => !contract.getMutationType()!.getFields()[name]);
+  const types = Object.values(schema.getTypeMap()).filter(({ name }) => !contract.getType(name));
   const extension = new GraphQLObjectType({ name: 'Mutation', fields: Object.fromEntries(added) });
   return [
-    `${PRINTED_FROM}# Where NODE_ENV is not production, the schema has this, too.`,
+    `${PRINTED_FROM}# The schema has this in addition where NODE_ENV is not production.`,
     `extend ${printType(extension)}`,
     ...types.map(printType),
     '',

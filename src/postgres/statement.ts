@@ -28,6 +28,13 @@ export function sql(strings: TemplateStringsArray, ...values: unknown[]): Statem
   );
 }
 
+/** Names of columns, for a place where no parameter may stand. */
+export function names(columns: readonly string[]): Statement {
+  const wrong = columns.find((column) => !/^[a-z_]+(\.[a-z_]+)?$/.test(column));
+  if (wrong !== undefined) throw new Error(`${wrong} is not the name of a column`);
+  return new Piece(columns.join(', '), []);
+}
+
 class Piece implements Statement {
   constructor(
     readonly text: string,

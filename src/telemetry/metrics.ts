@@ -11,8 +11,6 @@ export type Snapshot = MetricObjectWithValues<{ value: number; labels: object; m
 export interface GaugeSources {
   /** Requests of this process that wait for a connection. */
   poolWaiting(): number;
-  /** The most that each replica can be behind, as this process measures it; one of which nothing is known is left out. */
-  replicaLags(): readonly { readonly replica: string; readonly seconds: number }[];
   /** At most 100 products. */
   stockAvailable(): Promise<readonly { readonly sku: string; readonly available: number }[]>;
   sweepLagSeconds(): Promise<number>;
@@ -242,16 +240,6 @@ export class Metrics {
     };
     gauge(this.own, 'pool_waiting', 'Requests that wait for a connection to the database', [], (own) =>
       own.set(sources.poolWaiting()),
-    );
-    gauge(
-      this.shared,
-      'replica_lag_seconds',
-      'The most that a replica can be behind; beyond 2 s it is not asked',
-      ['replica'],
-      (own) => {
-        own.reset();
-        for (const { replica, seconds } of sources.replicaLags()) own.set({ replica }, seconds);
-      },
     );
     const one = (name: string, help: string, value: () => Promise<number | undefined>) =>
       gauge(this.shared, name, help, [], async (own) => setOrLeaveOut(own, await value()));

@@ -1,4 +1,4 @@
-/** Files served from memory: packed once, sent as each browser takes them, and not at all while it has them already. */
+/** Serves files from memory: compressed once, sent in the encoding each browser accepts, and answered 304 if it has them. */
 import { createHash } from 'node:crypto';
 import { extname } from 'node:path';
 import { promisify } from 'node:util';
@@ -17,7 +17,7 @@ const TYPES: Readonly<Record<string, string>> = {
 
 export interface PackedFile {
   readonly type: string;
-  /** Weak, as the same for every encoding. */
+  /** Weak, because it is the same for every encoding. */
   readonly etag: string;
   readonly br: Buffer | null;
   readonly gzip: Buffer;
@@ -26,7 +26,7 @@ export interface PackedFile {
 const pack = { br: promisify(brotliCompress), gzip: promisify<Buffer, { level: number }, Buffer>(gzip) };
 const unpack = promisify<Buffer, Buffer>(gunzip);
 
-/** In zlib's threads: other requests do not wait. `withBrotli` takes seconds for a megabyte. */
+/** Compresses in zlib's threads, so other requests do not wait. `withBrotli` takes seconds for a megabyte. */
 export async function packFile(
   name: string,
   bytes: Buffer,
@@ -37,10 +37,10 @@ export async function packFile(
   return { type: TYPES[extname(name)] ?? 'application/octet-stream', etag, br, gzip: zipped };
 }
 
-/** Whoever takes no packed bytes (few do) has them unpacked for every request. `cache-control` is the caller's. */
+/** Decompresses for each of the few clients that accept no compression. The caller sets `cache-control`. */
 export async function sendFile(request: FastifyRequest, reply: FastifyReply, file: PackedFile): Promise<FastifyReply> {
   void reply.header('etag', file.etag).header('vary', 'accept-encoding').header('x-content-type-options', 'nosniff');
-  // `Cache-Control: no-cache`, which fetch sends with every condition, is for caches on the way (RFC 9111, 5.2.1.4).
+  // Ignores `Cache-Control: no-cache`, which fetch sends with every condition: it is meant for caches (RFC 9111, 5.2.1.4).
   const { 'if-none-match': known } = request.headers;
   if (fresh({ 'if-none-match': known }, { etag: file.etag })) return reply.code(304).send();
   const available = [...(file.br ? ['br'] : []), 'gzip', 'identity'];

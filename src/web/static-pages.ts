@@ -1,11 +1,11 @@
-/** GET / and GET /ops: the storefront and the operators' page, as Vite has built them, from memory: packed once. */
+/** GET / and GET /ops: serves the storefront and the operators' page, built by Vite, from memory. */
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { FastifyInstance } from 'fastify';
 import { projectPath, type Config } from '../config';
 import { packFile, sendFile, type PackedFile } from './packed-files';
 
-/** Nothing from elsewhere, nothing inline. */
+/** Nothing from other origins, nothing inline. */
 const CONTENT_SECURITY_POLICY = [
   "default-src 'none'",
   "script-src 'self'",
@@ -17,20 +17,20 @@ const CONTENT_SECURITY_POLICY = [
   "frame-ancestors 'none'",
 ].join('; ');
 
-/** Where each page is, and the file that Vite makes of it. */
+/** The path of each page and the file that Vite builds for it. */
 const PAGES = { '/': 'index.html', '/ops': 'ops.html' } as const;
 
-/** Those of this very build. Code that was not built (in tests) serves those of the latest build. */
+/** The pages of this build; code that runs from its sources (in tests) serves those of the latest build. */
 function pagesFolder(): string {
   const own = join(__dirname, '..', '..', 'web');
   return existsSync(own) ? own : projectPath('dist', 'web');
 }
 
 /**
- * Serves the pages and their parts. The parts have a hash in their names, so browsers keep them for ever; a page is asked for
- * again each time, and answered 304 while it is the same. Without a build each page says what to do.
+ * Serves the pages and their assets. Assets have a hash in their names, so browsers cache them for ever; pages are revalidated
+ * each time. Without a build each page answers 503 and says what to do.
  */
-export function pages({ environment }: Pick<Config, 'environment'>) {
+export function staticPages({ environment }: Pick<Config, 'environment'>) {
   return async (scope: FastifyInstance): Promise<void> => {
     const folder = pagesFolder();
     for (const [path, file] of Object.entries(PAGES)) {
@@ -47,24 +47,24 @@ export function pages({ environment }: Pick<Config, 'environment'>) {
         return sendFile(request, reply.header('cache-control', 'no-cache'), page);
       });
     }
-    const parts = await partsIn(join(folder, 'assets'));
+    const assets = await assetsIn(join(folder, 'assets'));
     scope.get<{ Params: { name: string } }>('/assets/:name', (request, reply) => {
-      const part = parts.get(request.params.name);
-      if (!part) return reply.code(404).type('text/plain').send('Not found');
-      return sendFile(request, reply.header('cache-control', 'public, max-age=31536000, immutable'), part);
+      const asset = assets.get(request.params.name);
+      if (!asset) return reply.code(404).type('text/plain').send('Not found');
+      return sendFile(request, reply.header('cache-control', 'public, max-age=31536000, immutable'), asset);
     });
   };
 }
 
-async function partsIn(folder: string): Promise<Map<string, PackedFile>> {
-  const parts = new Map<string, PackedFile>();
-  if (!existsSync(folder)) return parts;
+async function assetsIn(folder: string): Promise<Map<string, PackedFile>> {
+  const assets = new Map<string, PackedFile>();
+  if (!existsSync(folder)) return assets;
   for (const name of readdirSync(folder))
-    parts.set(name, await packFile(name, readFileSync(join(folder, name)), { withBrotli: true }));
-  return parts;
+    assets.set(name, await packFile(name, readFileSync(join(folder, name)), { withBrotli: true }));
+  return assets;
 }
 
-/** Tells the page whether the server has what development has. */
+/** Tells the page whether the server is one for development. */
 function pageFor(environment: Config['environment'], html: string): string {
   return html.replace('name="environment" content="production"', `name="environment" content="${environment}"`);
 }

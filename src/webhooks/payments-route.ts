@@ -38,7 +38,8 @@ export function paymentsWebhook(webhook: PaymentsWebhook) {
         provider.path,
         {
           bodyLimit: provider.maxBodyBytes,
-          errorHandler: (error: FastifyError, request, reply) => answerError(webhook, provider, error, request, reply),
+          errorHandler: (error: FastifyError, request, reply) =>
+            void answerError(webhook, provider, error, request, reply),
         },
         (request, reply) => receive(webhook, provider, request, reply),
       );

@@ -39,7 +39,7 @@ beforeAll(async () => {
 });
 
 afterEach(async () => {
-  await Promise.all(clients.splice(0).map((client) => client.dispose()));
+  for (const client of clients.splice(0)) await client.dispose();
 });
 
 afterAll(async () => {
@@ -246,9 +246,10 @@ describe('a subscriber', () => {
     const product = await shop.product(6);
     const apollo = new ApolloClient({ link: new GraphQLWsLink(connect(first)), cache: new InMemoryCache() });
     const level = await new Promise<unknown>((resolve, reject) =>
-      apollo
-        .subscribe({ query: gql(STOCK), variables: { ids: [product.id] } })
-        .subscribe({ next: ({ data, error }) => (error ? reject(error) : resolve(data)), error: reject }),
+      apollo.subscribe({ query: gql(STOCK), variables: { ids: [product.id] } }).subscribe({
+        next: ({ data, error }) => (error ? reject(new Error(error.message)) : resolve(data)),
+        error: reject,
+      }),
     );
     expect(level).toMatchObject({ stockChanged: { availableStock: 6 } });
     apollo.stop();

@@ -6,10 +6,10 @@ import { Busy, Unavailable } from '../../src/domain/errors';
 
 /** Commits that end when they are told to. */
 function stopped() {
-  const batches: { key: string; requests: readonly number[]; end: (error?: unknown) => void }[] = [];
+  const batches: { key: string; requests: readonly number[]; end: (error?: Error) => void }[] = [];
   const commit: Commit<number, number> = (key, requests) =>
     new Promise((resolve, reject) => {
-      const end = (error?: unknown) => (error ? reject(error) : resolve(requests.map((request) => request * 10)));
+      const end = (error?: Error) => (error ? reject(error) : resolve(requests.map((request) => request * 10)));
       batches.push({ key, requests, end });
     });
   return { batches, group: new GroupCommit(commit) };

@@ -1,5 +1,7 @@
 /** createProduct, updateProduct and adjustStock: what operators do to a sale. */
 import { randomUUID } from 'node:crypto';
+import { findProductBySku, findProducts } from '../../src/database/products';
+import { readProducts, readStockReports } from '../../src/database/read-models';
 import { CallerError } from '../../src/domain/errors';
 import type { Product } from '../../src/domain/records';
 import { newKey, openShop, valueOf, type Shop } from '../support/checkout';
@@ -51,6 +53,27 @@ describe('createProduct', () => {
       expect(shop.createProduct({ ...input, sku: randomUUID(), ...more })).rejects.toThrow(CallerError),
     );
   });
+});
+
+test('a product that is not listed is in no page of products, is found by id and SKU, and can be bought', async () => {
+  const product = await shop.product(1, { listed: false });
+  const listed = async () => {
+    const page = await shop.database.read((em) =>
+      readProducts(em, { limit: 1_000, after: null }, { withDescriptions: false }),
+    );
+    return page.some(({ id }) => id === product.id);
+  };
+  expect(await listed()).toBe(false);
+  expect((await shop.database.read((em) => findProducts(em, [product.id]))).map(({ id }) => id)).toEqual([product.id]);
+  expect(await shop.database.read((em) => findProductBySku(em, product.sku))).toEqual(product);
+  const reports = await shop.database.read((em) => readStockReports(em, { limit: 1_000, after: null }));
+  expect(reports.map((report) => report.product.id)).toContain(product.id);
+  await shop.hold(product);
+  expect(valueOf(await shop.updateProduct({ productId: product.id, listed: true }))).toEqual({
+    ...product,
+    listed: true,
+  });
+  expect(await listed()).toBe(true);
 });
 
 describe('updateProduct', () => {

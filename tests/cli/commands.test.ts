@@ -39,10 +39,12 @@ const npmRun = (name: string, ...args: string[]): Promise<Ended> => {
   return build.command(file, [...own, ...args], env);
 };
 
-const OURS = Object.keys(scripts).filter((name) => / src\/cli\/run\.mjs src\/\S+\.js[^;&|)]*$/.test(scripts[name]!));
+const COMMANDS = Object.keys(scripts).filter((name) =>
+  / src\/cli\/run\.mjs src\/\S+\.js[^;&|)]*$/.test(scripts[name]!),
+);
 
-test('every command of ours is found', () => {
-  expect(OURS).toEqual(
+test('the commands in package.json are found', () => {
+  expect(COMMANDS).toEqual(
     expect.arrayContaining([
       'start',
       'db:migrate',
@@ -56,7 +58,7 @@ test('every command of ours is found', () => {
   );
 });
 
-test.each(OURS)('npm run %s -- --help says how to use it, and does nothing', async (name) => {
+test.each(COMMANDS)('npm run %s -- --help prints its usage and does nothing', async (name) => {
   const before = await db.sql('SELECT count(*)::int AS n FROM products');
   const { code, stdout, stderr } = await npmRun(name, '--help');
   expect([code, stderr]).toEqual([0, '']);
@@ -64,7 +66,7 @@ test.each(OURS)('npm run %s -- --help says how to use it, and does nothing', asy
   expect(await db.sql('SELECT count(*)::int AS n FROM products')).toEqual(before);
 });
 
-test.each(['start', 'schema:emit', 'db:reset'])('npm run %s refuses an option that nobody knows', async (name) => {
+test.each(['start', 'schema:emit', 'db:reset'])('npm run %s refuses an unknown option', async (name) => {
   const { code, stderr } = await npmRun(name, '--no-such-option');
   expect(code).not.toBe(0);
   expect(stderr).toMatch(/^error: /);
@@ -72,7 +74,7 @@ test.each(['start', 'schema:emit', 'db:reset'])('npm run %s refuses an option th
 });
 
 describe('npm run token', () => {
-  test('prints a token that the server accepts, and nothing else', async () => {
+  test('npm run token prints only a token, which the server accepts', async () => {
     const { code, stdout, stderr } = await npmRun('token', '--sub', 'zoe');
     expect([code, stderr]).toEqual([0, '']);
     expect(stdout).toMatch(/^\S+\n$/);
@@ -84,14 +86,14 @@ describe('npm run token', () => {
     ).toBe('FORBIDDEN');
   });
 
-  test('makes an admin of whom it is told to', async () => {
+  test('npm run token --role admin prints an admin’s token', async () => {
     const { stdout } = await npmRun('token', '--sub', 'zoe', '--role', 'admin');
     expect(
       (await server.gql('{ paymentEvents { edges { cursor } } }', null, stdout.trim())).body.errors,
     ).toBeUndefined();
   });
 
-  test('asks for a customer', async () => {
+  test('npm run token without a customer exits with 2 and names the option', async () => {
     const { code, stderr } = await npmRun('token');
     expect(code).toBe(2);
     expect(stderr).toMatch(/^error: .*--sub/);
@@ -99,7 +101,7 @@ describe('npm run token', () => {
 });
 
 describe('npm run webhook:send', () => {
-  test('delivers one hundred copies at once, each acknowledged, with one effect', async () => {
+  test('npm run webhook:send delivers a hundred copies at once, all acknowledged, with one effect', async () => {
     const product = await server.product(3);
     const order = await server.order((await server.hold(product.id)).id);
     const sent = await npmRun('webhook:send', '--type', 'payment.succeeded', '--reference', order.id, '--times', '100');
@@ -118,7 +120,7 @@ describe('npm run webhook:send', () => {
     expect(body.data.order.status).toBe('PAID');
   });
 
-  test('tells what was answered: an amount that does not match, a bad signature, a conflict', async () => {
+  test('npm run webhook:send prints the answers to a wrong amount, a bad signature and a conflict', async () => {
     const product = await server.product(3);
     const hold = await server.hold(product.id, {}, server.tokens.alice);
     const send = (...args: string[]) => npmRun('webhook:send', '--reference', hold.id, ...args);
@@ -132,7 +134,7 @@ describe('npm run webhook:send', () => {
     expect([early.code, early.stdout]).toEqual([0, expect.stringContaining('"outcome":"APPLIED"')]);
   });
 
-  test('says in one line that no server is there', async () => {
+  test('npm run webhook:send says in one line that no server answers', async () => {
     const { code, stderr } = await build.command(
       'cli/webhook-send.js',
       ['--type', 'payment.failed', '--reference', 'x', '--amount-minor', '1', '--currency', 'USD'],
@@ -143,7 +145,7 @@ describe('npm run webhook:send', () => {
 });
 
 describe('npm run reconcile', () => {
-  test('finds everything right beside a running server, and says so to programs, too', async () => {
+  test('npm run reconcile finds no violation while a server runs, in words and as JSON', async () => {
     const { code, stdout } = await npmRun('reconcile');
     expect([code, stdout]).toEqual([0, expect.stringMatching(/\S/)]);
     const json = await npmRun('reconcile', '--json');
@@ -151,7 +153,7 @@ describe('npm run reconcile', () => {
     expect(JSON.parse(json.stdout)).toMatchObject({ violations: [] });
   });
 
-  test('exits with 1 when a promise is broken', async () => {
+  test('npm run reconcile exits with 1 when a promise is broken', async () => {
     const product = await server.product(3);
     await db.sql('UPDATE stock SET available = available - 1 WHERE product_id = $1', [product.id]);
     const broken = await npmRun('reconcile', '--json');
@@ -163,7 +165,7 @@ describe('npm run reconcile', () => {
   });
 });
 
-describe('on a database of its own', () => {
+describe('npm run db:*', () => {
   const name = nameOf(randomBytes(4).toString('hex'));
   const own = { DATABASE_URL: databaseUrl(name) };
   const db = (command: string) => build.command('cli/db.js', [command], own);
@@ -178,7 +180,7 @@ describe('on a database of its own', () => {
   beforeAll(() => withAdmin((admin) => admin.query(`CREATE DATABASE ${name}`)));
   afterAll(() => withAdmin((admin) => drop(admin, name)));
 
-  test('db:migrate works once, also when it runs twice at once; db:seed adds what is missing, once', async () => {
+  test('of two concurrent db:migrate one migrates, and a second db:seed adds nothing', async () => {
     const migrated = await Promise.all([db('migrate'), db('migrate')]);
     expect(migrated.map(({ code, stderr }) => [code, stderr])).toEqual([
       [0, ''],
@@ -188,10 +190,10 @@ describe('on a database of its own', () => {
     for (const round of [1, 2]) expect({ round, ...(await db('seed')) }).toMatchObject({ code: 0, stderr: '' });
   });
 
-  // Two servers that start at once on an empty database do the same.
-  test('db:seed beside another one adds what is missing, and nothing twice', async () => {
+  // As two servers do that start at once on an empty database.
+  test('two concurrent db:seed add each missing product once', async () => {
     const other = new Client({ connectionString: own.DATABASE_URL });
-    // Within a transaction pg_stat_activity stays as it was first read.
+    // A connection of its own, because pg_stat_activity does not change within a transaction.
     const watcher = new Client({ connectionString: own.DATABASE_URL });
     await Promise.all([other.connect(), watcher.connect()]);
     try {
@@ -212,7 +214,7 @@ describe('on a database of its own', () => {
     }
   });
 
-  test('db:reset beside a running server leaves it serving', async () => {
+  test('a running server continues to serve after db:reset', async () => {
     const running = await build.start(own);
     const { body } = await running.gql('{ products { edges { node { id } } } }');
     expect(body.data.products.edges).toHaveLength(5);
@@ -224,7 +226,7 @@ describe('on a database of its own', () => {
     await expectClean({ url: own.DATABASE_URL });
   });
 
-  test('db:migrate in production asks for the database alone, and not for the server’s secrets', async () => {
+  test('db:migrate in production needs only the database, none of the server’s secrets', async () => {
     const env = { ...own, NODE_ENV: 'production' };
     expect(await build.command('cli/db.js', ['migrate'], env)).toEqual({
       code: 0,
@@ -261,7 +263,7 @@ describe('the purchase in README.md', () => {
   async function npmOfTheBuild(): Promise<string> {
     const bin = join(build.directory, 'bin');
     await mkdir(bin);
-    const cases = OURS.map((name) => {
+    const cases = COMMANDS.map((name) => {
       const [file, args] = commandOf(name);
       return `${name}) shift; [ "$1" = -- ] && shift; exec '${process.execPath}' '${join(build.directory, 'dist', 'src', file)}' ${args.join(' ')} "$@";;`;
     });

@@ -1,8 +1,8 @@
-/** Whatever a file holds: each of its rows is accounted for once, with its line, or the file is refused in one sentence. */
+/** For any file: each row is accounted for once, with its line, or the file is refused in one sentence. */
 import fc from 'fast-check';
-import { UnreadableExport } from '../../src/cli/csv-file';
-import { readShopifyExport, type ShopifyExport } from '../../src/cli/shopify-export';
-import { readShopifyInventory } from '../../src/cli/shopify-inventory';
+import { UnreadableExport } from '../../src/cli/import/csv-file';
+import { readShopifyExport, type ShopifyExport } from '../../src/cli/import/shopify-products';
+import { readShopifyInventory } from '../../src/cli/import/shopify-inventory';
 
 const RUNS = 500;
 
@@ -11,7 +11,7 @@ const HEADER = [
   ...['Variant Inventory Qty', 'Variant Inventory Policy', 'Variant Price', 'Image Src', 'Gift Card', 'Status'],
 ];
 
-/** Cells that shops have, and cells that nobody should have. */
+/** Usual cells and malicious ones. */
 const cell = fc.oneof(
   {
     weight: 4,
@@ -31,7 +31,7 @@ const cell = fc.oneof(
   },
   { weight: 1, arbitrary: fc.string({ unit: 'binary', maxLength: 20 }) },
 );
-/** As an export has it, but for at most two cells. */
+/** A row of a valid export with at most two cells changed. */
 const likely = fc
   .tuple(
     fc.tuple(
@@ -63,13 +63,13 @@ function listedLines({ good, bad, hidden, inactive }: ShopifyExport): number[] {
   return [good, bad, hidden, inactive].flatMap((lines) => lines.map(({ line }) => line));
 }
 
-test('each row of a table is good, bad, passed over or an image, and only one of these', async () => {
+test('each row of an export is exactly one of good, bad, skipped or an image', async () => {
   const seen = { good: 0, bad: 0, hidden: 0, inactive: 0, images: 0 };
   await fc.assert(
     fc.asyncProperty(fc.array(row, { maxLength: 12 }), fc.constantFrom('\n', '\r\n'), async (rows, lineEnd) => {
       const lines = [HEADER, ...rows].map((cells) => cells.map(quoted).join(','));
       const found = await readShopifyExport(Buffer.from(lines.join(lineEnd)), 'USD', { stock: 5 });
-      // As an editor counts: every line break is one, inside of quotes, too.
+      // Counted as an editor does: every line break counts, even in quoted cells.
       const starts: number[] = [];
       let line = 1;
       for (const text of lines) {
@@ -83,7 +83,7 @@ test('each row of a table is good, bad, passed over or an image, and only one of
       expect(new Set(listed).size).toBe(listed.length);
       expect(listed.filter((at) => !expected.includes(at))).toEqual([]);
       expect(listed.length + found.images).toBe(expected.length);
-      for (const { reason } of [...found.bad, ...found.doubts, ...found.hidden]) {
+      for (const { reason } of [...found.bad, ...found.warnings, ...found.hidden]) {
         expect(reason).toMatch(/^[^\n\r\u0000-\u001f]{5,400}$/);
       }
       for (const name of ['good', 'bad', 'hidden', 'inactive'] as const) seen[name] += found[name].length;
@@ -91,13 +91,13 @@ test('each row of a table is good, bad, passed over or an image, and only one of
     }),
     { numRuns: RUNS },
   );
-  // The generator reaches every list, or the above says little.
+  // Proves that the generator reaches every list.
   for (const count of Object.values(seen)) expect(count).toBeGreaterThan(0);
 });
 
 const damages = fc.array(fc.tuple(fc.nat(), fc.nat(20), fc.uint8Array({ maxLength: 6 })));
 
-/** Truncated, spliced, with foreign bytes: as downloads, spreadsheets and disks leave files. */
+/** Truncates, splices and inserts bytes, as broken downloads, spreadsheets and disks do. */
 function damaged(header: readonly string[], rows: fc.Arbitrary<readonly (readonly string[])[]>): fc.Arbitrary<Buffer> {
   return fc.tuple(rows, damages).map(([cells, places]) => {
     let bytes = Buffer.from([header, ...cells].map((line) => line.map(quoted).join(',')).join('\n'));
@@ -116,7 +116,7 @@ test.each<[string, fc.Arbitrary<Buffer>, (bytes: Buffer) => Promise<unknown>]>([
   ['product export', damaged(HEADER, fc.array(row, { maxLength: 8 })), (bytes) => readShopifyExport(bytes, 'JPY')],
   ['inventory export', damaged(['Handle', 'SKU', 'Location', 'Available'], ofInventory), readShopifyInventory],
   ['inventory export of columns', damaged(['Handle', 'SKU', 'Berlin', 'Paris'], ofInventory), readShopifyInventory],
-])('a damaged %s is read, or refused in one sentence', async (_name, files, read) => {
+])('a damaged %s is either parsed or refused in one sentence', async (_name, files, read) => {
   const ended = { read: 0, refused: 0 };
   await fc.assert(
     fc.asyncProperty(fc.oneof(files, files, fc.uint8Array({ maxLength: 300 }).map(Buffer.from)), async (bytes) => {

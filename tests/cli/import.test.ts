@@ -3,8 +3,8 @@ import { execFile } from 'node:child_process';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
-import { importProducts } from '../../src/checkout/import-products';
-import { checkedProduct } from '../../src/checkout/put-on-sale';
+import { importProducts } from '../../src/checkout/create-product';
+import { checkedProduct } from '../../src/checkout/product-fields';
 import { build, ROOT, type Build } from '../support/build';
 import { openShop, type Shop } from '../support/checkout';
 import { expectClean, snapshot } from '../support/invariants';
@@ -38,7 +38,7 @@ interface Ended {
 function importing(...args: string[]): Promise<Ended> {
   const env = { PATH: process.env.PATH, NODE_ENV: 'test', DATABASE_URL: shop.url, LOG_FILE: 'off' };
   return new Promise((done) =>
-    execFile(process.execPath, [built.path('src/cli/import.js'), ...args], { cwd: ROOT, env }, (error, out, err) =>
+    execFile(process.execPath, [built.path('src/cli/import/main.js'), ...args], { cwd: ROOT, env }, (error, out, err) =>
       done({ code: Number(error?.code ?? 0), out, err }),
     ),
   );
@@ -53,11 +53,11 @@ async function fileOf(...lines: string[]): Promise<string> {
 const skus = async () =>
   (await shop.sql<{ sku: string }>('SELECT sku FROM products ORDER BY sku')).map((row) => row.sku);
 
-test('a real export is on sale, and can be bought', async () => {
+test('products of a real export can be bought after the import', async () => {
   const { code, out, err } = await importing(FIXTURE, '--currency', 'EUR');
   expect([code, err]).toEqual([0, '']);
   expect(out).toBe(
-    'Imported 5 products, priced in EUR; passed over 1 line of images; passed over 2 lines of drafts and archived products.\n',
+    'Imported 5 products, priced in EUR; skipped 1 line of images; skipped 2 lines of drafts and archived products.\n',
   );
   const [row] = await shop.sql<{ id: string }>(
     `SELECT p.id, p.name, p.price_minor, p.currency, s.total, s.available, a.delta, a.actor, a.reason
@@ -77,17 +77,17 @@ test('a real export is on sale, and can be bought', async () => {
   expect(await shop.createHold({ productId: row!.id, quantity: 2, customerId: '' })).toMatchObject({ granted: true });
 });
 
-test('a second import of the same file changes nothing, and says why', async () => {
+test('a second import of the same file changes nothing and says why', async () => {
   await importing(FIXTURE);
   const before = await snapshot(shop.sql);
   const { code, out, err } = await importing(FIXTURE);
   expect([code, out]).toEqual([1, '']);
   expect(err.split('\n')).toEqual([
-    'line 2: SKU "AUR-42-NL" is on sale already: an import adds products and changes none',
-    'line 7: SKU "AUR-43-NL" is on sale already: an import adds products and changes none',
-    'line 9: SKU "PRINT-1" is on sale already: an import adds products and changes none',
-    'line 10: SKU "+1-555" is on sale already: an import adds products and changes none',
-    'line 13: SKU "ÜML-1" is on sale already: an import adds products and changes none',
+    'line 2: SKU "AUR-42-NL" exists already: an import adds products and does not change any',
+    'line 7: SKU "AUR-43-NL" exists already: an import adds products and does not change any',
+    'line 9: SKU "PRINT-1" exists already: an import adds products and does not change any',
+    'line 10: SKU "+1-555" exists already: an import adds products and does not change any',
+    'line 13: SKU "ÜML-1" exists already: an import adds products and does not change any',
     'error: 5 lines are bad, so nothing was changed',
     '',
   ]);
@@ -96,7 +96,7 @@ test('a second import of the same file changes nothing, and says why', async () 
   expect(await snapshot(shop.sql)).toEqual(before);
 });
 
-test('one bad line, and nothing is changed; --skip-bad imports the others', async () => {
+test('one bad line stops an import, unless --skip-bad imports the other lines', async () => {
   const file = await fileOf('a,A,S1,1,1.00', 'b,B,S2,1,free', 'c,C,S3,1,1.00');
   const refused = await importing(file);
   expect(refused.code).toBe(1);
@@ -114,8 +114,8 @@ test.each<[string, () => string[], number, RegExp]>([
   ['no file', () => [], 2, /missing required argument/],
   ['a file that is not there', () => [join(directory, 'nowhere.csv')], 1, /^error: There is no file/],
   ['a currency that does not exist', () => [FIXTURE, '--currency', 'usd'], 2, /ISO 4217/],
-  ['a file of something else', () => [join(ROOT, '.gitignore')], 1, /^error: .*names no column/],
-])('%s is told in one line', async (_name, args, code, message) => {
+  ['a file of something else', () => [join(ROOT, '.gitignore')], 1, /^error: .*has no column/],
+])('an import of %s ends with one line that says what is wrong', async (_name, args, code, message) => {
   const ended = await importing(...args());
   expect(ended.code).toBe(code);
   expect(ended.err).toMatch(message);
@@ -124,14 +124,14 @@ test.each<[string, () => string[], number, RegExp]>([
 
 const HIDDEN = resolve(__dirname, 'fixtures/products_hidden.csv');
 
-test('what Shopify hides is passed over with a line each, and what it does not track is refused', async () => {
+test('an import skips hidden products, naming each line, and refuses untracked stock', async () => {
   const refused = await importing(HIDDEN);
   expect([refused.code, refused.out]).toEqual([1, '']);
   expect(refused.err.split('\n')).toEqual([
-    'line 3: "HIDDEN-1" is passed over: its product is not published',
-    'line 4: "UNLISTED-1" is passed over: its product is unlisted',
-    'line 5: Shopify does not track the stock of "UNTRACKED-1": --stock says how many units such lines have',
-    'line 6: "OVERSELL-1" goes on selling in Shopify when it is out of stock, and never here',
+    'line 3: "HIDDEN-1" is skipped: its product is not published',
+    'line 4: "UNLISTED-1" is skipped: its product is unlisted',
+    'line 5: Shopify does not track the stock of "UNTRACKED-1": give the units of such lines with --stock',
+    'line 6: "OVERSELL-1" continues to sell in Shopify when it is out of stock, but never here',
     'error: 1 line is bad, so nothing was changed; --skip-bad imports the other 2',
     '',
   ]);
@@ -140,8 +140,8 @@ test('what Shopify hides is passed over with a line each, and what it does not t
   const { code, out } = await importing(HIDDEN, '--stock', '20');
   expect([code, out]).toEqual([
     0,
-    'Imported 3 products, priced in USD; 1 doubt, see above; passed over 1 line of drafts and archived products; ' +
-      'passed over 2 lines of unlisted and unpublished products.\n',
+    'Imported 3 products, priced in USD; 1 warning, see above; skipped 1 line of drafts and archived products; ' +
+      'skipped 2 lines of unlisted and unpublished products.\n',
   ]);
   const stock = await shop.sql<{ sku: string; available: number }>(
     'SELECT sku, available FROM products JOIN stock ON product_id = id ORDER BY sku',
@@ -153,7 +153,7 @@ test('what Shopify hides is passed over with a line each, and what it does not t
   ]);
 });
 
-test('a dry run says what would happen to each line, and changes nothing', async () => {
+test('a dry run says what would happen to each line and changes nothing', async () => {
   const before = await snapshot(shop.sql);
   const { code, out, err } = await importing(HIDDEN, '--stock', '20', '--currency', 'KWD', '--dry-run');
   expect(code).toBe(0);
@@ -161,22 +161,20 @@ test('a dry run says what would happen to each line, and changes nothing', async
     'line 2: would add "OK-1", "OK": 5 units at 10.000 KWD',
     'line 5: would add "UNTRACKED-1", "Untracked": 20 units at 10.000 KWD',
     'line 6: would add "OVERSELL-1", "Oversell": 0 units at 10.000 KWD',
-    expect.stringMatching(
-      /^Nothing was changed: this was a dry run. It would have imported 3 products, priced in KWD; /,
-    ),
+    expect.stringMatching(/^Dry run: nothing was changed. An import would add 3 products, priced in KWD; /),
     '',
   ]);
-  expect(err).toMatch(/^line 3: "HIDDEN-1"[^]*\nline 7: "DRAFT-1" is passed over: its product is draft\n$/);
+  expect(err).toMatch(/^line 3: "HIDDEN-1"[^]*\nline 7: "DRAFT-1" is skipped: its product is draft\n$/);
   const refused = await importing(HIDDEN, '--dry-run');
   expect(refused.code).toBe(1);
   expect(refused.err).toMatch(/error: 1 line is bad, so nothing would be imported; --skip-bad imports the other 2\n$/);
   expect(await snapshot(shop.sql)).toEqual(before);
 
   await importing(HIDDEN, '--stock', '20');
-  expect((await importing(HIDDEN, '--stock', '20', '--dry-run')).err).toMatch(/line 2: SKU "OK-1" is on sale already/);
+  expect((await importing(HIDDEN, '--stock', '20', '--dry-run')).err).toMatch(/line 2: SKU "OK-1" exists already/);
 });
 
-test('the sale opens, closes and is limited as the options say; without a start it is open at once', async () => {
+test('options of an import set the sale window and the limit per customer', async () => {
   const file = await fileOf('a,A,S1,5,1.00');
   const { code, out } = await importing(
     ...[file, '--sale-starts-at', '2098-11-27T10:00:00+01:00', '--sale-ends-at', '2098-11-28T00:00:00Z'],
@@ -197,9 +195,9 @@ test('the sale opens, closes and is limited as the options say; without a start 
   expect(hold).toMatchObject({ granted: false, refusals: [{ code: 'SALE_NOT_STARTED' }] });
 });
 
-test('with --not-on-sale nothing can be held until updateProduct opens the sale', async () => {
+test('products imported with --not-on-sale cannot be held until updateProduct opens the sale', async () => {
   const { out } = await importing(await fileOf('a,A,S1,5,1.00'), '--not-on-sale');
-  expect(out).toBe('Imported 1 product, priced in USD; not on sale until updateProduct says when.\n');
+  expect(out).toBe('Imported 1 product, priced in USD; not on sale until updateProduct sets the start.\n');
   const [row] = await shop.sql<{ id: string }>('SELECT id FROM products');
   const hold = () => shop.createHold({ productId: row!.id, quantity: 1, customerId: '' });
   expect(await hold()).toMatchObject({ granted: false, refusals: [{ code: 'SALE_NOT_STARTED' }] });
@@ -207,7 +205,7 @@ test('with --not-on-sale nothing can be held until updateProduct opens the sale'
   expect(await hold()).toMatchObject({ granted: true });
 });
 
-test('the stock of several locations comes from the inventory export', async () => {
+test('an import adds up the stock of several locations from the inventory export', async () => {
   const products = join(directory, 'several.csv');
   const inventory = join(directory, 'inventory.csv');
   await writeFile(products, 'Handle,Title,Variant SKU,Variant Inventory Tracker,Variant Price\na,A,S1,shopify,1.00\n');
@@ -232,8 +230,8 @@ test.each<[string, string[], number, RegExp]>([
   ['stock below nothing', ['--stock', '-1'], 2, /whole number from 0/],
   ['an inventory that is not there', ['--inventory', 'nowhere.csv'], 1, /^error: There is no file "nowhere.csv"/],
   ['an inventory that is none', ['--inventory', FIXTURE], 1, /^error: The inventory file .*cannot be used/],
-  ['a directory', ['--inventory', '/'], 1, /^error: "\/" is no file/],
-])('%s is refused in one line, and nothing is changed', async (_name, args, code, message) => {
+  ['a directory', ['--inventory', '/'], 1, /^error: "\/" is not a file/],
+])('an import with %s is refused in one line and changes nothing', async (_name, args, code, message) => {
   const ended = await importing(FIXTURE, ...args);
   expect([ended.code, ended.out]).toEqual([code, '']);
   expect(ended.err).toMatch(message);
@@ -241,7 +239,7 @@ test.each<[string, string[], number, RegExp]>([
   expect(await skus()).toEqual([]);
 });
 
-test('ten thousand lines take seconds', async () => {
+test('an import of ten thousand lines takes seconds', async () => {
   const lines = Array.from({ length: 10_000 }, (_, n) => `h${n},Product ${n},SKU-${n},${n % 50},${n}.99`);
   const startedAt = performance.now();
   const { code, out } = await importing(await fileOf(...lines));
@@ -249,7 +247,7 @@ test('ten thousand lines take seconds', async () => {
   expect(performance.now() - startedAt).toBeLessThan(30_000);
 });
 
-test('two imports of the same SKU at the same time: one adds it, the other changes nothing', async () => {
+test('of two imports of the same SKU at the same time, one adds it and the other changes nothing', async () => {
   const productsOf = (only: string) =>
     ['SHARED', only].map((sku) => checkedProduct({ sku, name: sku, priceMinor: 1, currency: 'USD', totalStock: 1 }));
   const by = { actor: 'test', reason: 'test' };

@@ -54,7 +54,9 @@ beforeAll(async () => {
   shop = await openClientShop();
 });
 beforeEach(() => (sent = []));
-afterEach(() => Promise.all(sockets.splice(0).map((socket) => socket.dispose())));
+afterEach(async () => {
+  for (const socket of sockets.splice(0)) await socket.dispose();
+});
 afterAll(() => shop.close());
 
 const noticing: typeof fetch = (address, init) => {
@@ -174,7 +176,7 @@ function plainFetch(token: string | undefined): Buyer {
 function plainSocket(socket: Socket): Buyer {
   const ask = async (query: string, variables: Variables): Promise<any> => {
     for await (const { data, errors } of socket.iterate({ query, variables })) {
-      if (errors) throw errors;
+      if (errors) throw new Error(JSON.stringify(errors));
       return data;
     }
   };

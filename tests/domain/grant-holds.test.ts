@@ -16,6 +16,7 @@ const PRODUCT: Product = {
   maxPerCustomer: null,
   saleStartsAt: null,
   saleEndsAt: null,
+  listed: true,
 };
 
 let ids = 0;

@@ -32,6 +32,7 @@ class Levels {
       maxPerCustomer: null,
       saleStartsAt: null,
       saleEndsAt: null,
+      listed: true,
     };
     const at = new Date(Date.now() + this.stepMs);
     return { product, at, askedAtMs: performance.now(), available: this.available, total: 10, mayComeBack: false };

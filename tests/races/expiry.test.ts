@@ -1,6 +1,6 @@
 /** P2 and P3, with parallel connections: units of an overdue hold come back once, to exactly one. */
-import { importProducts } from '../../src/checkout/import-products';
-import { checkedProduct } from '../../src/checkout/put-on-sale';
+import { importProducts } from '../../src/checkout/create-product';
+import { checkedProduct } from '../../src/checkout/product-fields';
 import type { Hold, Product } from '../../src/domain/records';
 import {
   codesOf,

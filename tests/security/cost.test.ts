@@ -7,8 +7,7 @@ import { getOperationAST, parse } from 'graphql';
 import { WebSocket } from 'ws';
 import { surplusOf, workOf } from '../../src/admission/operation';
 import { defaultRateLimits, projectPath } from '../../src/config';
-import { bytesOf } from '../../src/graphql/documents/answer-size';
-import { MAX_ANSWER_BYTES, MAX_EVENT_BYTES } from '../../src/graphql/documents/budget';
+import { bytesOf, MAX_ANSWER_BYTES, MAX_EVENT_BYTES } from '../../src/graphql/documents/budget';
 import { MAX_EVENT_PRICE, MAX_PRICE, pricesOf } from '../../src/graphql/documents/cost';
 import { checkoutSchema } from '../../src/graphql/schema';
 import { Random } from '../../src/tools/load/random';
@@ -18,6 +17,8 @@ import { COSTLY, COSTLY_CUSTOMER, openCostlyShop } from '../support/costly-shop'
 import { leastCpu, MAX_CPU_MS } from '../support/cpu';
 import { times } from './attacks';
 import { openApp, PRODUCTION, type Target } from './open-app';
+
+const SCHEMA = checkoutSchema();
 
 /**
  * For documents that use up the allowed price, in ms of CPU: server, client and jest together, on a busy machine. `npm run prove --
@@ -83,7 +84,7 @@ describe('in a shop with the longest allowed texts and lists', () => {
   test('no document that a search finds exceeds the bounds, over HTTP and WebSocket', async () => {
     const random = new Random(20_261_122);
     const { tried, executed, worst } = await searchCostly({
-      schema: checkoutSchema(),
+      schema: SCHEMA,
       random,
       isTimeLeft: (count) => count < 60,
       measure: async (document) => {
@@ -260,14 +261,14 @@ describe('ordinary clients stay within the limits', () => {
   /** Points at the sizes that a page asks for, in the worst case: every list is full. */
   const pointsOf = (name: string, variables: Record<string, unknown> = {}) => {
     const operation = getOperationAST(document, name)!;
-    const price = pricesOf(checkoutSchema(), document, operation).asked(variables);
+    const price = pricesOf(SCHEMA, document, operation).asked(variables);
     return 1 + surplusOf(workOf(document, operation), price);
   };
 
   test('every operation of our pages costs less than half of the maximum price', () => {
     const prices = document.definitions.flatMap((definition) =>
-      definition.kind === 'OperationDefinition' && checkoutSchema().getRootType(definition.operation)
-        ? [[definition.name!.value, pricesOf(checkoutSchema(), document, definition).asked({})] as const]
+      definition.kind === 'OperationDefinition' && SCHEMA.getRootType(definition.operation)
+        ? [[definition.name!.value, pricesOf(SCHEMA, document, definition).asked({})] as const]
         : [],
     );
     expect(prices.length).toBeGreaterThan(8);

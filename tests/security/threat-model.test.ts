@@ -5,9 +5,10 @@ import { PRICE_PER_POINT } from '../../src/admission/operation';
 import { defaultRateLimits, projectPath, rateClasses } from '../../src/config';
 import { MAX_ANSWER_BYTES, MAX_EVENT_BYTES } from '../../src/graphql/documents/budget';
 import { MAX_EVENT_PRICE, MAX_PRICE } from '../../src/graphql/documents/cost';
-import { MAX_LENGTH, MAX_REMEMBERED } from '../../src/graphql/documents/guard';
+import { MAX_REMEMBERED } from '../../src/graphql/documents/guard';
 import * as limits from '../../src/graphql/documents/limits';
-import { MAX_BODY_BYTES, MAX_VALIDATION_ERRORS } from '../../src/graphql/http/server';
+import { MAX_VALIDATION_ERRORS } from '../../src/graphql/http/apollo';
+import { MAX_BODY_BYTES } from '../../src/graphql/http/routes';
 
 const text = readFileSync(projectPath('docs', 'threat-model.md'), 'utf8');
 const numbersIn = (part: string) => (part.match(/\d[\d,]*/g) ?? []).map((digits) => Number(digits.replaceAll(',', '')));
@@ -30,7 +31,7 @@ const tableOf = (heading: string) => {
 
 test('docs/threat-model.md gives the document limits of the code', () => {
   const expected: Record<string, number[]> = {
-    'long documents': [limits.MAX_TOKENS, MAX_LENGTH, MAX_BODY_BYTES / 1024],
+    'long documents': [limits.MAX_TOKENS, limits.MAX_LENGTH, MAX_BODY_BYTES / 1024],
     aliases: [limits.MAX_ALIASES],
     batches: [limits.MAX_ROOT_MUTATION_FIELDS],
     depth: [limits.MAX_DEPTH],

@@ -1,6 +1,6 @@
 /** Tokens while the issuer exchanges its keys, and the exact answers that a bad one gets over HTTP. */
 import { createHmac, generateKeyPairSync, type KeyObject } from 'node:crypto';
-import { createServer, type Server } from 'node:http';
+import { createServer, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { exportJWK, SignJWT } from 'jose';
 import { CallerError, Unavailable } from '../../src/domain/errors';
@@ -19,14 +19,15 @@ let fetched = 0;
 let isDown = false;
 
 beforeAll(async () => {
-  issuer = createServer(async (_request, response) => {
+  const answerKeys = async (response: ServerResponse) => {
     fetched += 1;
     if (isDown) return void response.writeHead(500).end();
     const jwks = await Promise.all(
       published.map(async ({ kid, publicKey }) => ({ ...(await exportJWK(publicKey)), kid, alg: 'ES256' })),
     );
     response.end(JSON.stringify({ keys: jwks }));
-  });
+  };
+  issuer = createServer((_request, response) => void answerKeys(response));
   await new Promise<void>((resolve) => issuer.listen(0, '127.0.0.1', resolve));
   url = `http://127.0.0.1:${(issuer.address() as AddressInfo).port}/keys`;
 });

@@ -1,9 +1,9 @@
 /** PERSISTED_ONLY=on: only the operations that codegen wrote are served, by their hash or their exact text. */
 import { createHash } from 'node:crypto';
 import { GraphQLError } from 'graphql';
+import { startApp } from '../../src/app';
 import { Context } from '../../src/graphql/http/context';
 import { anonymous } from '../../src/graphql/http/tokens';
-import { startApp } from '../../src/app';
 import { expectNothingMoved } from '../support/invariants';
 import { HOLD, openApp, type Target } from './open-app';
 

@@ -26,7 +26,9 @@ function connect({ url }: Target, headers: Record<string, string> = {}, token?: 
   clients.push(client);
   return client;
 }
-afterEach(() => Promise.all(clients.splice(0).map((client) => client.dispose())));
+afterEach(async () => {
+  for (const client of clients.splice(0)) await client.dispose();
+});
 
 interface Result {
   readonly data?: any;

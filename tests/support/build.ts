@@ -17,8 +17,7 @@ export interface Build {
 export async function build(): Promise<Build> {
   mkdirSync(join(ROOT, '.data'), { recursive: true });
   const directory = await mkdtemp(join(ROOT, '.data', 'test-build-'));
-  const swc = join(ROOT, 'node_modules/.bin/swc');
-  await promisify(execFile)(swc, ['src', 'migrations', '--out-dir', directory, '--quiet'], { cwd: ROOT });
+  await runBuild('server', directory);
   return {
     path: (file) => join(directory, file),
     remove: () => rm(directory, { recursive: true, force: true }),
@@ -27,5 +26,9 @@ export async function build(): Promise<Build> {
 
 /** The build of these sources, whose pages the app serves when it runs from its sources: made unless it is there. */
 export async function buildPages(): Promise<void> {
-  await promisify(execFile)(process.execPath, [join(ROOT, 'src', 'cli', 'build.mjs')], { cwd: ROOT });
+  await runBuild();
+}
+
+async function runBuild(...args: readonly string[]): Promise<void> {
+  await promisify(execFile)(process.execPath, [join(ROOT, 'src', 'cli', 'build.mjs'), ...args], { cwd: ROOT });
 }

@@ -53,21 +53,7 @@ export async function buildProject(): Promise<Build> {
   await chmod(directory, 0o755); // PostgreSQL may run as somebody else, and passes through it
   const links = ['node_modules', 'package.json', 'src'];
   await Promise.all(links.map((name) => symlink(projectPath(name), join(directory, name))));
-  const swc = projectPath('node_modules', '@swc', 'cli', 'bin', 'swc.js');
-  const args = [
-    swc,
-    'src',
-    'migrations',
-    '--out-dir',
-    join(directory, 'dist'),
-    '--quiet',
-    '--ignore',
-    '**/web/client/**',
-    '--ignore',
-    '**/*.mts',
-    '--ignore',
-    '**/*.mjs',
-  ];
+  const args = [projectPath('src', 'cli', 'build.mjs'), 'server', join(directory, 'dist')];
   await run(process.execPath, args, { cwd: projectPath() });
 
   const children = new Set<ChildProcess>();

@@ -64,7 +64,6 @@ test('every promised metric is exported, and those of the process', async () => 
     'payment_events_total counter',
     'pool_waiting gauge',
     'refund_due gauge',
-    'replica_lag_seconds gauge',
     'stock_available gauge',
     'sweep_lag_seconds gauge',
     'transaction_retries_total counter',
@@ -329,7 +328,6 @@ describe('while the database is away', () => {
     metrics.watch(
       {
         poolWaiting: () => 7,
-        replicaLags: () => [],
         stockAvailable: async () => [],
         sweepLagSeconds: () => (++asked, never),
         openPayments: async () => ({ refundDue: 2, oldestParkedSeconds: 0 }),

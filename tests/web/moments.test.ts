@@ -287,7 +287,7 @@ inBrowser('at every moment', () => {
         const page = await browser.open();
         await page.goto(`${proxy.url}ops`);
         await page.getByLabel('Token with the role admin').fill(server.tokens.admin);
-        await page.getByRole('button', { name: 'Look', exact: true }).click();
+        await page.getByRole('button', { name: 'Sign in', exact: true }).click();
         await page.getByText('Live').nth(2).waitFor();
         await proxy.stop();
         await page.getByText('The server does not answer.').nth(2).waitFor();
@@ -428,7 +428,7 @@ inBrowser('at every moment', () => {
       const ops = await browser.open({}, (context) => context.addInitScript({ content }));
       await ops.goto(`${server.url}/ops`);
       await ops.getByLabel('Token with the role admin').fill(server.tokens.admin);
-      await ops.getByRole('button', { name: 'Look', exact: true }).click();
+      await ops.getByRole('button', { name: 'Sign in', exact: true }).click();
       await ops.getByText('Live').nth(2).waitFor();
     });
   });

@@ -95,7 +95,7 @@ inBrowser('money on the pages', () => {
     const page = await browser.open({ locale: 'en-US' });
     await page.goto(`${server.url}/ops#timeline=${order.id}`);
     await page.getByLabel('Token with the role admin').fill(server.tokens.admin);
-    await page.getByRole('button', { name: 'Look', exact: true }).click();
+    await page.getByRole('button', { name: 'Sign in', exact: true }).click();
     const payments = page.getByRole('region', { name: 'Payments to act on' });
     await payments.getByText('HUF\u00a04,989.00').waitFor();
     await payments.getByText('HRK\u00a019.99').waitFor();

@@ -145,7 +145,7 @@ inBrowser('the storefront', () => {
       await orderIs(page, 'Waiting for payment');
       await page.getByRole('button', { name: 'Cancel the order' }).click();
       await ordersOf(page).getByRole('heading', { name: 'Cancelled', exact: true }).nth(1).waitFor();
-      await play(page, 'Pay all the same');
+      await play(page, 'Pay anyway');
       await orderIs(page, 'Refund due');
     });
   });
@@ -228,7 +228,7 @@ inBrowser('the storefront', () => {
       for (const [name, end, words] of [
         ['erin', (id: string) => expire(shop.sql, id), /ran out, and its units went back on sale/],
         ['erin', (id: string) => shop.releaseHold(id, 'frank'), /was released/],
-        ['erin', (id: string) => shop.createOrder({ holdIds: [id], customerId: 'frank' }), /part of an order already/],
+        ['erin', (id: string) => shop.createOrder({ holdIds: [id], customerId: 'frank' }), /already part of an order/],
       ] as const) {
         void name;
         const other = await visit({ signedInAs: 'frank' });

@@ -1,35 +1,34 @@
-/** What one operation has cost so far, and what its answer may be: counted as it is made, as nothing says before how long its lists are. */
+/** What one operation has cost so far. It is counted during execution, because nothing says beforehand how long lists are. */
 import { GraphQLError, type FormattedExecutionResult, type GraphQLResolveInfo } from 'graphql';
 import { CallerError } from '../../domain/errors';
-import { bytesOf } from './answer-size';
 import { BYTES_PER_UNIT, MAX_PRICE, priceOfItem, tooExpensive, type Priced } from './cost';
 
 /** A page of 100 products whose descriptions have 10,000 characters of three bytes each has 3 MB. */
 export const MAX_ANSWER_BYTES = 4 * 1024 * 1024;
-/** One event of a subscription, which is written for each watcher: the longest description fits, twice. */
+/** An event of a subscription is written for each watcher. The longest description fits twice. */
 export const MAX_EVENT_BYTES = 128 * 1024;
 
 /**
- * Once it is exceeded, lists are empty and the answer is one error in place of all data: an error for each place that is left
- * out would cost more than the places.
+ * Once the budget is exceeded, lists are empty and the answer is one error in place of all data. An error for each omitted
+ * item would cost more than the items.
  */
 export class Budget {
   private spent = 0;
   private isMutation = false;
 
-  /** The operation that is executed. */
+  /** Call before execution. */
   begin({ base, isMutation }: Priced): void {
     this.spent += base;
     this.isMutation = isMutation;
   }
 
-  /** What the field shows: its list, or, once the operation costs too much, an empty one, which no client will see. */
+  /** Returns the field's list, or, once the budget is exceeded, an empty one, which no client will see. */
   spend<Item>(items: Item[], info: GraphQLResolveInfo): Item[] {
     this.spent += items.length * priceOfItem(info);
     return this.isExceeded ? [] : items;
   }
 
-  /** Texts that were read, whether they are shown or not. */
+  /** For texts that were read, whether the answer contains them or not. */
   spendText(characters: number): void {
     this.spent += characters / BYTES_PER_UNIT;
   }
@@ -43,7 +42,7 @@ export class Budget {
     return this.spent > MAX_PRICE;
   }
 
-  /** The answer, or, where it costs too much or is too large, the one error that says so. Before it is written. */
+  /** Returns the answer, or the one error of an answer that cost too much or is too large. Call before it is written. */
   bounded(answer: FormattedExecutionResult): FormattedExecutionResult {
     if (this.isExceeded) return this.refusal(tooExpensive(this.spent));
     const bytes = bytesOf(answer, MAX_ANSWER_BYTES);
@@ -60,4 +59,48 @@ export class Budget {
 export function tooLarge(most: number): CallerError {
   const message = `The answer would have more than ${most} bytes: ask for fewer fields, or a smaller page`;
   return new CallerError('BAD_USER_INPUT', message);
+}
+
+/**
+ * The size of an answer in bytes of JSON in UTF-8, before it is written: JSON.stringify would first hold all of it in memory.
+ * Counting stops as soon as `most` is exceeded.
+ */
+export function bytesOf(answer: unknown, most: number): number {
+  let bytes = 0;
+  let longTexts: Map<string, number> | undefined;
+  const ofText = (text: string): number => {
+    if (text.length <= SHORT) return writtenBytes(text);
+    // A page full of aliases of one product repeats the same text.
+    let own = longTexts?.get(text);
+    if (own === undefined) (longTexts ??= new Map()).set(text, (own = writtenBytes(text)));
+    return own;
+  };
+  const add = (value: unknown): void => {
+    if (typeof value === 'string') bytes += ofText(value);
+    else if (typeof value !== 'object' || value === null) bytes += value === undefined ? 0 : String(value).length;
+    else if (Array.isArray(value)) {
+      bytes += 2 + value.length;
+      for (let index = 0; index < value.length && bytes <= most; index += 1) add(value[index]);
+    } else if (typeof (value as { toJSON?: unknown }).toJSON === 'function') {
+      add((value as { toJSON(): unknown }).toJSON());
+    } else {
+      bytes += 2;
+      for (const key in value) {
+        bytes += 2 + ofText(key);
+        add((value as Record<string, unknown>)[key]);
+        if (bytes > most) return;
+      }
+    }
+  };
+  add(answer);
+  return bytes;
+}
+
+const SHORT = 64;
+const ESCAPED = /["\\\u0000-\u001f\ud800-\udfff]/;
+
+/** With its quotes. Only a text that JSON may have to escape is written in order to be measured. */
+function writtenBytes(text: string): number {
+  if (ESCAPED.test(text)) return Buffer.byteLength(JSON.stringify(text));
+  return 2 + Buffer.byteLength(text);
 }

@@ -1,23 +1,33 @@
-/** What is asked of a document's text before anything expensive is done with it, and the documents that are remembered. */
-import { GraphQLError, parse, validate, type DocumentNode, type GraphQLSchema } from 'graphql';
+/** Checks the text of a document before anything expensive is done with it, and remembers valid documents. */
+import {
+  getOperationAST,
+  GraphQLError,
+  OperationTypeNode,
+  specifiedRules,
+  validate,
+  type DocumentNode,
+  type GraphQLSchema,
+  type OperationDefinitionNode,
+} from 'graphql';
+import { LRUCache } from 'lru-cache';
 import type { Admission, Asking } from '../../admission/admission';
 import { CallerError } from '../../domain/errors';
-import { DOCUMENT_LIMITS, MAX_TOKENS } from './limits';
+import { DOCUMENT_LIMITS, MAX_LENGTH, parseDocument } from './limits';
 import type { TrustedDocuments } from './trusted';
 
-/** 1,000 tokens of 32 characters; a longer text is not even looked at. */
-export const MAX_LENGTH = 32_000;
-
-/** Documents that pass every rule are remembered, the latest of them: at 1,000 tokens some 100 MB at most. */
+/** Valid documents in memory: at 1,000 tokens each, about 100 MB at most. */
 export const MAX_REMEMBERED = 256;
 
 /**
- * Apollo's store of parsed and validated documents, with a bound of its own: a flood of different documents pushes others
- * out, and never fills the memory. (Apollo's default measures each document by turning it into JSON.)
+ * The store of parsed and valid documents for Apollo and for subscriptions, bounded by count. (Apollo's default measures each
+ * document by turning it into JSON.)
  */
 export class RememberedDocuments {
-  private readonly byKey = new Map<string, DocumentNode>();
   private readonly texts = new Set<string>();
+  private readonly byKey = new LRUCache<string, DocumentNode>({
+    max: MAX_REMEMBERED,
+    dispose: (document) => this.texts.delete(textOf(document)),
+  });
 
   get size(): number {
     return this.byKey.size;
@@ -28,46 +38,51 @@ export class RememberedDocuments {
   }
 
   async get(key: string): Promise<DocumentNode | undefined> {
-    const document = this.byKey.get(key);
-    if (document) {
-      // A Map keeps the order of insertion: the first one is the one that was not asked for the longest.
-      this.byKey.delete(key);
-      this.byKey.set(key, document);
-    }
-    return document;
+    return this.byKey.get(key);
   }
 
   async set(key: string, document: DocumentNode): Promise<void> {
     this.byKey.set(key, document);
     this.texts.add(textOf(document));
-    if (this.byKey.size > MAX_REMEMBERED) await this.delete(this.byKey.keys().next().value!);
   }
 
   async delete(key: string): Promise<boolean> {
-    const document = this.byKey.get(key);
-    if (document) this.texts.delete(textOf(document));
     return this.byKey.delete(key);
   }
 }
 
 const textOf = ({ loc }: DocumentNode) => loc?.source.body ?? '';
 
+export interface Subscription {
+  readonly document: DocumentNode;
+  readonly operation: OperationDefinitionNode;
+  /** When it is not empty, the subscription must not be executed. */
+  readonly errors: readonly GraphQLError[];
+}
+
 export interface DocumentGuard {
   readonly remembered: RememberedDocuments;
   /**
    * Throws what refuses a text before it is validated: `CallerError` FORBIDDEN where only trusted documents are served,
-   * `RateLimited`, a `GraphQLError` of one of the limits. Returns for a text that cannot be parsed: Apollo says why.
+   * `RateLimited`, or the `GraphQLError` of a limit. Returns for a text that cannot be parsed: Apollo reports why.
    */
   check(text: string, asking: Asking): Promise<void>;
+  /**
+   * The valid or refused subscription in a text that has passed `check`. null: it is something else, perhaps not even
+   * well-formed, and Apollo has the answer.
+   */
+  readSubscription(text: string, operationName?: string | null): Promise<Subscription | null>;
 }
 
 export function documentGuard(options: {
-  schema: GraphQLSchema;
-  admission: Admission;
-  trusted: TrustedDocuments;
-  persistedOnly: boolean;
+  readonly schema: GraphQLSchema;
+  readonly admission: Admission;
+  readonly trusted: TrustedDocuments;
+  readonly persistedOnly: boolean;
+  /** Error messages suggest no names of the schema. */
+  readonly hidesSchema: boolean;
 }): DocumentGuard {
-  const { schema, admission, trusted, persistedOnly } = options;
+  const { schema, admission, trusted, persistedOnly, hidesSchema } = options;
   const remembered = new RememberedDocuments();
   return {
     remembered,
@@ -77,28 +92,39 @@ export function documentGuard(options: {
       if (isTrusted || remembered.knows(text)) return;
       await admission.mayRead(asking, Math.min(text.length, MAX_LENGTH));
       if (text.length > MAX_LENGTH) throw tooLong();
-      // graphql's own rules are quadratic in places: whatever passes a limit is refused before them.
-      const document = parsed(text);
+      // graphql's own rules are quadratic in places, so the limits come before them.
+      const document = parseDocument(text);
       const [problem] = document ? validate(schema, document, DOCUMENT_LIMITS) : [];
       if (problem) throw problem;
+    },
+    readSubscription: async (text, operationName) => {
+      const key = `subscription ${text}`;
+      const known = await remembered.get(key);
+      const document = known ?? parseDocument(text);
+      const operation = document && getOperationAST(document, operationName);
+      if (operation?.operation !== OperationTypeNode.SUBSCRIPTION) return null;
+      const errors = known ? [] : validationErrors(schema, document!, hidesSchema);
+      if (!known && errors.length === 0) await remembered.set(key, document!);
+      return { document: document!, operation, errors };
     },
   };
 }
 
-/** For whoever asks Apollo without having asked the guard. */
 export const notTrusted = () =>
   new CallerError('FORBIDDEN', 'Only the operations of the shop itself are served here (PERSISTED_ONLY)');
 
-/** As the parser says of too many tokens: whoever sends such a text learns the same, whichever bound it meets first. */
+/** In the parser's words for too many tokens, so a sender gets the same answer whichever bound the text meets first. */
 const tooLong = () =>
   new GraphQLError(`Syntax Error: A document may have ${MAX_LENGTH} characters`, {
     extensions: { code: 'GRAPHQL_PARSE_FAILED' },
   });
 
-function parsed(text: string): DocumentNode | null {
-  try {
-    return parse(text, { maxTokens: MAX_TOKENS });
-  } catch {
-    return null;
-  }
+function validationErrors(schema: GraphQLSchema, document: DocumentNode, hidesSchema: boolean): GraphQLError[] {
+  return validate(schema, document, [...specifiedRules, ...DOCUMENT_LIMITS]).map(
+    ({ message, nodes, extensions }) =>
+      new GraphQLError(hidesSchema ? message.replace(/ ?Did you mean(.+?)\?$/, '') : message, {
+        nodes,
+        extensions: { code: 'GRAPHQL_VALIDATION_FAILED', ...extensions },
+      }),
+  );
 }

@@ -1,31 +1,44 @@
-/** Bounds on documents, as validation rules: they hold on HTTP and WebSocket alike, before anything is executed. */
+/** Limits on documents, as validation rules. They apply to HTTP and WebSocket alike, before anything is executed. */
 import {
   GraphQLError,
   Kind,
+  parse,
   type ASTNode,
   type ASTVisitor,
+  type DocumentNode,
   type FragmentDefinitionNode,
   type SelectionSetNode,
   type ValidationContext,
 } from 'graphql';
 import { costLimit } from './cost';
 
-/** Tokens of one document: 20,000 aliases blocked the process for half a second, and the largest real document has 600. */
+/** 20,000 aliases blocked the process for half a second; the largest real document has 600 tokens. */
 export const MAX_TOKENS = 1_000;
+/** 1,000 tokens of 32 characters. A longer text is not parsed. */
+export const MAX_LENGTH = 32_000;
 export const MAX_DEPTH = 12;
 export const MAX_ROOT_MUTATION_FIELDS = 3;
-/** A page that looks at several products at once needs a few. */
+/** A page that shows several products at once needs a few. */
 export const MAX_ALIASES = 50;
-/** graphql compares each two fields of one name, and each two fragments: 110 times `hold` took it 70 ms. */
+/** graphql compares every pair of fields with one name, and every pair of fragments: 110 times `hold` took it 70 ms. */
 export const MAX_REPETITIONS = 10;
 export const MAX_FRAGMENTS = 30;
-/** Each is asked about by a rule of its own, and answered with an error of its own. */
+/** Several of graphql's rules visit each directive and report an error for each. */
 export const MAX_DIRECTIVES = 50;
+
+/** null: the text is not well-formed, or has too many tokens. */
+export function parseDocument(text: string): DocumentNode | null {
+  try {
+    return parse(text, { maxTokens: MAX_TOKENS });
+  } catch {
+    return null;
+  }
+}
 
 const badInput = (message: string, nodes: ASTNode) =>
   new GraphQLError(message, { nodes, extensions: { code: 'BAD_USER_INPUT' } });
 
-/** Introspection is exempt: its own depth is fixed, and its fields cost nothing. */
+/** Introspection is exempt: the depth of its useful queries is fixed, and its fields cost nothing. */
 export function depthLimit(context: ValidationContext): ASTVisitor {
   const depths = new Map<string, number>();
   const depthOf = (set: SelectionSetNode | undefined, open: readonly string[]): number => {
@@ -42,7 +55,7 @@ export function depthLimit(context: ValidationContext): ASTVisitor {
     }
     return deepest;
   };
-  // A fragment is measured once, however often it is spread; cycles are refused by another rule.
+  // A fragment is measured once, however often it is spread. Another rule refuses cycles.
   const depthOfFragment = (name: string, open: readonly string[]): number => {
     const known = depths.get(name);
     if (known !== undefined || open.includes(name)) return known ?? 0;
@@ -60,7 +73,7 @@ export function depthLimit(context: ValidationContext): ASTVisitor {
   };
 }
 
-/** Each root mutation field may take locks of its own: one default request ran 5,000 of them. */
+/** Each root mutation may lock rows: without this limit one request of the default body size ran 5,000 of them. */
 export function rootMutationLimit(context: ValidationContext): ASTVisitor {
   const counts = new Map<FragmentDefinitionNode, number>();
   const countIn = (set: SelectionSetNode): number => {
@@ -91,11 +104,11 @@ export function rootMutationLimit(context: ValidationContext): ASTVisitor {
   };
 }
 
-/** What makes a document expensive to validate: each is counted in the whole document, as it is written. */
+/** What makes a document expensive to validate, counted over the whole document as it is written. */
 export function sizeLimit(context: ValidationContext): ASTVisitor {
   let aliases = 0;
   let directives = 0;
-  const countedOnce = (count: number, most: number, what: string, node: ASTNode) => {
+  const limitCount = (count: number, most: number, what: string, node: ASTNode) => {
     if (count === most + 1) context.reportError(badInput(`A document may have ${most} ${what}`, node));
   };
   return {
@@ -105,9 +118,9 @@ export function sizeLimit(context: ValidationContext): ASTVisitor {
         context.reportError(badInput(`A document may have ${MAX_FRAGMENTS} fragments`, document.definitions[0]!));
       }
     },
-    Directive: (node) => countedOnce(++directives, MAX_DIRECTIVES, 'directives', node),
+    Directive: (node) => limitCount(++directives, MAX_DIRECTIVES, 'directives', node),
     Field: (node) => {
-      if (node.alias) countedOnce(++aliases, MAX_ALIASES, 'aliases', node);
+      if (node.alias) limitCount(++aliases, MAX_ALIASES, 'aliases', node);
     },
     SelectionSet(set) {
       const counts = new Map<string, number>();
@@ -116,11 +129,11 @@ export function sizeLimit(context: ValidationContext): ASTVisitor {
         const isField = selection.kind === Kind.FIELD;
         const name = isField ? (selection.alias ?? selection.name).value : `...${selection.name.value}`;
         counts.set(name, (counts.get(name) ?? 0) + 1);
-        countedOnce(counts.get(name)!, MAX_REPETITIONS, 'times the same name in one selection', selection);
+        limitCount(counts.get(name)!, MAX_REPETITIONS, 'times the same name in one selection', selection);
       }
     },
   };
 }
 
-/** Every interface validates with these, and parses with `MAX_TOKENS`. */
+/** Both transports validate with these rules, and parse with `MAX_TOKENS`. */
 export const DOCUMENT_LIMITS = [sizeLimit, depthLimit, rootMutationLimit, costLimit];

@@ -1,6 +1,6 @@
 /**
- * Trusted documents: the operations that codegen wrote, validated with every rule at start. They run
- * without Apollo's request pipeline, and from outside nobody can tell.
+ * Trusted documents: the operations that codegen wrote, validated with every rule at start. They take the fast path, without
+ * Apollo's request pipeline, with the same answers.
  */
 import { createHash } from 'node:crypto';
 import { existsSync, readFileSync } from 'node:fs';
@@ -23,7 +23,7 @@ import { DOCUMENT_LIMITS, MAX_TOKENS } from './limits';
 export interface TrustedDocument {
   readonly text: string;
   readonly operationName: string | null;
-  /** null: graphql executes it. */
+  /** null: graphql executes the document. */
   readonly compiled: CompiledOperation | null;
   readonly work: Work;
   readonly prices: Priced;
@@ -34,20 +34,22 @@ export interface TrustedRequest {
   readonly variables: Record<string, unknown>;
 }
 
-/** What a client may write in a request, over HTTP and WebSocket alike. */
-interface Asked {
+/** What a client has put into a request, over HTTP or WebSocket. Nothing about it is verified. */
+export interface Asked {
   readonly query?: unknown;
   readonly operationName?: unknown;
+  /** By GET: text. */
+  readonly variables?: unknown;
   readonly extensions?: unknown;
 }
 
 export class TrustedDocuments {
   private readonly byText = new Map<string, TrustedDocument>();
   private readonly byHash = new Map<string, TrustedDocument>();
-  /** By hash and by text: they are served over WebSocket, and not compiled. */
+  /** Texts by hash and by text. Subscriptions are served over WebSocket, and not compiled. */
   private readonly subscriptions = new Map<string, string>();
 
-  /** Throws when a document is not valid against the schema: it was written by codegen of another schema. */
+  /** Throws when a document is not valid against the schema, which means that codegen wrote it for another schema. */
   constructor(schema: GraphQLSchema, texts: readonly string[]) {
     const compiled = new CompiledOperations(schema);
     for (const text of texts) {
@@ -62,7 +64,7 @@ export class TrustedDocuments {
     }
   }
 
-  /** None: there is nothing that `PERSISTED_ONLY` could serve. */
+  /** Without subscriptions. */
   get size(): number {
     return this.byText.size;
   }
@@ -72,11 +74,11 @@ export class TrustedDocuments {
   }
 
   /**
-   * The request with its document spelled out: a hash alone becomes the text that it names, and an empty operation name is
-   * none. A hash that this server does not know says nothing beside a text, so it is left out: clients send both after a miss.
-   * Throws PERSISTED_QUERY_NOT_FOUND for an unknown hash without a text; clients then send the text, and go on using hashes.
+   * Spells the document out for Apollo, which knows no trusted documents: a hash alone becomes the text that it names, and an
+   * empty operation name becomes null. An unknown hash next to a text is dropped, because clients send both after a miss.
+   * Throws PERSISTED_QUERY_NOT_FOUND for an unknown hash without a text; clients then send the text, and keep using hashes.
    */
-  spellOut<T extends Asked>(asked: T): T {
+  spellOut(asked: Asked): Asked {
     const request = asked.operationName === '' ? { ...asked, operationName: null } : asked;
     const hash = hashIn(request.extensions);
     if (hash === undefined) return request;
@@ -89,12 +91,10 @@ export class TrustedDocuments {
   }
 
   /**
-   * The trusted document that a request's body names, by its exact text or its hash. null: Apollo serves it, which is always
-   * right, and the only way for whatever is unusual (several operations, malformed bodies).
+   * The trusted document that a request names, by its exact text or its hash. null: Apollo serves the request, which is
+   * always correct, and the only way for an unusual one (several operations, malformed variables).
    */
-  match(body: unknown): TrustedRequest | null {
-    if (!isObject(body)) return null;
-    const { query, variables = null, operationName = null, extensions = null } = body;
+  match({ query, variables = null, operationName = null, extensions = null }: Asked): TrustedRequest | null {
     const document = this.find(query, extensions);
     if (!document || !(operationName === null || operationName === '' || operationName === document.operationName)) {
       return null;
@@ -113,16 +113,17 @@ export class TrustedDocuments {
   }
 }
 
-/** The texts that `npm run codegen` wrote for shoppers and for operators. None of them: no document is trusted. */
+/** The texts that `npm run codegen` wrote for the shop and for operators; [] before the first run. */
 export function codegenDocuments(): string[] {
-  const generated = projectPath('src', 'web', 'client', 'generated');
+  const own = join(__dirname, '..', '..', 'web', 'client', 'generated');
+  const generated = existsSync(own) ? own : projectPath('src', 'web', 'client', 'generated');
   return [generated, join(generated, 'operators')].flatMap((folder) => {
     const file = join(folder, 'persisted-documents.json');
     return existsSync(file) ? Object.values(JSON.parse(readFileSync(file, 'utf8')) as Record<string, string>) : [];
   });
 }
 
-/** null: a subscription, which is served over WebSocket. */
+/** null: a subscription. */
 function trust(schema: GraphQLSchema, compiled: CompiledOperations, text: string): TrustedDocument | null {
   const ast = parse(text, { maxTokens: MAX_TOKENS });
   const problems = validate(schema, ast, [...specifiedRules, ...DOCUMENT_LIMITS]);
@@ -143,8 +144,8 @@ function trust(schema: GraphQLSchema, compiled: CompiledOperations, text: string
 }
 
 /**
- * As Apollo Client and urql send them: `{ persistedQuery: { version: 1, sha256Hash } }`, with other extensions beside it.
- * Hexadecimal digits have no case, and codegen writes `sha256:` in front of them.
+ * As Apollo Client and urql send it: `{ persistedQuery: { version: 1, sha256Hash } }`, perhaps among other extensions. The
+ * digits may have either case, and codegen writes `sha256:` in front of them.
  */
 function hashIn(extensions: unknown): string | undefined {
   if (!isObject(extensions)) return undefined;
@@ -154,7 +155,7 @@ function hashIn(extensions: unknown): string | undefined {
   return typeof sha256Hash === 'string' ? sha256Hash.toLowerCase().replace(/^sha256:/, '') : undefined;
 }
 
-/** Over WebSocket the protocol demands a text, so clients that send a hash leave it empty. */
+/** The WebSocket protocol demands a text, so clients that send a hash leave it empty. */
 const hasText = ({ query }: Asked): boolean => query !== undefined && query !== null && query !== '';
 
 /** Clients recognise this message. */

@@ -1,4 +1,5 @@
-/** What every resolver is given: who asks, what may happen, and one request's loaders. */
+/** What every resolver gets: the services of the process, the caller, and the loaders of one operation. */
+import type { GraphQLSchema } from 'graphql';
 import { inRequest, type Caller, type Checkout } from '../../checkout/checkout';
 import type { CreateHold } from '../../checkout/create-hold';
 import type { CreateOrder } from '../../checkout/create-order';
@@ -6,17 +7,19 @@ import type { AuthConfig } from '../../config';
 import { CallerError } from '../../domain/errors';
 import type { Admission } from '../../admission/admission';
 import type { Client, ClientOf } from '../../admission/clients';
+import type { Work } from '../../admission/operation';
 import type { DocumentGuard } from '../documents/guard';
 import type { Mask } from './errors';
-import { loadersFor, type Loaders } from '../loaders';
+import { Loaders } from '../loaders';
 import type { SharedReads } from '../live/shared-reads';
 import type { StockLevels } from '../live/level-reader';
 import type { StockWatch } from '../live/stock-watch';
 import type { TokenVerifier } from './tokens';
 import type { TrustedDocuments } from '../documents/trusted';
 
-/** What lives as long as the process. */
+/** The services, which live as long as the process. */
 export interface Room {
+  readonly schema: GraphQLSchema;
   readonly checkout: Checkout;
   readonly createHold: CreateHold;
   readonly createOrder: CreateOrder;
@@ -26,20 +29,19 @@ export interface Room {
   readonly admission: Admission;
   readonly trusted: TrustedDocuments;
   readonly guard: DocumentGuard;
-  /** One for HTTP and WebSocket: its memory, and the issuer's keys, are there once. */
   readonly verify: TokenVerifier;
   readonly clientOf: ClientOf;
   readonly mask: Mask;
-  /** What this server has counted, its workers together, and its name. */
+  /** The metrics of this server, all workers together. `server`: its name. */
   serverMetrics(): Promise<{ readonly server: string; readonly text: string }>;
-  /** Plays the payment provider. null in production. */
+  /** Simulates the payment provider. null in production. */
   readonly provider: PaymentSimulation | null;
-  /** What signs tokens for whoever asks, where its secret is the well-known one. null in production. */
+  /** Signs tokens on request while its secret is the public development secret. null in production. */
   readonly developmentAuth: AuthConfig | null;
 }
 
 export interface PaymentSimulation {
-  /** The webhook's answers; none when the event is to be sent later. */
+  /** Returns the webhook's answers; none when `delayMs` is not 0. */
   send(
     event: {
       readonly eventId: string;
@@ -53,31 +55,35 @@ export interface PaymentSimulation {
   ): Promise<readonly { readonly status: number; readonly body: string }[]>;
 }
 
-/**
- * For one operation, over HTTP and WebSocket alike: loaders remember, so they must not outlive it. Few own properties, for
- * Apollo copies them for every request.
- */
+/** An operation that was counted against its sender's limits, and the price that was taken for it. */
+export interface Admitted {
+  readonly work: Work;
+  readonly asked: number;
+}
+
+/** One operation's context, over HTTP and WebSocket alike. It has few own properties because Apollo copies them per request. */
 export class Context {
+  /** Loaders cache, so they must not outlive the operation. */
   readonly loaders: Loaders;
+  /** Set by `admit`. */
+  admitted: Admitted | null = null;
 
   constructor(
     readonly room: Room,
     readonly requestId: string,
     readonly caller: Caller,
     readonly client: Client,
-    /** Asked and counted before Apollo was: not again. */
-    readonly isAdmitted = false,
   ) {
-    this.loaders = loadersFor(room.reads, caller);
+    this.loaders = new Loaders(room.reads, caller);
   }
 
-  /** For what serves one request: its log names it. The use cases that serve many at once are in the room. */
+  /** For use cases that serve one request: their log lines carry its id. */
   get checkout(): Checkout {
     return inRequest(this.room.checkout, this.requestId);
   }
 }
 
-/** What the use cases that share transactions are told of the request, beside its input. */
+/** What use cases that share transactions need besides their input. */
 export function by({ caller, requestId }: Context): { readonly customerId: string; readonly requestId: string } {
   return { customerId: caller.customerId, requestId };
 }

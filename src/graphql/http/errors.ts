@@ -1,12 +1,18 @@
-/** The one place that turns errors into GraphQL's: our own pass, everything else becomes "Internal server error". */
+/** Turns errors into GraphQL's. Expected errors reach the client; all others become "Internal server error". */
 import { unwrapResolverError } from '@apollo/server/errors';
-import { GraphQLError, isValueNode, type GraphQLFormattedError } from 'graphql';
+import {
+  GraphQLError,
+  isValueNode,
+  type ExecutionResult,
+  type FormattedExecutionResult,
+  type GraphQLFormattedError,
+} from 'graphql';
 import { Busy, CallerError, RateLimited, Unavailable } from '../../domain/errors';
 import { refusal, type Answer, type Refusal } from '../../domain/refusals';
 import type { Logger } from '../../telemetry/logger';
 import type { Metrics } from '../../telemetry/metrics';
 
-/** Codes that Apollo and graphql give to documents and requests which were never executed; their messages are for the client. */
+/** Codes of documents and requests that were not executed. Their messages are written for the client. */
 const REQUEST_CODES = new Set([
   'GRAPHQL_PARSE_FAILED',
   'GRAPHQL_VALIDATION_FAILED',
@@ -21,9 +27,9 @@ const REQUEST_CODES = new Set([
   'SERVICE_UNAVAILABLE',
 ]);
 
-/** The HTTP status of a request that a code refused as a whole. Everything that was executed is 200. */
+/** The HTTP status of a request that was refused as a whole. Whatever was executed is 200. */
 export const STATUS_OF_CODE: Readonly<Record<string, number>> = {
-  // Apollo says 200, although nothing was executed.
+  // Apollo answers 200, although nothing was executed.
   PERSISTED_QUERY_NOT_FOUND: 400,
   PERSISTED_QUERY_NOT_SUPPORTED: 400,
   UNAUTHENTICATED: 401,
@@ -31,12 +37,12 @@ export const STATUS_OF_CODE: Readonly<Record<string, number>> = {
   SERVICE_UNAVAILABLE: 503,
 };
 
-/** How an error of a request goes to the client. */
+/** Makes an error fit for the client. */
 export type Mask = (formatted: GraphQLFormattedError, error: unknown, requestId?: string) => GraphQLFormattedError;
 
 /**
- * Never lets a stack, SQL, host or secret out. What is not expected is logged, and named to the client by its request id. Every
- * error is counted by its code.
+ * Stacks, SQL, hosts and secrets never reach the client. An unexpected error is logged, and the client gets its request id.
+ * Every error is counted by its code.
  */
 export function maskErrors({ log, metrics }: { readonly log: Logger; readonly metrics: Metrics }): Mask {
   const mask = maskOf(log);
@@ -54,7 +60,7 @@ function maskOf(log: Logger): Mask {
       ...(formatted.locations && { locations: formatted.locations }),
       ...(formatted.path && { path: formatted.path }),
     };
-    // Apollo wraps what a plugin of ours throws; only what a resolver throws was unwrapped above.
+    // Apollo also wraps what a plugin throws; `unwrapResolverError` unwraps only what a resolver throws.
     const expected = expectedError(cause) ?? expectedError(cause instanceof GraphQLError ? cause.originalError : null);
     if (expected) return { ...place, message: expected.message, extensions: expected.extensions };
     const code = codeOf(formatted, cause);
@@ -71,7 +77,7 @@ function maskOf(log: Logger): Mask {
   };
 }
 
-/** An error as it goes to the client, for interfaces that want GraphQL's class. */
+/** A formatted error, for interfaces that demand GraphQL's class. */
 export class FormattedError extends GraphQLError {
   constructor(private readonly formatted: GraphQLFormattedError) {
     super(formatted.message);
@@ -82,7 +88,7 @@ export class FormattedError extends GraphQLError {
   }
 }
 
-/** For what does not pass through Apollo. What was thrown outside of a field is judged as it was thrown. */
+/** For errors that do not pass through Apollo. An error outside a field is judged by its cause. */
 export function formatErrors(errors: readonly unknown[], mask: Mask, requestId: string): GraphQLFormattedError[] {
   return errors.map((error) => {
     if (error instanceof FormattedError) return error.toJSON();
@@ -91,21 +97,46 @@ export function formatErrors(errors: readonly unknown[], mask: Mask, requestId: 
   });
 }
 
+/** The result of an execution outside Apollo, with its keys in the order in which Apollo writes them. */
+export function formattedResult(
+  { errors, data = null }: ExecutionResult,
+  mask: Mask,
+  requestId: string,
+): FormattedExecutionResult {
+  return errors ? { errors: formatErrors(errors, mask, requestId), data } : { data };
+}
+
+export const retryAfterSeconds = (retryAfterMs: number): string => String(Math.max(1, Math.ceil(retryAfterMs / 1_000)));
+
+/** What HTTP says about an answer whose first error refused it as a whole; {} for all others. */
+export function refusalOf({ data, errors }: FormattedExecutionResult): {
+  readonly status?: number | undefined;
+  readonly retryAfter?: string;
+} {
+  if (!errors || (data && Object.values(data).some((value) => value !== null))) return {};
+  const { code, retryAfterMs } = errors[0]!.extensions ?? {};
+  return {
+    // Apollo answers 500 when a plugin refuses an operation.
+    status: STATUS_OF_CODE[String(code)] ?? (data === undefined && code === 'FORBIDDEN' ? 400 : undefined),
+    ...(typeof retryAfterMs === 'number' && { retryAfter: retryAfterSeconds(retryAfterMs) }),
+  };
+}
+
 /**
- * A value of the document that its place does not take, which only variables can show: null where a default stands. graphql
- * finds it while it executes, gives it no code, and points at the value; a resolver's failure points at its field.
+ * A value that its place in the document does not accept, which only the variables show: null where a default stands. graphql
+ * finds it during execution, gives it no code and points at the value, whereas a resolver's failure points at its field.
  */
 function isInputError(error: unknown): error is GraphQLError {
   return error instanceof GraphQLError && !!error.nodes && error.nodes.length > 0 && error.nodes.every(isValueNode);
 }
 
-/** Apollo gives whatever a validation rule refuses a code of its own; a limit of ours says BAD_USER_INPUT. */
+/** Apollo gives its own code to whatever a validation rule refuses; the code of a limit is in the original error. */
 function codeOf(formatted: GraphQLFormattedError, cause: unknown): unknown {
   const rule = cause instanceof GraphQLError ? cause.originalError : undefined;
   return (rule instanceof GraphQLError ? rule.extensions.code : undefined) ?? formatted.extensions?.code;
 }
 
-/** Our own errors, as GraphQL says them. null: something nobody expected. */
+/** null: the error is unexpected. */
 export function expectedError(error: unknown): GraphQLError | null {
   if (error instanceof CallerError) return new GraphQLError(error.message, { extensions: { code: error.code } });
   if (error instanceof RateLimited) {
@@ -113,7 +144,7 @@ export function expectedError(error: unknown): GraphQLError | null {
     return new GraphQLError(message, { extensions: { code: 'RATE_LIMITED', retryAfterMs } });
   }
   if (error instanceof Busy || error instanceof Unavailable) {
-    // BUSY is an answer of mutations (`payloadOf`); of a query it says no more than that it could not be served now.
+    // Mutations return BUSY as data (`outcomeOf`). For a query it only means that it could not be served now.
     const message = 'The service is not available at the moment: try again';
     return new GraphQLError(message, {
       extensions: { code: 'SERVICE_UNAVAILABLE', retryAfterMs: error.retryAfterMs },
@@ -128,7 +159,7 @@ export interface Outcome<T> {
   readonly userErrors: readonly Refusal[];
 }
 
-/** A mutation's answer: refusals are data, and so is BUSY, which means that nothing happened. */
+/** Refusals are data, and so is BUSY, which means that nothing happened. */
 export async function outcomeOf<T>(answer: Promise<Answer<T>>): Promise<Outcome<T>> {
   try {
     const result = await answer;

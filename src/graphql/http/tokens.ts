@@ -9,6 +9,7 @@ import {
   type JWTVerifyOptions,
   SignJWT,
 } from 'jose';
+import { LRUCache } from 'lru-cache';
 import type { AuthConfig } from '../../config';
 import { CallerError, Unavailable } from '../../domain/errors';
 
@@ -45,9 +46,9 @@ const maxRemembered = 4_096;
 const maxRememberedLength = 2_048;
 const maxRememberedMs = 60_000;
 
-interface Remembered {
+interface Verified {
   readonly caller: Caller;
-  /** On the clock that only measures: the wall clock may be set back. */
+  /** On the monotonic clock: the wall clock may be set back. */
   readonly forgetAtMs: number;
   /** On the wall clock, as the token says. */
   readonly expiresAtMs: number;
@@ -62,7 +63,7 @@ export type TokenVerifier = (authorizationHeader: string | undefined) => Promise
  */
 export function createTokenVerifier({ auth }: { auth: AuthConfig }): TokenVerifier {
   const verifyToken = tokenCheck(auth);
-  const remembered = new Map<string, Remembered>();
+  const remembered = new LRUCache<string, Verified>({ max: maxRemembered });
   return async (header) => {
     if (header === undefined) return anonymous;
     const token = /^Bearer +([\w.~+/=-]+)$/i.exec(header)?.[1];
@@ -76,7 +77,7 @@ export function createTokenVerifier({ auth }: { auth: AuthConfig }): TokenVerifi
     const caller = callerOf(claims);
     if (token.length <= maxRememberedLength) {
       const expiresAtMs = (claims.exp ?? Infinity) * 1_000;
-      remember(remembered, token, { caller, forgetAtMs: nowMs + maxRememberedMs, expiresAtMs });
+      remembered.set(token, { caller, forgetAtMs: nowMs + maxRememberedMs, expiresAtMs });
     }
     return caller;
   };
@@ -225,15 +226,4 @@ function callerOf({ sub, roles }: JWTPayload): Caller {
     throw new CallerError('UNAUTHENTICATED', 'The token names no customer: sub must be a text of 1 to 255 characters');
   }
   return Object.freeze({ customerId: sub, isAdmin: Array.isArray(roles) && roles.includes('admin') });
-}
-
-function remember(remembered: Map<string, Remembered>, token: string, verified: Remembered): void {
-  remembered.delete(token);
-  remembered.set(token, verified);
-  if (remembered.size <= maxRemembered) return;
-  // A Map keeps the order of insertion: the first one is the oldest.
-  for (const oldest of remembered.keys()) {
-    remembered.delete(oldest);
-    break;
-  }
 }

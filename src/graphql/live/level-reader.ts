@@ -1,4 +1,5 @@
 /** Stock levels, once for all who ask for a product and once for all who watch it: however many, one query a product and 100 ms. */
+import { LRUCache } from 'lru-cache';
 import type { Database } from '../../database/database';
 import { readStockLevels, type StockLevel } from '../../database/read-models';
 
@@ -25,8 +26,8 @@ interface Wanted {
  */
 export class StockLevels {
   private readonly wanted = new Map<string, Wanted>();
-  /** When each product was last asked for, the oldest first. */
-  private readonly askedAt = new Map<string, number>();
+  /** When each product was last read, in ms on the monotonic clock. */
+  private readonly askedAt = new LRUCache<string, number>({ max: MAX_REMEMBERED });
   private timer: NodeJS.Timeout | null = null;
 
   /** `readWith`: on the pool of whoever asks, or on live stock's own connection. `products`: only watchers are shown them. */
@@ -71,7 +72,7 @@ export class StockLevels {
       if ((this.askedAt.get(id) ?? -Infinity) + SPACING_MS > now) continue;
       due.set(id, wanted);
       this.wanted.delete(id);
-      this.remember(id, now);
+      this.askedAt.set(id, now);
     }
     this.schedule();
     if (due.size > 0) await this.read(due, now);
@@ -85,11 +86,5 @@ export class StockLevels {
     } catch (error) {
       for (const wanted of due.values()) wanted.reject(error);
     }
-  }
-
-  private remember(id: string, now: number): void {
-    this.askedAt.delete(id);
-    this.askedAt.set(id, now);
-    if (this.askedAt.size > MAX_REMEMBERED) this.askedAt.delete(this.askedAt.keys().next().value!);
   }
 }

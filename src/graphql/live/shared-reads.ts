@@ -10,14 +10,12 @@ import type { Hold, Order, OrderLine, Product } from '../../domain/records';
 type Ids = readonly string[];
 
 /**
- * Every answer was read after it was asked for, so nobody is shown an old state (but by `shownProducts`): nothing is kept. A burst of shoppers who
+ * Every answer was read after it was asked for, so nobody is shown an old state: nothing is kept. A burst of shoppers who
  * open the same page makes a few queries a table, not one each. Ids are UUIDs in lower case; what does not exist is left out.
  * Throws `Busy` and `Unavailable`.
  */
 export interface SharedReads {
   products(ids: Ids): Promise<Product[]>;
-  /** For those who cannot have changed them: a replica's, where there is one. */
-  shownProducts(ids: Ids): Promise<Product[]>;
   /** `at`: the database's time when they were so. */
   holds(ids: Ids): Promise<{ holds: Hold[]; at: Date }>;
   orders(ids: Ids): Promise<Order[]>;
@@ -27,14 +25,6 @@ export interface SharedReads {
 export function sharedReads(database: Database): SharedReads {
   const products = shared(
     (ids) => database.read((em) => findProducts(em, ids)),
-    (product) => product.id,
-  );
-  const shownProducts = shared(
-    (ids) =>
-      database.readShown(
-        (em) => findProducts(em, ids),
-        (found) => found.length === ids.length,
-      ),
     (product) => product.id,
   );
   const orders = shared(
@@ -50,7 +40,7 @@ export function sharedReads(database: Database): SharedReads {
     const byId = groupBy(found.holds, (hold) => hold.id);
     return requests.map((ids) => ({ at: found.at, holds: pick(byId, ids) }));
   });
-  return { products, shownProducts, orders, lines, holds: (ids) => holds.submit('', ids) };
+  return { products, orders, lines, holds: (ids) => holds.submit('', ids) };
 }
 
 function shared<T>(find: (ids: Ids) => Promise<T[]>, idOf: (record: T) => string): (ids: Ids) => Promise<T[]> {

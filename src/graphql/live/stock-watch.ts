@@ -3,9 +3,9 @@ import { setImmediate } from 'node:timers/promises';
 import { Busy, CallerError, Unavailable } from '../../domain/errors';
 import { saleStatus } from '../../domain/sale-status';
 import type { Logger } from '../../telemetry/logger';
-import { presentProduct } from '../present';
+import { presentProduct } from '../products/types';
 import type { StockLevels, TimedLevel } from './level-reader';
-import type { StockLevel } from '../types';
+import type { StockLevel } from '../products/types';
 
 /** How often the watched products are read, in ms: a hold on another server shows within this and a query's time. */
 const TICK_MS = 200;

@@ -20,7 +20,7 @@ export interface PlaygroundOptions {
   auth: AuthConfig;
   environment: Config['environment'];
   /** Stands in the variables of the examples, so that they run as they are. */
-  productId?: string | undefined;
+  productId: string | null;
 }
 
 const title = 'Flash-Sale Checkout';
@@ -453,11 +453,7 @@ export function asksForPlayground(request: FastifyRequest): boolean {
  * Answers with the playground's page. Where the server has the development secret, the examples carry tokens that work
  * (anybody could sign them); anywhere else the headers say how to get one. The first page takes a second: 9 MB are packed.
  */
-export async function servePlayground(
-  _request: FastifyRequest,
-  reply: FastifyReply,
-  options: PlaygroundOptions,
-): Promise<FastifyReply> {
+export async function servePlayground(reply: FastifyReply, options: PlaygroundOptions): Promise<FastifyReply> {
   const page = pageOf(await assets(), await tabs(options));
   return reply
     .type('text/html; charset=utf-8')

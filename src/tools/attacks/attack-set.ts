@@ -1,15 +1,15 @@
-/** The attacks that cost an attacker next to nothing: each runs until it is told to stop, at a pace that one laptop keeps. */
+/** Attacks that are cheap for the attacker. Each runs until it is aborted, at a pace that one laptop sustains. */
 import { randomUUID } from 'node:crypto';
 import { Agent, request } from 'node:http';
 import { connect, type Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 
-/** Requests in a second, from one address. */
+/** Requests per second, from one address. */
 const PACE = 50;
-/** Of those that are executed, and cost what one document may. */
+/** Pace of documents that are executed and cost as much as one document may. */
 const EXPENSIVE_PACE = 20;
 const IDLE_SOCKETS = 10_000;
-/** How many are opened at once: more than a listening queue holds, and they only wait for each other. */
+/** Opened at once; more than a listening queue holds would only wait for each other. */
 const OPENED_AT_ONCE = 100;
 const SLOW_BODIES = 500;
 
@@ -34,7 +34,7 @@ export const ATTACKS: readonly Attack[] = [
   documents('a flood of different documents', () =>
     bodyOf(`query Q${randomUUID().replaceAll('-', '')} { products(first: 1) { edges { node { id name } } } }`),
   ),
-  // What the search of `npm run prove -- --only cost` finds without a token: as much as one document may cost, again and again.
+  // The most expensive document without a token that `npm run prove -- --only cost` finds.
   documents(
     'the most expensive documents that are executed',
     always(
@@ -60,7 +60,7 @@ export const ATTACKS: readonly Attack[] = [
 
 const bodyOf = (query: string) => Buffer.from(JSON.stringify({ query }));
 
-/** Made once: an attacker has a machine of its own to make it on, and here its time would be the sale's. */
+/** Built once, because the attacker shares the sale's CPU here, which a real one would not. */
 function always(query: string): () => Buffer {
   let body: Buffer | undefined;
   return () => (body ??= bodyOf(query));
@@ -85,7 +85,7 @@ function documents(
   };
 }
 
-/** Whatever is answered, and whether: an attacker does not look. */
+/** Ignores the answer. */
 function post(url: URL, agent: Agent, body: Buffer, headers: Record<string, string>): void {
   request(new URL('/graphql', url), {
     method: 'POST',
@@ -111,7 +111,7 @@ async function slowBodies(url: URL, signal: AbortSignal): Promise<void> {
 async function idleSockets(url: URL, signal: AbortSignal): Promise<void> {
   const sockets = new Set<Socket>();
   while (!signal.aborted) {
-    // Those that the server has closed are opened again.
+    // Reopens the sockets that the server has closed.
     for (const socket of sockets) if (socket.destroyed) sockets.delete(socket);
     for (const socket of await openMany(url, IDLE_SOCKETS - sockets.size, signal)) sockets.add(socket);
     await pause(500, signal);

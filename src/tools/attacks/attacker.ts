@@ -1,4 +1,4 @@
-/** The attacker's own process: told an attack's name and the server's URL, it goes on until its parent ends it. */
+/** The attacker's process: runs one attack (its name and the server's URL are arguments) until its parent ends it. */
 import { ATTACKS } from './attack-set';
 
 const [name, url] = process.argv.slice(2);

@@ -1,9 +1,9 @@
-/** The sale that goes on meanwhile: shoppers who hold one unit each of a hot product, as fast as they are answered. */
+/** The sale during an attack: shoppers who hold one unit each of a hot product, as fast as they are answered. */
 import { cpuSecondsOf } from '../load/cpu';
 import { HttpClient } from '../load/http-client';
 
 const SHOPPERS = 64;
-/** BUSY comes after 2 s at the latest. */
+/** BUSY is answered within 2 s. */
 const ANSWER_WITHIN_MS = 10_000;
 
 const HOLD = `mutation Hold($productId: ID!) {
@@ -12,11 +12,11 @@ const HOLD = `mutation Hold($productId: ID!) {
 
 export interface Measured {
   readonly holdsPerSecond: number;
-  /** Of the server, user and system; NaN where the system does not say. */
+  /** CPU time of the server, user and system; NaN if the system does not say. */
   readonly cpuMicrosPerHold: number;
   /** The share of one core that the server used. */
   readonly cores: number;
-  /** Answers other than a granted hold, which would make the figures worthless. */
+  /** Answers other than a granted hold, which make the figures worthless. */
   readonly others: number;
 }
 

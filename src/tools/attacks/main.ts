@@ -1,4 +1,4 @@
-/** `npm run attacks`: what cheap attacks, and the protection from them, cost a sale: paired, interleaved, medians. */
+/** `npm run attacks`: measures what cheap attacks, and the rate limits against them, cost a sale. */
 import { fork } from 'node:child_process';
 import { once } from 'node:events';
 import { join } from 'node:path';
@@ -22,16 +22,16 @@ import { findFreePort } from '../load/ports';
 
 /** More than any run sells. */
 const STOCK = 100_000_000;
-/** Beside the hot one, so that pages are full and answers large: of the length of a long description. */
+/** Products with long descriptions, so that pages are full and answers large. */
 const PRODUCTS = 100;
 const DESCRIPTION = 'Large and small words about it. '.repeat(312);
 const START_WITHIN_MS = 60_000;
-/** So that sockets are open and a flood is at its height. */
+/** Until sockets are open and a flood has reached its height. */
 const ATTACK_SETTLES_MS = 1_500;
 
-/** The crowd and the attacker come from this machine, and count as any other would; the crowd stands for many addresses. */
+/** Limits loopback, because the attacker runs on this machine; holds are unlimited, because the crowd stands for many addresses. */
 const LIMITED = { RATE_LIMIT: 'hold=-/-,loopback=on' };
-/** Counts every hold, and refuses none. */
+/** Counts every hold but refuses none. */
 const COUNTING = { RATE_LIMIT: 'hold=-/999999999,loopback=on' };
 
 interface Options {
@@ -44,13 +44,13 @@ const say = (line: string) => process.stdout.write(`${line}\n`);
 
 const command = new Command('attacks')
   .description(
-    'Sells a hot product over HTTP, on an embedded database of its own, while one cheap attack after the other runs, and\n' +
-      'with limits of rates off and on. Each figure is the median of pairs, measured in turns; in brackets the least and most.',
+    'Sells a hot product over HTTP, on a separate embedded database, under one cheap attack after the other, and with rate\n' +
+      'limits off and on. Each figure is the median of interleaved pairs, with the minimum and maximum in brackets.',
   )
-  .option('--seconds <n>', 'how long each measurement takes', wholeNumberOption(1, 60), 3)
-  .option('--rounds <n>', 'how many pairs', wholeNumberOption(1, 50), 5)
-  .option('--only <text>', 'only what has this in its name; limits: the cost of counting')
-  .addHelpText('after', '\nExit code: 0 measured, 1 it could not be.')
+  .option('--seconds <n>', 'duration of each measurement', wholeNumberOption(1, 60), 3)
+  .option('--rounds <n>', 'number of pairs', wholeNumberOption(1, 50), 5)
+  .option('--only <text>', 'measure only attacks with this in their name; limits: the cost of rate limits')
+  .addHelpText('after', '\nExit code: 0 measured, 1 the measurement failed.')
   .action(async (options: Options) => {
     loadDotEnv();
     await withShop(async ({ databaseUrl, productId }) => {
@@ -68,7 +68,7 @@ async function measureLimits(databaseUrl: string, productId: string, options: Op
       () => measure(off, productId, options),
       () => measure(on, productId, options),
     );
-    say(report('limits of rates: off against on', pairs));
+    say(report('rate limits: off against on', pairs));
   } finally {
     await Promise.all([off.stop(), on.stop()]);
   }
@@ -94,13 +94,14 @@ async function measureAttacks(databaseUrl: string, productId: string, options: O
 
 const measure = async (server: ChildServer, productId: string, { seconds }: Options) => {
   const measured = await sell(server.url, server.pid, productId, seconds * 1_000);
-  if (measured.others > 0) throw new Error(`${measured.others} answers were no hold: this run measured something else`);
+  if (measured.others > 0)
+    throw new Error(`${measured.others} answers were not holds, so this run measured something else`);
   return measured;
 };
 
 type Pair = readonly [without: Measured, having: Measured];
 
-/** The first pair only warms up. Who begins changes from round to round. */
+/** The first pair is a warm-up. The order alternates from round to round. */
 async function inTurns(
   { rounds }: Options,
   without: () => Promise<Measured>,
@@ -129,8 +130,8 @@ async function underAttack<T>(name: string, { url }: ChildServer, work: () => Pr
 }
 
 /**
- * What an attack takes of the server's core by itself: what it used, less what its holds cost without the attack. On a machine
- * that has nothing else to do it is what is lost of the holds; on a busy one it still says the same.
+ * "of one core" is the CPU share that the attack itself takes: what the server used, less what its holds cost without the attack.
+ * Unlike the loss of holds, it is the same on a busy machine.
  */
 function report(name: string, pairs: readonly Pair[]): string {
   const base = median(pairs.map(([without]) => without.cpuMicrosPerHold));
@@ -164,7 +165,7 @@ async function withShop(work: (shop: { databaseUrl: string; productId: string })
     const name = `Attacked ${newId()}`;
     const input = { sku: name, name, priceMinor: 4_999, currency: 'USD', totalStock: STOCK, actor: 'attacks' };
     const product = await createProduct(checkout, input);
-    if (!product.granted) throw new Error('There is no product to sell');
+    if (!product.granted) throw new Error('The product to sell could not be created');
     for (let count = 1; count <= PRODUCTS; count += 1) {
       const sku = `${name} ${count}`;
       await createProduct(checkout, { ...input, sku, name: sku, description: DESCRIPTION });
@@ -179,10 +180,10 @@ async function withShop(work: (shop: { databaseUrl: string; productId: string })
   });
 }
 
-/** All that were started: an interrupted run stops those that still work. */
+/** All servers that were started, so that an interrupted run can stop them. */
 const servers: ChildServer[] = [];
 
-/** Production's settings, except for what a measurement needs: holds outlive a run, so that none expires within it. */
+/** Production's settings, except that holds outlive a run. */
 async function serve(databaseUrl: string, limits: Record<string, string>): Promise<ChildServer> {
   const port = await findFreePort();
   const env = environmentForChild({

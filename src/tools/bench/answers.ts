@@ -1,10 +1,10 @@
-/** What the load generators share: answers as they come off a socket, what is wrong with one, and how long they took. */
+/** Shared by the load generators: parsing answers from a socket, checking them, and their latency. */
 import type { Socket } from 'node:net';
 
-/** Whoever waits longer for one answer will not get it. */
+/** A request without an answer for this long has failed. */
 export const ANSWER_WAIT_MS = 30_000;
 
-/** HTTP/1.1 answers with a Content-Length, one after another; anything else is an error. */
+/** Parses HTTP/1.1 answers with a Content-Length, one after another; anything else is an error. */
 export function readAnswers(socket: Socket, onAnswer: (status: string, body: string) => void): void {
   let waiting: Buffer | null = null;
   socket.on('data', (chunk: Buffer) => {
@@ -23,7 +23,7 @@ export function readAnswers(socket: Socket, onAnswer: (status: string, body: str
   });
 }
 
-/** null: status 200, and all in the body that must be there. */
+/** What is wrong with an answer; null: status 200, and its body contains everything expected. */
 export function faultOf(status: string, body: string, expected: readonly string[]): string | null {
   const isRight = status === '200' && expected.every((part) => body.includes(part));
   return isRight ? null : `${status} ${body.slice(0, 500)}`;

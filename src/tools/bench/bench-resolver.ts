@@ -1,20 +1,19 @@
-/** What the bench adds to the schema, in its own process alone: a mutation that does nothing, and the naive createHold. */
+/** Mutations that the benchmark adds to the schema in its own process: one that does nothing, and a naive createHold. */
 import { MikroORM } from '@mikro-orm/postgresql';
 import { LockMode } from '@mikro-orm/core';
 import { Arg, Mutation, Resolver } from 'type-graphql';
 import { ENTITIES, HoldRow, ProductRow, StockRow } from '../../database/entities';
 import { newId } from '../../database/ids';
-import { presentHold } from '../../graphql/present';
-import { CreateHoldInput, HoldPayload } from '../../graphql/types';
+import { CreateHoldInput, HoldPayload, presentHold } from '../../graphql/holds/types';
 
-/** As long as the server's own, so that no hold of either becomes overdue within a run. */
+/** As long as the server's own, so that no hold becomes overdue during a run. */
 const HOLD_TTL_MS = 6 * 3_600_000;
-/** How long one of 256 may wait for one of the pool's connections: the queue is part of what is measured. */
+/** How long one of 256 requests may wait for a pool connection. This queue is part of the measurement. */
 const POOL_WAIT_MS = 60_000;
 
 let naive: Promise<MikroORM> | undefined;
 
-/** Called before the server starts. The pool has knex's default size. */
+/** To be called before the server starts. The pool has knex's default size. */
 export function openNaive(url: string): void {
   naive = MikroORM.init({ clientUrl: url, entities: ENTITIES, pool: { acquireTimeoutMillis: POOL_WAIT_MS } });
 }
@@ -40,19 +39,19 @@ const nothing = presentHold(
 
 @Resolver()
 export class BenchResolver {
-  /** The same input and the same payload as createHold, and nothing in between. */
+  /** The same input and payload as createHold, without any work. */
   @Mutation(() => HoldPayload)
   noop(@Arg('input', () => CreateHoldInput) _input: CreateHoldInput): HoldPayload {
     return { hold: nothing, userErrors: [] };
   }
 
-  /** The least that GraphQL can do: no input, no payload. */
+  /** The minimum for GraphQL: no input, no payload. */
   @Mutation(() => Boolean)
   bareNoop(): boolean {
     return true;
   }
 
-  /** createHold as it is usually written: one transaction a request, lock, unit of work, flush, commit. */
+  /** createHold as it is usually written: one transaction per request with lock, unit of work, flush and commit. */
   @Mutation(() => HoldPayload)
   async naiveCreateHold(
     @Arg('input', () => CreateHoldInput) { productId, quantity }: CreateHoldInput,

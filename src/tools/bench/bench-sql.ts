@@ -1,7 +1,7 @@
-/** SQL of the benchmark: the bare transaction on the hot row, rows in bulk, and what PostgreSQL says of itself. */
+/** SQL of the benchmark: the bare transaction on the hot row, bulk rows, and PostgreSQL's settings and statistics. */
 import type { Client } from 'pg';
 
-/** What the server was told about durability and size: printed beside every figure, which means little without them. */
+/** Settings for durability and size. They are printed with every result, because results depend on them. */
 const SETTINGS = ['server_version', 'fsync', 'synchronous_commit', 'wal_sync_method', 'full_page_writes'] as const;
 export type ServerSettings = Record<(typeof SETTINGS)[number] | 'shared_buffers' | 'max_connections', string>;
 
@@ -14,13 +14,13 @@ export async function readServerSettings(client: Client): Promise<ServerSettings
   return Object.fromEntries(rows.map((row) => [row.name, row.value])) as ServerSettings;
 }
 
-/** The process that serves this connection; its parent is the postmaster. */
+/** The backend process of this connection; its parent is the postmaster. */
 export async function readBackendPid(client: Client): Promise<number> {
   const { rows } = await client.query<{ pid: number }>('SELECT pg_backend_pid() AS pid');
   return rows[0]!.pid;
 }
 
-/** Databases of that prefix to which nobody is connected: a killed run left them. */
+/** Databases with this prefix that have no connections: leftovers of killed runs. */
 export async function readAbandonedDatabases(client: Client, prefix: string): Promise<string[]> {
   const { rows } = await client.query<{ datname: string }>(
     `SELECT datname FROM pg_database d WHERE starts_with(datname, $1)
@@ -30,7 +30,7 @@ export async function readAbandonedDatabases(client: Client, prefix: string): Pr
   return rows.map((row) => row.datname);
 }
 
-/** Rows now in `holds`, `orders` and applied `payment_events`: what was answered must be there. */
+/** Rows in `holds`, `orders` and applied `payment_events`; every answer must have one. */
 export async function countEffects(client: Client): Promise<{ holds: number; orders: number; events: number }> {
   const { rows } = await client.query<{ holds: number; orders: number; events: number }>(
     `SELECT (SELECT count(*)::int FROM holds) AS holds, (SELECT count(*)::int FROM orders) AS orders,
@@ -39,7 +39,7 @@ export async function countEffects(client: Client): Promise<{ holds: number; ord
   return rows[0]!;
 }
 
-/** Updates of `stock` since the database was made, and how many of them touched no index. */
+/** Updates of `stock` since the database was created, and how many of them were HOT (touched no index). */
 export async function readStockUpdates(client: Client): Promise<{ updates: number; hot: number }> {
   const { rows } = await client.query<{ updates: number; hot: number }>(
     `SELECT n_tup_upd::int AS updates, n_tup_hot_upd::int AS hot FROM pg_stat_user_tables WHERE relname = 'stock'`,
@@ -48,8 +48,8 @@ export async function readStockUpdates(client: Client): Promise<{ updates: numbe
 }
 
 /**
- * createHold as plain statements, prepared once a connection: lock, insert, update, commit. Nothing is checked, so no
- * correct implementation of one transaction a request can be faster.
+ * createHold as plain statements, prepared once per connection: lock, insert, update, commit. Nothing is checked, so this is an
+ * upper bound for any correct implementation with one transaction per request.
  */
 export async function holdOnHotRow(client: Client, productId: string, holdId: string): Promise<void> {
   await client.query('BEGIN');
@@ -73,13 +73,13 @@ export async function holdOnHotRow(client: Client, productId: string, holdId: st
   await client.query('COMMIT');
 }
 
-/** Locks the product's stock row until the connection ends, as a client that has stopped in the middle would. */
+/** Locks the product's stock row until the connection ends, like a client that hangs in a transaction. */
 export async function lockStockRow(client: Client, productId: string): Promise<void> {
   await client.query('BEGIN');
   await client.query('SELECT FROM stock WHERE product_id = $1 FOR UPDATE', [productId]);
 }
 
-/** Holds of one unit that a long sale would have left: every second one released, the others live. `stock` agrees with them. */
+/** Holds of one unit, as a long sale leaves them: every second one released, the others live. `stock` agrees with them. */
 export async function insertHoldsInBulk(client: Client, productId: string, count: number): Promise<void> {
   await client.query('BEGIN');
   await client.query('SELECT FROM stock WHERE product_id = $1 FOR UPDATE', [productId]);

@@ -1,6 +1,7 @@
-/** The server that is measured: the same app as `npm start` serves, in production mode, with the bench's resolvers added. */
+/** The measured server: the app of `npm start` in production mode, with the benchmark's resolvers added. */
 import { startApp } from '../../app';
 import { loadConfig } from '../../config';
+import { checkoutSchema } from '../../graphql/schema';
 import { closeLogger, createLogger } from '../../telemetry/logger';
 import { BenchResolver, openNaive } from './bench-resolver';
 import { followParent, orSayWhy, tell } from './parent';
@@ -15,7 +16,7 @@ void orSayWhy(async () => {
   const app = await startApp(config, {
     databaseUrl: url,
     log,
-    resolvers: [BenchResolver],
+    schema: checkoutSchema(BenchResolver),
     documents: TRUSTED_DOCUMENTS,
   });
   followParent(async () => {

@@ -1,17 +1,17 @@
-/** The parent's side of the bench's processes: forked, listened to, and ended, each by its own handle. */
+/** Forks the benchmark's child processes, receives their messages, and ends each by its own handle. */
 import { type ChildProcess, fork } from 'node:child_process';
 import { join } from 'node:path';
 import { bareEnvironment } from '../../config';
 
-/** A server starts within a second or two; a machine under load may take longer. */
+/** A server starts within a second or two; a loaded machine may need longer. */
 const START_WAIT_MS = 30_000;
-/** A server drains for at most 10 s before it is ended for good. */
+/** A server drains for at most 10 s before it is killed. */
 const END_WAIT_MS = 15_000;
 
 export interface Child {
   readonly pid: number;
   send(message: object): void;
-  /** The next message of that kind. Rejects when the child ends before. */
+  /** The next message of this kind. Rejects when the child ends first. */
   next<Message extends { kind: string } = { kind: string }>(kind: Message['kind']): Promise<Message>;
   end(): Promise<void>;
 }
@@ -21,7 +21,7 @@ interface Options {
   readonly execArgv?: readonly string[];
 }
 
-/** Starts one of this folder's entry files and waits until it says `ready`. */
+/** Starts one of this folder's entry files and waits until it reports `ready`. */
 export async function startChild<Ready extends { kind: 'ready' }>(
   entry: string,
   { env = {}, execArgv = [] }: Options = {},
@@ -41,7 +41,7 @@ export async function startChild<Ready extends { kind: 'ready' }>(
   }
 }
 
-/** Nothing of the caller's settings changes what is measured. */
+/** The caller's settings must not change what is measured. */
 const environment = (): NodeJS.ProcessEnv => ({ ...bareEnvironment(), NODE_ENV: 'production' });
 
 function childOf(forked: ChildProcess, entry: string): Child {

@@ -1,6 +1,6 @@
 /**
- * The baseline: Apollo on Fastify with a type-graphql schema, every option as it comes, and one mutation that does nothing.
- * Its types are its own, so that no tuning of ours reaches them.
+ * The baseline: Apollo on Fastify with a type-graphql schema, all options at their defaults, and one mutation that does nothing.
+ * It has its own types, so that none of this project's tuning affects it.
  */
 import 'reflect-metadata';
 import type { AddressInfo } from 'node:net';

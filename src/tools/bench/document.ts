@@ -1,4 +1,4 @@
-/** docs/performance.md and its plot: the generated part is replaced, the prose around it stays as it was written. */
+/** Replaces the generated part of docs/performance.md and its plot; the text around it stays. */
 import { projectPath } from '../../config';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -11,14 +11,14 @@ const PLOT = 'performance.svg';
 const BEGIN = '<!-- bench: begin -->';
 const END = '<!-- bench: end -->';
 
-/** Throws when the markers are not there: nothing is overwritten that somebody wrote. Formatted as `npm run check` wants it. */
+/** Throws when the markers are missing, so that nothing else is overwritten. Formatted for `npm run check`. */
 export async function writeDocument(report: Report): Promise<void> {
   const text = readFileSync(DOCUMENT, 'utf8');
   const begin = text.indexOf(BEGIN);
   const end = text.indexOf(END);
   if (begin < 0 || end < begin) throw new Error(`docs/performance.md has no part between ${BEGIN} and ${END}`);
   const written = `${text.slice(0, begin + BEGIN.length)}\n\n${forDocument(report, PLOT)}\n\n${text.slice(end)}`;
-  // A tool of developers, as this option is: it is loaded only here.
+  // A development dependency, so it is loaded only here.
   const { format, resolveConfig } = await import('prettier');
   writeFileSync(DOCUMENT, await format(written, { ...(await resolveConfig(DOCUMENT)), parser: 'markdown' }));
   writeFileSync(join(DOCS, PLOT), plotOf(report.scores));

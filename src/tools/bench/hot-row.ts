@@ -1,4 +1,4 @@
-/** createHold without Node's HTTP and GraphQL: N `pg` connections that take one unit of one product, a transaction each. */
+/** createHold without HTTP and GraphQL: N `pg` connections that each take one unit of one product in one transaction. */
 import { Client } from 'pg';
 import { holdOnHotRow } from './bench-sql';
 import { newId } from '../../database/ids';

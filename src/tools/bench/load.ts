@@ -1,7 +1,7 @@
 /**
- * The load generator, a process of its own so that its work does not count as the server's: N keep-alive connections, each
- * of which sends the next request when it has the answer to the last (closed model), over bare sockets; or, when it is
- * ordered, requests on a schedule.
+ * The load generator, in its own process so that its CPU time does not count as the server's: N keep-alive connections over bare
+ * sockets, each of which sends its next request when it has the last answer (closed model). It can also send requests on a
+ * schedule (open model).
  */
 import { createConnection } from 'node:net';
 import { quantilesOf } from '../load/percentiles';
@@ -13,14 +13,14 @@ export interface LoadOrder {
   readonly kind: 'load';
   readonly port: number;
   readonly connections: number;
-  /** Not counted: connections open, queues and batches fill. */
+  /** Not measured: connections open, queues and batches fill. */
   readonly leadInMs: number;
   readonly measuredMs: number;
-  /** Whole HTTP requests. */
+  /** Complete HTTP requests. */
   readonly requests: readonly Uint8Array[];
-  /** Whether they are sent again from the first; otherwise each is sent once, and the slice ends early with the last. */
+  /** Whether to start over after the last request; otherwise the slice ends early. */
   readonly repeat: boolean;
-  /** What every answer must have in its body, with status 200. One that has not ends the whole run. */
+  /** Texts that every answer must contain, with status 200. The first wrong answer ends the whole run. */
   readonly expected: readonly string[];
 }
 
@@ -29,13 +29,13 @@ export interface LoadResult {
   /** Answers within the measured time. */
   readonly answers: number;
   readonly measuredMs: number;
-  /** Answers in all, with those before and after it. */
+  /** All answers, including those before and after the measured time. */
   readonly answersInAll: number;
   readonly p50Ms: number;
   readonly p99Ms: number;
   /** For a long slice: answers in each of its seconds. */
   readonly eachSecond: readonly number[];
-  /** The first answer that was not what it must be. */
+  /** The first wrong answer. */
   readonly wrong: string | null;
 }
 
@@ -81,7 +81,7 @@ class Load {
     setTimeout(() => this.end(), this.order.measuredMs);
   }
 
-  /** Nothing is sent any more; what was sent is waited for, so that every effect in the database has been answered. */
+  /** Sends nothing more, but waits for all answers, so that every effect in the database has been answered. */
   private end(): void {
     if (this.endedAt !== Number.POSITIVE_INFINITY) return;
     this.isSending = false;

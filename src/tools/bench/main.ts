@@ -1,4 +1,4 @@
-/** `npm run bench`: what the server can do, as ratios within one run, beside what it is compared with. */
+/** `npm run bench`: measures the server, as ratios to baselines within the same run. */
 import { execFileSync } from 'node:child_process';
 import { cpus, totalmem } from 'node:os';
 import { SingleBar } from 'cli-progress';
@@ -29,7 +29,7 @@ interface Options {
 }
 
 const HOT_PRODUCTS = [10, 100];
-/** Slices that are not counted: code gets compiled, pages get read, supplies get estimated. */
+/** Slices that do not count, while code is compiled, pages are read and supplies are estimated. */
 const WARM_UP_MS = 2_000;
 
 const command = new Command('bench')
@@ -94,7 +94,7 @@ function wantsOf(only: readonly string[] | undefined): (key: string) => boolean 
   return (key) => !only || only.includes(key) || only.includes(key.split('@')[0]!);
 }
 
-/** One slice of each subject in turn, and again: drift of the machine hits all alike. */
+/** Measures one slice of each subject in turn and repeats, so that drift of the machine affects all alike. */
 async function measureAll(
   subjects: readonly Subject[],
   runs: number,
@@ -161,7 +161,7 @@ async function finish(
   };
 }
 
-/** null outside of a clone. */
+/** null outside of a git clone. */
 function commitOf(): string | null {
   try {
     const stdio: ['ignore', 'pipe', 'ignore'] = ['ignore', 'pipe', 'ignore'];

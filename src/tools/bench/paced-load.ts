@@ -1,6 +1,6 @@
 /**
- * Load on a schedule (open model): two streams of requests, each sent when it is due, whether earlier ones were answered or
- * not, so that a server that stalls cannot keep away those it would have kept waiting.
+ * Load on a schedule (open model): two streams of requests, each sent when it is due, whether or not earlier ones were answered,
+ * so that a stalled server does not reduce its own load (coordinated omission).
  */
 import { createConnection, type Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -9,10 +9,10 @@ import { ANSWER_WAIT_MS, faultOf, readAnswers } from './answers';
 import type { LoadResult } from './load';
 
 export interface Stream {
-  /** A whole HTTP request, sent again and again. */
+  /** A complete HTTP request, sent repeatedly. */
   readonly request: Uint8Array;
   readonly perSecond: number;
-  /** What every answer must have in its body, with status 200. One that has not ends the whole run. */
+  /** Texts that every answer must contain, with status 200. The first wrong answer ends the whole run. */
   readonly expected: readonly string[];
   /** Whether each answer must have left a row. */
   readonly writes: boolean;
@@ -21,41 +21,41 @@ export interface Stream {
 export interface PacedOrder {
   readonly kind: 'paced';
   readonly port: number;
-  /** Not counted: connections open, queues fill. */
+  /** Not measured: connections open, queues fill. */
   readonly leadInMs: number;
   readonly measuredMs: number;
-  /** Whose latency is measured. */
+  /** The stream whose latency is measured. */
   readonly probe: Stream;
-  /** What goes on beside it. */
+  /** The load that runs at the same time. */
   readonly noise: Stream;
 }
 
-/** `answers` and latencies are the probe's; `answersInAll` are those that must have left a row, of both. */
+/** `answers` and latencies are the probe's; `answersInAll` are all answers of both streams that must have left a row. */
 export interface PacedResult extends LoadResult {
   readonly noise: Noise;
-  /** The generator could not keep the schedule: the latencies are its own rather than the server's. */
+  /** Whether the generator missed its schedule, so that the latencies are its own rather than the server's. */
   readonly late: string | null;
 }
 
 export interface Noise {
-  /** Answers to what was due within the measured time. */
+  /** Answers to requests that were due within the measured time. */
   readonly answers: number;
   readonly perSecond: number;
-  /** How late requests of both streams were sent, p99: as much of the latency is the generator's own. */
+  /** How late requests of both streams were sent, p99; this part of the latency is the generator's. */
   readonly behindMs: number;
 }
 
-/** How late a tenth of the requests may be: more is no hiccup of the machine, and as much as what is to be found out. */
+/** Limit of how late a tenth of the requests may be. More is not a hiccup, and as large as the latencies to be measured. */
 const MOST_BEHIND_MS = 20;
 
-/** The moments of a slice on the clock of `performance.now()`, in ms. */
+/** The moments of a slice in ms, on the clock of `performance.now()`. */
 interface Times {
   readonly startAt: number;
   readonly beginAt: number;
   readonly endAt: number;
 }
 
-/** Latency counts from the moment at which a request was due, and for all that were due within the measured time. */
+/** Latency counts from the moment when a request was due, for all requests due within the measured time. */
 export async function runPaced(order: PacedOrder, tell: (message: object) => void): Promise<PacedResult> {
   const startAt = performance.now();
   const beginAt = startAt + order.leadInMs;
@@ -64,7 +64,7 @@ export async function runPaced(order: PacedOrder, tell: (message: object) => voi
   const noise = new PacedStream(order.port, order.noise, times);
   const begun = sleep(order.leadInMs, undefined, { ref: false }).then(() => tell({ kind: 'begun' }));
   const ended = sleep(order.leadInMs + order.measuredMs, undefined, { ref: false }).then(() => tell({ kind: 'ended' }));
-  // One that fails leaves nothing to wait for.
+  // A failed stream leaves nothing to wait for.
   await Promise.race([Promise.all([probe.run(), noise.run(), begun, ended]), probe.failed, noise.failed]);
   probe.close();
   noise.close();
@@ -94,16 +94,16 @@ export async function runPaced(order: PacedOrder, tell: (message: object) => voi
 
 interface Connection {
   readonly socket: Socket;
-  /** When the request that it waits for was due; null: it waits for none. */
+  /** When its pending request was due; null: none is pending. */
   dueAt: number | null;
 }
 
 class PacedStream {
-  /** In ms, from the moment at which each was due. */
+  /** In ms, from the moment when each request was due. */
   readonly latencies: number[] = [];
-  /** In ms, from the moment at which each was due until it was sent. */
+  /** In ms, from the moment when each was due until it was sent. */
   readonly behind: number[] = [];
-  /** With those to requests that were due in the lead-in. */
+  /** Including requests that were due in the lead-in. */
   answers = 0;
   fault: string | null = null;
   readonly failed: Promise<void>;
@@ -128,7 +128,7 @@ class PacedStream {
     });
   }
 
-  /** Until every request has its answer. */
+  /** Waits until every request is answered. */
   run(): Promise<void> {
     return new Promise((resolve) => {
       this.onAllAnswered = resolve;

@@ -1,6 +1,6 @@
-/** A child's side of the bench: it says when it is ready, and ends with its parent, however that one ends. */
+/** The child's side of the benchmark: reports when it is ready, and ends with its parent in any case. */
 
-/** Ctrl-C reaches the whole process group: the parent ends its children in order, and a killed parent closes the channel. */
+/** Ctrl-C reaches the whole process group, but the parent ends its children in order; a killed parent closes the channel. */
 export function followParent(onEnd: () => Promise<void> | void): void {
   process.on('SIGINT', () => undefined);
   process.on('SIGTERM', () => undefined);
@@ -10,12 +10,12 @@ export function followParent(onEnd: () => Promise<void> | void): void {
   });
 }
 
-/** To the parent, which forked this process with a channel. */
+/** Sends a message to the parent, which forked this process with a channel. */
 export function tell(message: object): void {
   process.send?.(message);
 }
 
-/** A child that cannot start says why in one line; the parent repeats it. */
+/** A child that cannot start reports why in one line, which the parent repeats. */
 export async function orSayWhy(start: () => Promise<void>): Promise<void> {
   try {
     await start();

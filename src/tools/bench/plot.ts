@@ -1,4 +1,4 @@
-/** The plot of a run: one bar a subject at the highest number of connections, with its slowest and fastest run. */
+/** The plot of a run: one bar per subject at the highest number of connections, with its slowest and fastest run. */
 import type { Score } from './scores';
 
 const WIDTH = 940;
@@ -8,7 +8,7 @@ const ROW = 26;
 const BAR = 16;
 const TOP = 46;
 
-/** An SVG without scripts or fonts of its own, readable on a light and on a dark page. */
+/** An SVG without scripts or embedded fonts, readable on light and dark pages. */
 export function plotOf(scores: readonly Score[]): string {
   const bars = scores.filter((score) => score.median && score.connections === 256);
   const most = Math.max(1, ...bars.flatMap((score) => score.slices.map((slice) => slice.perSecond)));

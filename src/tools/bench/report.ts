@@ -1,4 +1,4 @@
-/** How a run is told: a table on the terminal, JSON, and the generated part of docs/performance.md. */
+/** Reports of a run: a table on the terminal, JSON, and the generated part of docs/performance.md. */
 import type { ServerSettings } from './bench-sql';
 import type { Score, StockUpdates, Target } from './scores';
 import type { Soak } from './soak';
@@ -30,7 +30,7 @@ export function forTerminal(report: Report): string {
   ].join('\n');
 }
 
-/** What stands between the markers of docs/performance.md. */
+/** The text between the markers of docs/performance.md. */
 export function forDocument(report: Report, plot: string): string {
   return [
     ...conditions(report).map((line) => `- ${line}`),
@@ -114,7 +114,7 @@ function markdown([head, ...rows]: string[][]): string[] {
 
 function aligned(rows: readonly string[][]): string[] {
   const widths = rows[0]!.map((_, column) => {
-    // What is said instead of a figure may stand out to the right.
+    // A remark instead of a figure may exceed the column.
     const cells = rows.map((row) => row[column]!).filter((cell) => !cell.startsWith('skipped'));
     return Math.max(...cells.map((cell) => cell.length));
   });

@@ -1,9 +1,9 @@
-/** The bytes of the requests that are sent, and what their answers must have. */
+/** The bytes of the requests, and what their answers must contain. */
 import { createHash, randomBytes, randomUUID } from 'node:crypto';
 import type { Hold, Order } from '../../domain/records';
 import { signPayload } from '../../webhooks/signature';
 
-/** What a page shows of a new hold. The no-op has the same input and the same selection. */
+/** The fields that a page needs of a new hold. The no-op mutation has the same input and selection. */
 const SELECTION =
   '{ hold { id status quantity expiresAt total { amountMinor currency } } userErrors { code message } }';
 const holdDocument = (name: string, field: string) =>
@@ -12,11 +12,11 @@ const holdDocument = (name: string, field: string) =>
 export const HOLD_DOCUMENT = holdDocument('Bench', 'createHold');
 export const NAIVE_DOCUMENT = holdDocument('Bench', 'naiveCreateHold');
 export const NOOP_DOCUMENT = holdDocument('Bench', 'noop');
-/** The same but for their names: the server of the bench has been told to trust them. */
+/** The same documents with other names; the benchmark's server trusts them. */
 export const TRUSTED_HOLD_DOCUMENT = holdDocument('Trusted', 'createHold');
 export const TRUSTED_NOOP_DOCUMENT = holdDocument('Trusted', 'noop');
 export const TRUSTED_DOCUMENTS = [TRUSTED_HOLD_DOCUMENT, TRUSTED_NOOP_DOCUMENT];
-/** As the storefront asks: with the product, too. */
+/** As the storefront asks, including the product. */
 export const STOREFRONT_DOCUMENT = `mutation Storefront($input: CreateHoldInput!) { createHold(input: $input) {
   hold { id product { id name sku } quantity unitPrice { amountMinor currency } total { amountMinor currency } status createdAt expiresAt }
   userErrors { code message field retryAfterMs stockReturnsAt } } }`;
@@ -27,7 +27,7 @@ const ORDER_DOCUMENT =
 export const GRANTED = ['"hold":{"id":"', '"userErrors":[]'] as const;
 export const GRANTED_WITH_PRODUCT = ['"product":{"id":"', '"userErrors":[]'] as const;
 export const REFUSED = ['"hold":null', '"code":"OUT_OF_STOCK"'] as const;
-/** Nothing happened: the stock row stayed locked for longer than anybody waits. */
+/** BUSY: the stock row stayed locked for longer than a request may wait. */
 export const BUSY = ['"hold":null', '"code":"BUSY"'] as const;
 export const ORDERED = ['"order":{"id":"', '"status":"PENDING_PAYMENT"', '"userErrors":[]'] as const;
 export const APPLIED = ['"outcome":"APPLIED"', '"duplicate":false'] as const;
@@ -37,7 +37,7 @@ export function forHold(document: string, productId: string): Uint8Array {
   return graphql({ query: document, variables: { input: { productId, quantity: 1 } } });
 }
 
-/** Each names an intent of its own, as the storefront's do. */
+/** Each has its own idempotency key, as the storefront's requests do. */
 export function forKeyedHolds(productId: string, count: number): Uint8Array[] {
   return Array.from({ length: count }, () =>
     graphql({
@@ -47,7 +47,7 @@ export function forKeyedHolds(productId: string, count: number): Uint8Array[] {
   );
 }
 
-/** By the hash of its text alone. */
+/** Names the document only by the hash of its text. */
 export function forTrustedHold(document: string, productId: string): Uint8Array {
   const sha256Hash = createHash('sha256').update(document).digest('hex');
   const extensions = { persistedQuery: { version: 1, sha256Hash } };
@@ -60,7 +60,7 @@ export function forOrder(hold: Hold): Uint8Array {
   return graphql({ query: ORDER_DOCUMENT, variables: { input: { holdIds: [hold.id] } } });
 }
 
-/** Signed now: sent within 5 minutes. */
+/** Signed now, so valid for 5 minutes. */
 export function forPayment(order: Order, secret: string): Uint8Array {
   const eventId = `evt_${randomUUID()}`;
   const body = JSON.stringify({

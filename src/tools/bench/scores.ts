@@ -1,4 +1,4 @@
-/** From slices to scores: medians of the runs, ratios within a run, and the targets that they are held against. */
+/** Turns slices into scores: medians of the runs, ratios within a run, and the targets that they are compared with. */
 import { median } from '../load/percentiles';
 import type { Slice } from './slice';
 import type { Subject } from './subjects';
@@ -11,15 +11,15 @@ export interface Score {
   readonly title: string;
   /** Why there is no figure. */
   readonly skipped: string | null;
-  /** One a run, in their order. */
+  /** One per run, in their order. */
   readonly slices: readonly Slice[];
-  /** Medians of the runs; null without any. */
+  /** Medians of the runs; null without runs. */
   readonly median: Omit<Slice, 'eachSecond' | 'noise'> | null;
 }
 
 export interface Target {
   readonly what: string;
-  /** null: nothing to judge by in this run. */
+  /** null: not measured in this run. */
   readonly value: number | null;
   readonly wanted: number;
   /** Whether more is better. */
@@ -62,8 +62,8 @@ export function scoreOf(subject: Subject, slices: readonly Slice[]): Score {
 }
 
 /**
- * The median of the runs' own ratios or differences: each pair was measured within a minute, so what slows the machine slows
- * both. null: one of them was not measured.
+ * The median of the runs' own ratios or differences. Both values of a pair are measured within a minute, so that what slows the
+ * machine slows both. null: one of them was not measured.
  */
 function compare(
   scores: readonly Score[],

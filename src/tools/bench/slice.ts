@@ -1,4 +1,4 @@
-/** One measured slice: counters, load, counters again, and the proof that what was answered is what was stored. */
+/** One measured slice: counters, load, counters again, and a check that all answers are stored. */
 import { open, stat } from 'node:fs/promises';
 import { countEffects } from './bench-sql';
 import type { Child } from './children';
@@ -9,29 +9,29 @@ import type { Noise, PacedOrder, PacedResult } from './paced-load';
 import { reconcile, type Shop } from './stage';
 
 export interface Slice {
-  /** Answers, all of them right, per second. */
+  /** Correct answers per second; a wrong one ends the run. */
   readonly perSecond: number;
   readonly p50Ms: number;
   readonly p99Ms: number;
   readonly answers: number;
-  /** Holds that shared one transaction, on average. null: nothing was batched, no log says, or not whose. */
+  /** Mean number of holds per transaction. null: nothing was batched, or no log says. */
   readonly meanBatch: number | null;
-  /** CPU time for one answer, in ms. null: not told, or no such process. */
+  /** CPU time per answer, in ms. null: unknown, or there is no such process. */
   readonly nodeCpuMs: number | null;
   readonly postgresCpuMs: number | null;
   readonly eachSecond: readonly number[];
-  /** What went on beside it. null: nothing. */
+  /** The load that ran at the same time. null: none. */
   readonly noise: Noise | null;
 }
 
 export interface Site {
   readonly generator: Child;
   readonly order: LoadOrder | PacedOrder | HotRowOrder;
-  /** The process, with all below it, whose CPU time counts as Node's. null: two kinds of requests shared it. */
+  /** The process whose CPU time, with that of its children, counts as Node's. null: two kinds of requests shared it. */
   readonly cpuOf: number | null;
   readonly logFile: string | null;
   readonly postmasterPid: number | null;
-  /** Whose rows must have grown by exactly the answers; null: nothing may be written. */
+  /** The table whose rows must have grown by exactly the answers; null: nothing may be written. */
   readonly writes: { readonly shop: Shop; readonly rows: 'holds' | 'orders' | 'events' } | null;
   readonly shop: Shop;
 }
@@ -39,12 +39,12 @@ export interface Site {
 /** Of a server's log: some 500,000 lines. */
 const MAX_LOG_BYTES = 128 * 1024 * 1024;
 
-/** A slice that ran out of its supplies sooner says too little. */
+/** A slice that ran out of supplies earlier is too short. */
 const LEAST_SHARE_OF_TIME = 0.5;
 
 /**
- * Throws when any answer was wrong, when rows and answers differ, when `reconcile` finds a broken promise, and when the
- * generator could not keep its schedule.
+ * Throws when an answer is wrong, when rows and answers differ, when `reconcile` finds a violation, or when the generator missed
+ * its schedule.
  */
 export async function measure(site: Site): Promise<Slice> {
   const { generator, order, cpuOf, logFile, postmasterPid } = site;
@@ -84,7 +84,7 @@ async function load(
   clocks: readonly CpuClock[],
 ): Promise<LoadResult & Partial<PacedResult>> {
   const drained = generator.next<LoadResult & Partial<PacedResult>>('drained');
-  // When the generator dies, `drained` is the one to say so.
+  // When the generator dies, `drained` reports it.
   const ignore = () => undefined;
   generator.next('begun').then(() => clocks.forEach((clock) => clock.start()), ignore);
   generator.next('ended').then(() => clocks.forEach((clock) => clock.stop()), ignore);
@@ -115,19 +115,19 @@ async function sizeOf(logFile: string | null): Promise<number> {
   return logFile ? (await stat(logFile)).size : 0;
 }
 
-/** From the server's own log: one `batch.committed` a transaction. */
+/** From the server's log, which has one `batch.committed` per transaction. */
 async function meanBatchSince(logFile: string | null, from: number): Promise<number | null> {
   const sizes = [...(await logSince(logFile, from)).matchAll(/"event":"batch\.committed".*?"size":(\d+)/g)];
   return sizes.length === 0 ? null : sizes.reduce((sum, match) => sum + Number(match[1]), 0) / sizes.length;
 }
 
-/** The first warning or error of the server, which may say why an answer was wrong. */
+/** The first warning or error in the server's log, which may explain a wrong answer. */
 async function complaintSince(logFile: string | null, from: number): Promise<string> {
   const line = (await logSince(logFile, from)).split('\n').find((one) => /"level":"(warn|error|fatal)"/.test(one));
   return line ? `; the server's log: ${line.slice(0, 1_000)}` : '';
 }
 
-/** The last of it, if a long slice wrote more than fits into a string. */
+/** The end of the log, if a long slice wrote more than fits into a string. */
 async function logSince(logFile: string | null, from: number): Promise<string> {
   if (!logFile) return '';
   const file = await open(logFile);

@@ -1,4 +1,4 @@
-/** Minutes of full load: whether throughput and memory stay as they are. */
+/** Minutes of full load: shows whether throughput and memory stay constant. */
 import { residentMbOf } from '../load/cpu';
 import type { Slice } from './slice';
 
@@ -6,13 +6,13 @@ export interface Soak {
   readonly seconds: number;
   /** Means of equal parts of the time, in their order. */
   readonly perSecond: readonly number[];
-  /** Of the server, at the end of each part. */
+  /** The server's memory at the end of each part. */
   readonly residentMb: readonly number[];
 }
 
 const PARTS = 10;
 
-/** One slice of that length; the server's memory is read beside it. */
+/** One slice of this length, while the server's memory is sampled. */
 export async function soak(
   seconds: number,
   serverPid: number,

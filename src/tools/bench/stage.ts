@@ -1,4 +1,4 @@
-/** Where a run takes place: a PostgreSQL, databases and servers of its own; all of it ends with the run. */
+/** The fixture of a run: its own PostgreSQL, databases and servers, all of which end with the run. */
 import { randomBytes } from 'node:crypto';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -22,10 +22,10 @@ import { findFreePort } from '../load/ports';
 import { newWebhookSecret } from './requests';
 import { HOLD_TTL_SECONDS, openSupplies, type Supplies } from './supplies';
 
-/** Apart from the shop's own data: a bench never touches what somebody may want to keep. */
+/** Separate from the shop's own data, which the benchmark never touches. */
 const DATA_DIRECTORY = projectPath('.data', 'bench');
 const DATABASE_PREFIX = 'flashsale_bench_';
-/** 256 clients on the bare hot row, two servers, and the bench itself. */
+/** 256 clients on the bare hot row, two servers, and the benchmark itself. */
 const MAX_CONNECTIONS = 400;
 const READY_WAIT_MS = 30_000;
 const RECONCILE_WAIT_MS = 120_000;
@@ -33,14 +33,14 @@ const RECONCILE_WAIT_MS = 120_000;
 export interface Server {
   readonly pid: number;
   readonly port: number;
-  /** JSON lines; null: it writes none. */
+  /** JSON lines; null: the server writes none. */
   readonly logFile: string | null;
 }
 
-/** One database with what works on it. */
+/** A database and the processes that use it. */
 export interface Shop {
   readonly url: string;
-  /** For counting, on a connection of its own. */
+  /** A separate connection for counting. */
   readonly client: Client;
   readonly supplies: Supplies;
 }
@@ -59,7 +59,7 @@ export class Stage {
     readonly postmasterPid: number | null,
   ) {}
 
-  /** On DATABASE_URL's server, else on an embedded PostgreSQL that is started for it. */
+  /** Uses DATABASE_URL's server, or starts an embedded PostgreSQL. */
   static async open(databaseUrls: readonly string[], say: (line: string) => void): Promise<Stage> {
     const embedded =
       databaseUrls.length > 0
@@ -83,13 +83,13 @@ export class Stage {
     return stage;
   }
 
-  /** Ends what was started, the last first; one that fails does not keep the others. Nothing can be started afterwards. */
+  /** Ends everything in reverse order, even if a part fails. Nothing can be started afterwards. */
   async close(): Promise<void> {
     this.isClosed = true;
     for (const end of this.endings.reverse().splice(0)) await end().catch(() => undefined);
   }
 
-  /** A new database with the tables, spread over the workers of a Citus coordinator. */
+  /** A new database with tables, distributed over the workers of a Citus coordinator. */
   async openShop(): Promise<Shop> {
     const name = `${DATABASE_PREFIX}${randomBytes(4).toString('hex')}`;
     const server = { admin: this.admin, url: this.serverUrl };
@@ -104,20 +104,20 @@ export class Stage {
     return { url, client, supplies };
   }
 
-  /** One of this folder's processes, ended with the stage. */
+  /** One of this folder's processes, which ends with the fixture. */
   async start(entry: 'load' | 'hot-row' | 'watchers'): Promise<Child> {
     const { child } = await startChild(entry);
     this.onEnd(() => child.end());
     return child;
   }
 
-  /** Serves the shop's database as production would: JSON log on, secrets of its own, sweep on. */
+  /** Serves the shop's database like production: JSON log, its own secrets, sweep on. */
   async serveCheckout(shop: Shop, execArgv: readonly string[] = []): Promise<Server> {
     const logFile = join(this.folder, `${randomBytes(4).toString('hex')}.log`);
     return this.serve('checkout-server', logFile, [...NODE_FLAGS, ...execArgv], this.settingsOf(shop, logFile));
   }
 
-  /** The server as it is started for real, with several processes. `isOffered`: it really has them. */
+  /** The server as `npm start` runs it, with several processes. `isOffered`: whether it really has them. */
   async serveWorkers(shop: Shop, workers: number): Promise<{ server: Server; isOffered: boolean }> {
     const logFile = join(this.folder, `${randomBytes(4).toString('hex')}.log`);
     const port = await findFreePort();
@@ -171,7 +171,7 @@ export class Stage {
   }
 }
 
-/** Does the work while another client has locked the product's stock row and says nothing more. */
+/** Does the work while another client holds the lock of the product's stock row. */
 export async function besideStoppedClient<T>(shop: Shop, productId: string, work: () => Promise<T>): Promise<T> {
   const client = await connect(shop.url);
   try {
@@ -182,7 +182,7 @@ export async function besideStoppedClient<T>(shop: Shop, productId: string, work
   }
 }
 
-/** Recomputes every promise from the facts, in a process of its own. Throws with what it found. */
+/** Recomputes every promise from the stored facts in another process. Throws with the violations. */
 export async function reconcile(shop: Shop): Promise<void> {
   const env = { ...bareEnvironment(), DATABASE_URL: shop.url, LOG_FILE: 'off' };
   const { exitCode, stdout, stderr } = await runProgram('cli/reconcile', ['--json'], {

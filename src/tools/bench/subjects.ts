@@ -1,4 +1,4 @@
-/** What is measured, one subject a line of the table, and how each gets its slices. */
+/** The measured subjects, one per line of the table, and how each gets its slices. */
 import { insertHoldsInBulk } from './bench-sql';
 import type { Child } from './children';
 import type { LoadOrder } from './load';
@@ -10,41 +10,41 @@ import { PLENTY } from './supplies';
 import type { Left, Watching, WatchOrder } from './watchers';
 
 export interface Subject {
-  /** `name@connections`, or the name alone. */
+  /** `name@connections`, or only the name. */
   readonly key: string;
   readonly name: string;
   /** null: as many as the schedule needs (open model). */
   readonly connections: number | null;
   readonly title: string;
-  /** Why this build cannot be measured so. */
+  /** Why this build cannot measure the subject. */
   readonly skipped?: string;
   measure(measuredMs: number): Promise<Slice>;
 }
 
 export interface Scene {
   readonly subjects: readonly Subject[];
-  /** Where the measured server sells, for its statistics. */
+  /** The database of the measured server, for its statistics. */
   readonly shop: Shop;
   readonly server: Server;
 }
 
-/** Connections open, queues and batches fill: not counted. */
+/** Not measured: connections open, queues and batches fill. */
 const LEAD_IN_MS = 700;
 const CONNECTIONS = [1, 64, 256] as const;
 export const MOST_CONNECTIONS = 256;
 const HOT_ROW_CLIENTS = [32, 256] as const;
-/** Connections that PostgreSQL keeps for the servers and the bench. */
+/** Connections that PostgreSQL needs for the servers and the benchmark. */
 const OTHER_CONNECTIONS = 60;
-/** Supplies for the first slice of a kind: more than any machine so far needed. The later ones go by what was measured. */
+/** Supplies for the first slice of a kind: more than any machine has needed. Later slices go by what was measured. */
 const FIRST_GUESS_PER_SECOND = 4_000;
 const SPARE = 1.5;
-/** What a quiet product sells, a second. */
+/** Sales per second of a quiet product. */
 const QUIET_PER_SECOND = 50;
-/** Of what a hot product sells at most: below the load at which everything waits for the processor. */
+/** Share of a hot product's maximum: below the load at which everything waits for the CPU. */
 const SHARE_OF_MOST = 0.6;
 /**
- * In the 2 s that pass before anybody is told BUSY, each shopper opens a connection, and what that holds up takes 2 s more to be
- * worked off. Then there are as many answers as requests, on connections that are open.
+ * Within the 2 s before the first BUSY, each shopper opens a connection, and clearing that backlog takes 2 s more. Then there are
+ * as many answers as requests, on open connections.
  */
 const PACED_LEAD_IN_MS = 5_000;
 const MAXIMUM_MS = 1_000;
@@ -52,7 +52,7 @@ const TABLE_SIZES = [1_000, 1_000_000] as const;
 
 const WATCHERS = 2_000;
 
-/** Starts the servers and puts the products on sale. `wants` tells which subjects anybody asked for. */
+/** Starts the servers and puts the products on sale. `wants` tells which subjects were selected. */
 export async function setScene(
   stage: Stage,
   options: {
@@ -93,7 +93,7 @@ class Bench {
     private readonly server: Server,
   ) {}
 
-  /** Granted holds beside the same mutation without any work, on one server. */
+  /** Granted holds, and the same mutation without any work, on one server. */
   async compared(counts: readonly number[]): Promise<Subject[]> {
     const productId = await this.shop.supplies.product();
     const hold = [requests.forHold(requests.HOLD_DOCUMENT, productId)];
@@ -104,7 +104,7 @@ class Bench {
     ]);
   }
 
-  /** What the figures are compared with: in a database of their own, so that their rows do not slow ours. */
+  /** The baselines, in their own database, so that their rows do not slow the measured server. */
   async reference(): Promise<Subject[]> {
     const shop = await this.stage.openShop();
     const server = await this.stage.serveCheckout(shop);
@@ -216,7 +216,7 @@ class Bench {
     return subjects;
   }
 
-  /** One product's holds on a schedule, beside as much noise as a hot product can bear for long. */
+  /** Holds of one product on a schedule, with as much other load as a hot product sustains. */
   async quiet(): Promise<Subject[]> {
     const [quiet, hot] = [await this.shop.supplies.product(), await this.shop.supplies.product()];
     const hold = requests.forHold(requests.HOLD_DOCUMENT, hot);
@@ -253,7 +253,7 @@ class Bench {
     ];
   }
 
-  /** Granted holds a second of one product: what `holds` did last, else what a second of them did. */
+  /** Granted holds per second of one product: the last result of `holds`, or else that of a second of them. */
   private async most(hold: Uint8Array, isAnew: boolean): Promise<number> {
     const measured = this.perSecond.get(`holds@${MOST_CONNECTIONS}`);
     if (measured !== undefined) return measured;
@@ -265,7 +265,7 @@ class Bench {
     return this.perSecond.get('most')!;
   }
 
-  /** The same load on one server, with and without shoppers who watch the product live. */
+  /** The same load on one server, with and without shoppers who subscribe to the product. */
   async watched(wants: (key: string) => boolean): Promise<Subject[]> {
     const [alone, watched] = ['holds-unwatched', 'holds-watched'];
     if (![alone, watched].some((name) => wants(`${name}@${MOST_CONNECTIONS}`))) return [];
@@ -287,7 +287,7 @@ class Bench {
           const slice = await subject.measure(measuredMs);
           watchers.send({ kind: 'leave' });
           const { levels } = await watchers.next<Left>('left');
-          // Under load an update a second is enough, and none at all would prove nothing.
+          // Under load one update per second is enough; none at all would prove nothing.
           if (levels < (WATCHERS * measuredMs) / 2_000) throw new Error(`watchers were told only ${levels} levels`);
           return slice;
         },
@@ -295,7 +295,7 @@ class Bench {
     ];
   }
 
-  /** A server and a database each, alike but for the holds that are there already. */
+  /** Servers with a database each, which differ only in the holds already stored. */
   async manyHolds(wants: (key: string) => boolean): Promise<Subject[]> {
     const subjects: Subject[] = [];
     for (const size of TABLE_SIZES) {
@@ -356,7 +356,7 @@ class Bench {
     };
   }
 
-  /** Every request is another one, made before the clock starts. */
+  /** Every request is a different one, generated before the clock starts. */
   private onceEach(
     name: string,
     title: string,

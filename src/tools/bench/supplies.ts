@@ -1,4 +1,4 @@
-/** What a slice needs before its clock starts: products, holds and unpaid orders, made by the use cases themselves. */
+/** What a slice needs before its clock starts: products, holds and unpaid orders, created by the use cases. */
 import { randomUUID } from 'node:crypto';
 import type { Checkout } from '../../checkout/checkout';
 import { createHoldOf } from '../../checkout/create-hold';
@@ -13,9 +13,9 @@ import { createLogger } from '../../telemetry/logger';
 
 /** More than any run can sell. */
 export const PLENTY = 1_000_000_000;
-/** As long as the measured server's, so that nothing is swept away while others are measured. */
+/** As long as the measured server's, so that nothing is swept while other subjects are measured. */
 export const HOLD_TTL_SECONDS = 6 * 3_600;
-/** Asked for at once: group commit makes batches of them, and none waits for 2 s. */
+/** Concurrent requests: group commit makes batches of them, and none waits for 2 s. */
 const AT_ONCE = 2_000;
 
 export interface Supplies {
@@ -25,7 +25,7 @@ export interface Supplies {
   close(): Promise<void>;
 }
 
-/** Makes the tables first. */
+/** Also creates the tables. */
 export async function openSupplies(url: string): Promise<Supplies> {
   const log = createLogger({ level: 'silent', file: null, environment: 'test' });
   await createTables(url, log);

@@ -1,4 +1,4 @@
-/** Shoppers who watch a product's stock live, in a process of their own: a WebSocket each, on which they read what they are told. */
+/** Shoppers who subscribe to a product's stock, in their own process, over one WebSocket each. */
 import { WebSocket } from 'ws';
 import { followParent, tell } from './parent';
 
@@ -9,12 +9,12 @@ export interface WatchOrder {
   readonly watchers: number;
 }
 
-/** Said once every watcher has been told the current level. */
+/** Sent once every watcher has received the current level. */
 export interface Watching {
   readonly kind: 'watching';
 }
 
-/** What all of them together were told since, after they have left. */
+/** The updates that all watchers received, sent after they have disconnected. */
 export interface Left {
   readonly kind: 'left';
   readonly levels: number;

@@ -1,4 +1,4 @@
-/** Other processes of this build: servers that a tool starts and ends, and commands that it runs. */
+/** Child processes of this build: servers that a tool starts and stops, and commands that it runs. */
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { extname, join } from 'node:path';
@@ -6,33 +6,33 @@ import { setTimeout as sleep } from 'node:timers/promises';
 
 /** A server drains for at most 15 s. */
 const STOP_WITHIN_MS = 20_000;
-/** Kept of a child's output, to say why it failed, in characters. */
+/** Characters of a child's output that are kept to explain a failure. */
 const LAST_WORDS = 2_000;
-/** The most that a command may print, in characters. */
+/** Characters that a command may print. */
 const MAX_OUTPUT = 64 * 1024 * 1024;
 
-/** Node's options of `npm start`. */
+/** Node's options in `npm start`. */
 export const NODE_FLAGS = ['--max-semi-space-size=32'];
 
 export interface ChildServer {
   readonly url: URL;
   readonly pid: number;
-  /** Resolves when it is ready to sell; rejects, with its last words, when it does not come up in time. */
+  /** Resolves when the server is ready; rejects with the end of its output when it does not start in time. */
   readonly ready: Promise<void>;
-  /** SIGTERM, then patience, then SIGKILL. Idempotent. */
+  /** Sends SIGTERM, then SIGKILL after a time limit. Idempotent. */
   stop(): Promise<void>;
 }
 
 /**
- * Starts this build's server, without waiting for it, so that an interrupted tool can stop it. `env` is its whole environment
- * and names its PORT. In a process group of its own: Ctrl-C reaches the tool, which stops the server in order.
+ * Starts this build's server without waiting, so that an interrupted tool can stop it. `env` is its whole environment and has its
+ * PORT. It gets its own process group, so that Ctrl-C reaches only the tool, which then stops the server in order.
  */
 export function startServer(url: URL, env: NodeJS.ProcessEnv, startWithinMs: number): ChildServer {
   const child = spawn(process.execPath, programOf('main'), { env, stdio: ['ignore', 'pipe', 'pipe'], detached: true });
   const output = tailOf(child, ['stdout', 'stderr']);
   const end = once(child, 'close');
   const ready = untilReady(url, child, output, startWithinMs);
-  // It may be awaited later, or never when the tool is interrupted.
+  // It may be awaited later, or never if the tool is interrupted.
   ready.catch(() => undefined);
   return {
     url,
@@ -54,7 +54,7 @@ export interface Ended {
   readonly stderr: string;
 }
 
-/** Runs a command of this build to its end. Never rejects: a command that was killed has exit code 1. */
+/** Runs a command of this build to its end. Never rejects; a killed command has exit code 1. */
 export async function runProgram(
   program: string,
   args: readonly string[],
@@ -69,7 +69,7 @@ export async function runProgram(
   return { exitCode: exitCode ?? 1, stdout, stderr: stderr() };
 }
 
-/** A file of `src`, run the way this process is: compiled, or from its source. */
+/** A file of `src`, run like this process: compiled, or from source. */
 function programOf(program: string): string[] {
   const flags = process.execArgv.length > 0 ? process.execArgv : NODE_FLAGS;
   return [...flags, join(__dirname, '..', '..', program + extname(__filename))];
@@ -88,7 +88,7 @@ function hasEnded({ exitCode, signalCode }: ChildProcess): boolean {
   return exitCode !== null || signalCode !== null;
 }
 
-/** Whether a server answers there, ready to sell. */
+/** Whether a server at this URL is ready. */
 export async function isReady(url: URL): Promise<boolean> {
   try {
     return (await fetch(new URL('/readyz', url), { signal: AbortSignal.timeout(5_000) })).ok;
@@ -97,7 +97,7 @@ export async function isReady(url: URL): Promise<boolean> {
   }
 }
 
-/** Whether anything at all listens there. */
+/** Whether anything listens at this URL. */
 export async function isListening(url: URL): Promise<boolean> {
   try {
     await fetch(new URL('/livez', url), { signal: AbortSignal.timeout(5_000) });

@@ -1,7 +1,7 @@
-/** CPU seconds of a process and all below it, from /proc; on other systems the bench does without. */
+/** CPU seconds of a process and its descendants, from /proc; unknown on other systems than Linux. */
 import { readdirSync, readFileSync } from 'node:fs';
 
-/** USER_HZ, in which /proc counts: 100 on every Linux that people run. */
+/** USER_HZ, the unit of /proc: 100 on every common Linux. */
 const TICKS_PER_SECOND = 100;
 
 interface Stat {
@@ -12,7 +12,7 @@ interface Stat {
   readonly ticksOfEnded: number;
 }
 
-/** null where the system does not say. */
+/** null if the system does not say. */
 export function cpuSecondsOf(pid: number): number | null {
   const stats = readStats();
   const root = stats.get(pid);
@@ -26,12 +26,12 @@ export function parentOf(pid: number): number | null {
   return readStats().get(pid)?.parent ?? null;
 }
 
-/** How many processes stand directly below. */
+/** Number of direct child processes. */
 export function countChildren(pid: number): number {
   return [...readStats().values()].filter((stat) => stat.parent === pid).length;
 }
 
-/** Memory in use, in MB. */
+/** Resident memory, in MB. */
 export function residentMbOf(pid: number): number | null {
   try {
     const kb = /^VmRSS:\s+(\d+) kB/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1];
@@ -65,7 +65,7 @@ function readStats(): ReadonlyMap<number, Stat> {
 function readStat(pid: number): Stat | null {
   try {
     const text = readFileSync(`/proc/${pid}/stat`, 'latin1');
-    // The command stands in parentheses and may hold anything: fields are counted after the last one.
+    // The command in parentheses may contain anything, so fields are counted after the last parenthesis.
     const fields = text
       .slice(text.lastIndexOf(')') + 2)
       .split(' ')
@@ -74,6 +74,6 @@ function readStat(pid: number): Stat | null {
     const [utime = 0, stime = 0, cutime = 0, cstime = 0] = fields.slice(11, 15);
     return { pid, parent, ticks: utime + stime, ticksOfEnded: cutime + cstime };
   } catch {
-    return null; // ended meanwhile
+    return null; // It has ended.
   }
 }

@@ -2,7 +2,7 @@
 import * as http from 'node:http';
 import * as https from 'node:https';
 
-/** Far more than any answer to these tools: a longer one is a fault. */
+/** Far more than any expected answer; a longer one is an error. */
 const MAX_ANSWER_LENGTH = 4 * 1024 * 1024;
 
 export interface HttpAnswer {
@@ -12,9 +12,9 @@ export interface HttpAnswer {
 }
 
 export interface HttpClientOptions {
-  /** Sockets at the same time; further requests wait for one. */
+  /** Concurrent sockets; further requests wait for one. */
   readonly connections: number;
-  /** How long an answer may take, the wait for a socket included. */
+  /** Time limit of an answer, including the wait for a socket. */
   readonly answerWithinMs: number;
 }
 
@@ -32,18 +32,18 @@ export class HttpClient {
     this.agent = new (isSecure ? https.Agent : http.Agent)({ keepAlive: true, maxSockets: options.connections });
   }
 
-  /** Rejects when no whole answer came: then it is unknown whether the request had its effect. */
+  /** Rejects without a complete answer; then it is unknown whether the request had its effect. */
   post(path: string, body: string, headers: http.OutgoingHttpHeaders = {}): Promise<HttpAnswer> {
     const length = Buffer.byteLength(body);
     return this.send('POST', path, { 'content-type': 'application/json', 'content-length': length, ...headers }, body);
   }
 
-  /** Rejects as `post`. */
+  /** Rejects like `post`. */
   get(path: string, headers: http.OutgoingHttpHeaders = {}): Promise<HttpAnswer> {
     return this.send('GET', path, headers);
   }
 
-  /** Cuts off requests in progress, too. */
+  /** Aborts requests in progress, too. */
   close(): void {
     this.isClosed = true;
     this.agent.destroy();
@@ -58,7 +58,7 @@ export class HttpClient {
         ...{ protocol, port, path, method, headers, agent: this.agent },
         hostname: hostname.replace(/^\[|\]$/g, ''),
       });
-      // Destroying is the only end that works in every state, also while the request waits for a socket.
+      // Only destroying ends a request in every state, even while it waits for a socket.
       const timeout = setTimeout(
         () => request.destroy(new Error(`no answer within ${answerWithinMs / 1_000} s`)),
         answerWithinMs,

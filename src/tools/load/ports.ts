@@ -1,4 +1,4 @@
-/** A port for a process that has to be given one before it starts. */
+/** Finds a port for a process that needs one before it starts. */
 import { createServer, type AddressInfo } from 'node:net';
 
 /** Free now, and very likely still free a moment later. */

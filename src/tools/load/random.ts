@@ -1,6 +1,6 @@
-/** Random numbers that can be repeated: the same seed gives the same run. */
+/** Reproducible random numbers: the same seed gives the same sequence. */
 
-/** mulberry32: 32 bits of state are enough to choose operations, and it needs no package. */
+/** mulberry32: 32 bits of state are enough to choose operations. */
 export class Random {
   private state: number;
 
@@ -20,7 +20,7 @@ export class Random {
     return this.next() < probability;
   }
 
-  /** A whole number from `min` to `max`, both included. */
+  /** A whole number from `min` to `max`, both inclusive. */
   integer(min: number, max: number): number {
     return min + Math.floor(this.next() * (max - min + 1));
   }
@@ -29,7 +29,7 @@ export class Random {
     return low + (high - low) * this.next();
   }
 
-  /** Waiting times between independent events. */
+  /** Exponentially distributed: the time between independent events. */
   exponential(mean: number): number {
     return -mean * Math.log(1 - this.next());
   }
@@ -38,7 +38,7 @@ export class Random {
     return items[Math.floor(this.next() * items.length)]!;
   }
 
-  /** One of the keys, in proportion to its weight. At least one weight is above 0. */
+  /** One of the keys, in proportion to its weight. At least one weight must be above 0. */
   pick<Key extends string>(weights: Readonly<Record<Key, number>>): Key {
     const entries = Object.entries<number>(weights).filter(([, weight]) => weight > 0);
     let left = this.next() * entries.reduce((sum, [, weight]) => sum + weight, 0);
@@ -49,7 +49,7 @@ export class Random {
     return entries.at(-1)![0] as Key;
   }
 
-  /** A generator for one of many actors: how often another actor draws does not change what this one draws. */
+  /** A generator for one of many actors, unaffected by how often other actors draw. */
   forkFor(index: number): Random {
     return new Random(Math.imul(this.ownSeed + 1, 0x27d4eb2f) ^ Math.imul(index + 1, 0x165667b1));
   }
@@ -59,7 +59,7 @@ export class Random {
     return new Random(this.seed());
   }
 
-  /** For a generator in another process. */
+  /** A seed for a generator in another process. */
   seed(): number {
     return this.integer(0, 2 ** 31 - 1);
   }

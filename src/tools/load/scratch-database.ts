@@ -1,18 +1,18 @@
-/** Databases that the benchmark and the tests make and drop: on one server, or on every node of a Citus cluster. */
+/** Creates and drops databases for benchmarks and tests: on one server, or on every node of a Citus cluster. */
 import { Client } from 'pg';
 import type { Logger } from '../../telemetry/logger';
 import { distribute } from '../../database/distribute';
 import { migrate } from '../../database/migrate';
 import { openDatabase } from '../../database/database';
 
-/** A server on which databases may be made, or the coordinator of several. */
+/** A server on which databases may be created, or the coordinator of a cluster. */
 export interface DatabaseServer {
-  /** Connected to the database that the URL names. */
+  /** Connected to the database in the URL. */
   readonly admin: Client;
   readonly url: string;
 }
 
-/** Two at once would write the same rows of the nodes' catalogues. Any number, the same for every process. */
+/** Serialises creation, because two at once would write the same rows of the nodes' catalogues. The number is arbitrary. */
 const CREATION_LOCK = 7_202_611_23;
 
 interface Node {
@@ -20,7 +20,7 @@ interface Node {
   readonly port: number;
 }
 
-/** An empty database; answers its URL. A coordinator's is on its workers as well, and knows them. */
+/** Creates an empty database and returns its URL. A coordinator's is created on its workers, too, and knows them. */
 export async function createDatabase(
   server: DatabaseServer,
   name: string,
@@ -49,7 +49,7 @@ export async function createDatabase(
   return url;
 }
 
-/** This build's tables, spread over the workers where there are any: some 2 s there. Throws what migrating or spreading throws. */
+/** Creates this build's tables, distributed over workers if there are any (some 2 s). Throws like migrate and distribute. */
 export async function createTables(url: string, log: Logger): Promise<void> {
   await migrateAt(url, log);
   const workers = await at(url, workersOf);
@@ -65,7 +65,7 @@ export async function migrateAt(url: string, log: Logger): Promise<void> {
   }
 }
 
-/** On every node; whoever is still connected is cut off. Citus ends its own background processes with it. */
+/** Drops it on every node and terminates its connections; Citus also ends its background processes. */
 export async function dropDatabase(server: DatabaseServer, name: string): Promise<void> {
   await drop(server.admin, name);
   for (const worker of await workersOf(server.admin)) {
@@ -83,7 +83,7 @@ async function joinNodes(client: Client, url: string, workers: readonly Node[]):
   for (const { host, port } of workers) await client.query('SELECT citus_add_node($1, $2)', [host, port]);
 }
 
-/** None: an ordinary server. */
+/** Empty for an ordinary server. */
 async function workersOf(client: Client): Promise<Node[]> {
   const { rows } = await client.query<{ has: boolean }>(`SELECT to_regclass('pg_dist_node') IS NOT NULL AS has`);
   if (!rows[0]!.has) return [];
@@ -93,7 +93,7 @@ async function workersOf(client: Client): Promise<Node[]> {
   return nodes.rows;
 }
 
-/** As the server's own user. Left out: the server itself, and the database that its URL names. */
+/** Connects as the server's user. If omitted, to the database in the server's URL. */
 function urlOf(server: DatabaseServer, database?: string, node?: Node): string {
   const url = new URL(server.url);
   if (node) url.host = `${node.host}:${node.port}`;

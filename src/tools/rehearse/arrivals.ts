@@ -1,11 +1,11 @@
-/** When shoppers arrive: an open model, in which nobody waits with arriving because the server is slow. */
+/** When shoppers arrive: an open model, so a slow server does not delay arrivals. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Random } from '../load/random';
 import type { Plan } from './plan';
 
-/** Most of a drop's crowd has waited for the opening; the others hear of it. */
+/** The share of the crowd that has waited for the opening; the others arrive later. */
 const shareOfBurst = 0.6;
-/** The burst's mean arrival, as a part of the whole: 5 s of a minute. */
+/** The burst's mean arrival as a share of the duration: 5 s of a minute. */
 const burstMean = 1 / 12;
 
 /** Milliseconds after the opening, ascending, one for each shopper; all within the duration. */
@@ -19,8 +19,8 @@ export function arrivalTimes({ shoppers, durationSeconds }: Plan, random: Random
 }
 
 /**
- * Lets each one in at their time and resolves when all of them have left. `visit` is given the intended time, from which
- * latency is measured: if this process is late, the shopper has waited.
+ * Starts each visit at its time and resolves when all have ended. `visit` gets the intended time, from which latency is measured, so
+ * that this process's own delays count as waiting.
  */
 export async function letIn(
   times: readonly number[],
@@ -33,7 +33,7 @@ export async function letIn(
     // Timers are whole milliseconds, and late rather than early.
     if (waitMs >= 1) await sleep(waitMs);
     for (; index < times.length && times[index]! - nowMs() < 1; index++) visits.push(visit(index, times[index]!));
-    // Without a turn of the event loop, a long backlog of arrivals would keep every answer from being read.
+    // Without yielding to the event loop, a long backlog of arrivals would keep every answer from being read.
     await new Promise(setImmediate);
   }
   await Promise.all(visits);

@@ -1,16 +1,16 @@
-/** The rehearsal's one way to the server: GraphQL and the webhook, asked again with the same key until there is an answer. */
+/** The rehearsal's GraphQL and webhook client. It repeats each request with the same key until it is answered. */
 import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { signPayload } from '../../webhooks/signature';
 import type { Step, Tally } from './tally';
 import type { HttpAnswer, HttpClient } from '../load/http-client';
 
-/** When a fault ends, the service recovers within 30 s (P10): whoever gives up sooner proves nothing. */
+/** After a fault the service recovers within 30 s (P10), so requests are repeated for longer than that. */
 const patienceMs = 30_000;
 const firstPauseMs = 50;
 const longestPauseMs = 2_000;
 
-/** Who asks, and since when they wait: what is not given is neither measured nor signed in. */
+/** The token to send, and the moment from which latency counts; both are optional. */
 export interface Asking {
   readonly step?: Step;
   readonly intendedMs?: number;
@@ -26,9 +26,9 @@ export interface PaymentAnswer {
   readonly orderId: string | null;
 }
 
-/** No answer came within the patience: whether the request had its effect is not known. */
+/** No answer came in time, so it is unknown whether the request had its effect. */
 export class Unanswered extends Error {}
-/** The answer is none that the contract names. */
+/** The answer violates the contract. */
 export class WrongAnswer extends Error {}
 
 type Reply<T> = { readonly value: T } | { readonly again: string; readonly afterMs: number };
@@ -71,7 +71,7 @@ export class Client {
     });
   }
 
-  /** Delivers a payment event, signed, as often as it takes: a provider does not give up either. */
+  /** Delivers a signed payment event, repeatedly if necessary, as a provider does. */
   deliver(message: object, asking: Asking): Promise<PaymentAnswer> {
     const body = JSON.stringify(message);
     return this.untilAnswered(asking, async () => {
@@ -108,7 +108,7 @@ export class Client {
     this.tally.requests += 1;
     try {
       const answer = await this.transport.post(path, body, headers);
-      // A balancer in front answers 502 and 504 for a server that restarts.
+      // A load balancer answers 502 and 504 while a server restarts.
       if ([429, 502, 503, 504].includes(answer.status)) {
         const again = answer.status === 429 ? 'RATE_LIMITED' : 'SERVICE_UNAVAILABLE';
         return { again, afterMs: answer.retryAfterMs };
@@ -131,7 +131,7 @@ export class Client {
         return reply.value;
       }
       this.tally.retriedBy.add(reply.again);
-      // Those who were refused together must not all come back together.
+      // Jitter, so that requests refused together do not return together.
       const waitMs = Math.max(reply.afterMs, pauseMs) * (1 + Math.random() / 2);
       if (this.tally.nowMs() + waitMs > giveUpMs || this.transport.isClosed) {
         throw new Unanswered(`${step ?? 'look-up'}: ${reply.again} for ${patienceMs / 1_000} s`);
@@ -150,7 +150,7 @@ function json(answer: HttpAnswer): object {
     const value = JSON.parse(answer.body) as unknown;
     if (typeof value === 'object' && value !== null) return value;
   } catch {
-    // Told below, with the status.
+    // Reported below, with the status.
   }
   throw wrong(answer);
 }

@@ -1,17 +1,17 @@
-/** The client's own history: what the server has acknowledged, and what a promise therefore says of it for ever. */
+/** The client's own history: what the server has acknowledged, and what its promises therefore guarantee. */
 
 export interface Money {
   readonly amountMinor: number;
   readonly currency: string;
 }
 
-/** Units that are surely out of `available` in the meantime, in ms after the opening. */
+/** Units that are certainly not in `available` during this time, in ms after the opening. */
 export interface Claim {
   readonly fromMs: number;
   untilMs: number;
 }
 
-/** A hold that was granted. */
+/** A granted hold. */
 export interface KnownHold {
   readonly id: string;
   readonly productId: string;
@@ -21,12 +21,12 @@ export interface KnownHold {
   readonly claims: Claim[];
   releaseAsked: boolean;
   released: boolean;
-  /** A createOrder that names it was sent: until then only a payment may consume it. */
+  /** Whether a createOrder for it was sent; until then only a payment may consume it. */
   orderAsked: boolean;
   order: KnownOrder | null;
 }
 
-/** An order that was answered, by createOrder. */
+/** An order answered by createOrder. */
 export interface KnownOrder {
   readonly id: string;
   readonly holds: readonly KnownHold[];
@@ -45,14 +45,14 @@ export interface KnownEvent {
   readonly reference: string;
   readonly amount: Money;
   readonly paymentId: string;
-  /** The holds that are paid for. */
+  /** The holds that it pays for. */
   readonly holds: readonly KnownHold[];
-  /** The amount is not what these holds cost. */
+  /** Whether the amount differs from the total of these holds. */
   readonly isWrongAmount: boolean;
   acknowledged: boolean;
 }
 
-/** What was granted is claimed from the answer on: the server has committed by then. */
+/** A granted hold is claimed from its answer on, because the server has committed by then. */
 export class History {
   readonly holds: KnownHold[] = [];
   readonly orders = new Map<string, KnownOrder>();
@@ -60,7 +60,7 @@ export class History {
 
   constructor(private readonly nowMs: () => number) {}
 
-  /** The time-to-live is counted from before the request was sent, so the claim ends before the hold does. */
+  /** The time-to-live counts from before the request was sent, so the claim ends before the hold does. */
   hold(
     granted: Omit<KnownHold, 'claims' | 'releaseAsked' | 'released' | 'orderAsked' | 'order'>,
     until: number,
@@ -77,13 +77,13 @@ export class History {
     for (const hold of order.holds) {
       hold.order = order;
       const claim = hold.claims.at(-1)!;
-      // What may have been given back before the answer came stays so: only a claim still open is made longer.
+      // Only open claims are extended: units may have been given back before the answer arrived.
       if (claim.untilMs > this.nowMs()) claim.untilMs = until;
     }
     return order;
   }
 
-  /** About to ask for something that gives these holds' units back. */
+  /** To be called before a request that gives these holds' units back. */
   mayEnd(holds: readonly KnownHold[]): void {
     for (const hold of holds) {
       const claim = hold.claims.at(-1)!;
@@ -91,7 +91,7 @@ export class History {
     }
   }
 
-  /** A payment was applied: the units are sold, and never come back. */
+  /** A payment was applied: the units are sold and never return. */
   sold(holds: readonly KnownHold[]): void {
     for (const hold of holds) {
       const claim = hold.claims.at(-1)!;
@@ -100,7 +100,7 @@ export class History {
     }
   }
 
-  /** The most units of a product that were certainly claimed at one moment: never more than its total. */
+  /** The most units of a product that were certainly claimed at one moment; never more than its total. */
   mostClaimed(productId: string): number {
     const changes = this.holds
       .filter((hold) => hold.productId === productId)
@@ -112,7 +112,7 @@ export class History {
             { atMs: claim.untilMs, units: -quantity },
           ]),
       )
-      // Who ends and who begins at the same moment never had the unit together.
+      // Claims that end and begin at the same moment do not overlap.
       .sort((a, b) => a.atMs - b.atMs || a.units - b.units);
     let claimed = 0;
     let most = 0;

@@ -1,4 +1,4 @@
-/** `npm run rehearse`: an on-sale minute against a real server, and the verdict whether it kept its promises. */
+/** `npm run rehearse`: simulates a minute of a sale against a real server, and checks that it kept its promises. */
 import { Command, InvalidArgumentError } from 'commander';
 import { type Config, loadDotEnv, loadSettings } from '../../config';
 import { configuredUrl, exitCodes, interruptible, runCommand, wholeNumberOption } from '../../cli/options';
@@ -11,13 +11,13 @@ import { summarize } from './summary';
 import { Progress, terminalReport } from './terminal';
 import type { Tally } from './tally';
 
-/** Bounds of one process: every shopper makes some ten requests, and every latency is kept. */
+/** Limits of one process: every shopper sends some ten requests, and every latency is kept. */
 const most = { shoppers: 200_000, stock: 1_000_000, products: 100, seconds: 3_600, connections: 2_000 } as const;
 
 const USED = ['host', 'port', 'auth', 'webhookSecrets'] as const;
 type Used = Pick<Config, (typeof USED)[number]>;
 
-/** One that runs already is left running. */
+/** A server that is already running is left running. */
 type RehearsedServer = Pick<ChildServer, 'url' | 'ready' | 'stop'>;
 
 type Options = Omit<Plan, 'shares'> &
@@ -63,12 +63,12 @@ Examples:
 
 async function run(options: Options): Promise<void> {
   loadDotEnv();
-  // A server that it starts reads its own settings, and says what is wrong with them.
+  // A server started here reads its own settings and reports errors in them.
   const config = loadSettings(USED);
   const plan = planOf(options);
   const progress = new Progress(plan.shoppers);
   const server = await findServer(options, config, progress);
-  // Without a verdict, when it is ended in the middle.
+  // There is no verdict if the run is interrupted.
   await interruptible(
     (signal) => perform(options, plan, config, server, progress, signal),
     async () => {
@@ -105,12 +105,12 @@ async function perform(
   if (!summary.ok) process.exitCode = exitCodes.failed;
 }
 
-/** Resolves when it is written: a pipe may take its time, and the process is ended right after. */
+/** Resolves when it is written: a pipe may be slow, and the process exits right after. */
 function print(text: string): Promise<void> {
   return new Promise((resolve) => process.stdout.write(`${text}\n`, () => resolve()));
 }
 
-/** What the options contradict each other in is bad usage; nothing has been started by then. */
+/** Contradicting options are bad usage; nothing has been started by then. */
 function planOf(options: Options): Plan {
   const { shoppers, stock, products, durationSeconds, seed, connections } = options;
   if (stock < products)
@@ -126,7 +126,7 @@ function planOf(options: Options): Plan {
   return { shoppers, stock, products, durationSeconds, seed, connections, shares };
 }
 
-/** The server that runs, or one that has just been started. It is stopped by `stop` if it is ours. */
+/** The running server, or a new one, which `stop` stops. */
 async function findServer(options: Options, config: Used, progress: Progress): Promise<RehearsedServer> {
   const { url: given, start, allowRemote, durationSeconds } = options;
   if (given && start) command.error('error: --url names a server that runs, --start starts another: give one of them');
@@ -156,5 +156,5 @@ function isLoopback({ hostname }: URL): boolean {
   return hostname === 'localhost' || hostname === '[::1]' || /^127(\.\d{1,3}){3}$/.test(hostname);
 }
 
-// Shoppers who were interrupted in their thoughts would keep the process for some seconds.
+// Waiting shoppers of an interrupted run would keep the process alive for some seconds.
 void runCommand(command).then(() => process.exit());

@@ -1,8 +1,8 @@
-/** What a rehearsal is made of: how many shoppers, how much stock, and the share of each story that a shopper may live. */
+/** The parameters of a rehearsal: shoppers, stock, and the share of each behaviour. */
 
 /**
- * What becomes of a shopper who was granted a hold, with its default share. Shares are weights: they need not add up to 100,
- * so that one can be changed alone.
+ * What a shopper does after a granted hold, with its default share. Shares are weights that need not add up to 100, so that one can
+ * be changed alone.
  */
 export const stories = {
   onTime: { flag: 'on-time', share: 45, says: 'order, then pay' },
@@ -19,13 +19,13 @@ export type Story = keyof typeof stories;
 
 export interface Plan {
   readonly shoppers: number;
-  /** Units on sale in all, divided among the products. */
+  /** Units on sale, divided among the products. */
   readonly stock: number;
   readonly products: number;
   /** How long shoppers keep arriving. */
   readonly durationSeconds: number;
   readonly seed: number;
-  /** Sockets to the server; a shopper who finds none free waits, and the wait counts. */
+  /** Sockets to the server; waiting for a free one counts as latency. */
   readonly connections: number;
   readonly shares: Readonly<Record<Story, number>>;
 }

@@ -1,10 +1,10 @@
-/** Plots over time as inline SVG: lines and stacked areas, coloured by the page, legible in light and dark. */
+/** Plots over time as inline SVG: lines and stacked areas, coloured by the page, legible in light and dark mode. */
 
 export interface Series {
   readonly name: string;
   /** One of the page's colours: `series-1` … `series-4`, `series-rest`. */
   readonly colour: string;
-  /** One value for each moment; null: nothing was measured. */
+  /** One value for each moment; null: not measured. */
   readonly values: readonly (number | null)[];
 }
 
@@ -14,18 +14,18 @@ export interface Plot {
   readonly seconds: readonly number[];
   readonly series: readonly Series[];
   readonly unit: string;
-  /** The series lie on each other and add up to a whole. */
+  /** Whether the series are stacked. */
   readonly isStacked?: boolean;
   readonly width: number;
 }
 
 const height = 220;
 const margin = { top: 10, right: 12, bottom: 26, left: 46 };
-/** More labels than this are read by nobody. */
+/** More labels would be unreadable. */
 const mostTicks = 5;
 const pixelsPerTime = 80;
 
-/** A figure with its legend. Hovering shows the values of a moment; nothing needs a script. */
+/** A figure with its legend. Hovering shows the values of a moment, without a script. */
 export function plot({ title, seconds, series, unit, isStacked = false, width }: Plot): string {
   const tops = isStacked ? stackOf(series) : series.map(({ values }) => values);
   const highest = Math.max(1, ...tops.flatMap((values) => values.map((value) => value ?? 0)));
@@ -85,7 +85,7 @@ function stackOf(series: readonly Series[]): number[][] {
   return tops;
 }
 
-/** Broken where nothing was measured; a moment alone is a point. */
+/** Interrupted where nothing was measured; a single value is a dot. */
 function line(
   seconds: readonly number[],
   values: readonly (number | null)[],
@@ -104,7 +104,7 @@ function line(
   return `<path class="line ${colour}" d="${path}"/>`;
 }
 
-/** As steps: a count stays what it was until the next look. */
+/** Stepped, because a count stays the same until the next sample. */
 function area(
   seconds: readonly number[],
   tops: readonly (number | null)[],

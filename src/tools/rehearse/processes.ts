@@ -1,18 +1,18 @@
-/** A server of the rehearsal's own, and the reconcile command. */
+/** The rehearsal's own server, and the reconcile command. */
 import { configuredUrl } from '../../cli/options';
 import { environmentForChild, type Config } from '../../config';
 import { oneLine, runProgram, startServer, type ChildServer } from '../load/child-server';
 import { findFreePort } from '../load/ports';
 
-/** A fresh machine creates a database cluster first, which takes seconds, on a slow disk many. */
+/** A fresh machine first creates a database cluster, which takes many seconds on a slow disk. */
 const START_WITHIN_MS = 120_000;
 const RECONCILE_WITHIN_MS = 120_000;
-/** Of the violations in a summary, in characters. */
+/** Length of the violations in a summary, in characters. */
 const MAX_SUMMARY = 600;
 
 /**
- * Starts this build's server on a free port, with this process's settings. What is not set is made to fit: a rehearsal cannot
- * wait for holds of two minutes, and one machine is not a crowd to a rate limit.
+ * Starts this build's server on a free port with this process's settings. Missing settings get suitable defaults, because a
+ * rehearsal cannot wait for holds of two minutes, and a rate limit would see only one address.
  */
 export async function startRehearsalServer(
   { host }: Pick<Config, 'host'>,
@@ -32,12 +32,12 @@ export async function startRehearsalServer(
 
 export interface Reconciled {
   readonly exitCode: number;
-  /** What the command printed with --json; null when it is not JSON. */
+  /** The command's output with --json; null if it is not JSON. */
   readonly report: unknown;
   readonly summary: string;
 }
 
-/** `reconcile --json` on the database that this process is configured for. Never throws. */
+/** `reconcile --json` on the configured database. Never throws. */
 export async function runReconcile(): Promise<Reconciled> {
   const options = { env: environmentForChild({}), withinMs: RECONCILE_WITHIN_MS };
   const { exitCode, stdout, stderr } = await runProgram('cli/reconcile', ['--json'], options);
@@ -50,7 +50,7 @@ export async function runReconcile(): Promise<Reconciled> {
   }
 }
 
-/** The violations in the report, as far as one line holds them. */
+/** The violations in the report, as far as they fit into one line. */
 function summaryOf(report: unknown): string {
   const violations = (report as { violations?: unknown } | null)?.violations;
   return oneLine(JSON.stringify(Array.isArray(violations) ? violations : report)).slice(0, MAX_SUMMARY);

@@ -1,4 +1,4 @@
-/** One rehearsal from the first product to the verdict, against a server that runs already. */
+/** One rehearsal, from creating the products to the verdict, against a running server. */
 import { randomBytes } from 'node:crypto';
 import type { Config } from '../../config';
 import { signToken } from '../../graphql/http/tokens';
@@ -16,14 +16,14 @@ import { judge, type Verdict } from './verdict';
 import { StockWatch } from './watch';
 
 const tokenTtlSeconds = 6 * 3600;
-/** The server promises an answer, if only BUSY, well within this. */
+/** The server promises an answer, at least BUSY, well within this time. */
 const ANSWER_WITHIN_MS = 10_000;
 
 export interface Rehearsed {
   readonly plan: Plan;
   readonly url: string;
   readonly startedAt: Date;
-  /** From the opening until the last shopper had left. */
+  /** From the opening until the last shopper left. */
   readonly lastedMs: number;
   readonly products: readonly RehearsedProduct[];
   readonly tally: Tally;
@@ -36,18 +36,18 @@ export interface Rehearsed {
 export interface Surroundings {
   readonly url: URL;
   readonly config: Pick<Config, 'auth' | 'webhookSecrets'>;
-  /** No request is sent any more once it is aborted. */
+  /** Aborting it stops all requests. */
   readonly signal: AbortSignal;
   reconcile(): Promise<Reconciled>;
   /** Called once, before the first shopper. */
   onOpening(tally: Tally): void;
-  /** Called once, after the last shopper has left and before the verdict. */
+  /** Called once, after the last shopper and before the verdict. */
   onClosing(): void;
 }
 
 /**
- * Resolves with the verdict, whatever it is; throws only when the shop cannot be opened. Bounded in time: the duration, some
- * pauses of the last shoppers, and 30 s of patience for a server that does not answer.
+ * Resolves with any verdict; throws only when the shop cannot be opened. It takes at most the duration, some pauses of the last
+ * shoppers, and 30 s for a server that does not answer.
  */
 export async function rehearse(plan: Plan, surroundings: Surroundings): Promise<Rehearsed> {
   const { url, config } = surroundings;
@@ -56,7 +56,7 @@ export async function rehearse(plan: Plan, surroundings: Surroundings): Promise<
   const tally = new Tally(nowMs);
   const history = new History(nowMs);
   const transport = new HttpClient(url, { connections: plan.connections, answerWithinMs: ANSWER_WITHIN_MS });
-  // The operator does not stand in the shoppers' queue for a connection.
+  // The operator does not queue for the shoppers' connections.
   const operatorsTransport = new HttpClient(url, { connections: plan.connections, answerWithinMs: ANSWER_WITHIN_MS });
   const closeTransports = () => {
     transport.close();

@@ -1,4 +1,4 @@
-/** The report: one HTML file that needs nothing else, neither network nor script, in light and dark. */
+/** The report: one self-contained HTML file without network access or scripts, for light and dark mode. */
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { escaped, plot, type Series } from './plot';
@@ -9,14 +9,14 @@ import type { Summary } from './summary';
 import { percentilesOf } from '../load/percentiles';
 import type { Latency, Step } from './tally';
 
-/** Moments on the axis of a plot: enough to see a burst, few enough to stay calm. */
+/** Moments on the axis of a plot: enough to see a burst, few enough to stay readable. */
 const mostMoments = 80;
 const shortestMomentSeconds = 0.25;
-/** In units of the SVG: the page scales them to its own width. */
+/** In units of the SVG, which the page scales. */
 const wide = 1_040;
 const narrow = 510;
 
-/** Writes the report, with the folders on the way to it. */
+/** Writes the report and creates its folders. */
 export function writeReport(file: string, rehearsed: Rehearsed, summary: Summary): void {
   mkdirSync(dirname(file), { recursive: true });
   writeFileSync(file, reportOf(rehearsed, summary));
@@ -118,7 +118,7 @@ function crowdPlot({ tally, plan, lastedMs }: Rehearsed): string {
 
 function latencyPlot({ tally, plan, lastedMs }: Rehearsed, step: Step, name: string, width: number): string {
   const own = tally.latencies.filter((latency) => latency.step === step);
-  // Few values make no percentiles: the fewer there are, the longer a moment has to be.
+  // Percentiles need enough values, so the fewer there are, the longer each interval.
   const moments = momentsOf(lastedMs, plan.durationSeconds, Math.max(8, Math.min(mostMoments, own.length / 10)));
   const groups: Latency[][] = moments.starts.map(() => []);
   for (const latency of own) groups[moments.indexOf(latency.atMs)]!.push(latency);
@@ -144,7 +144,7 @@ function stockPlot(name: string, samples: readonly StockSample[]): string {
 }
 
 interface Moments {
-  /** Seconds after the opening at which each begins. */
+  /** Seconds after the opening at which each interval begins. */
   readonly starts: readonly number[];
   readonly seconds: number;
   indexOf(ms: number): number;
@@ -187,7 +187,7 @@ function topOf(counts: Readonly<Record<string, number>>): string {
 const sum = (values: readonly number[]) => values.reduce((total, value) => total + value, 0);
 const grouped = (value: number) => value.toLocaleString('en-US');
 
-/** The colours keep their distance for eyes that see fewer of them, on both grounds. */
+/** Colours that remain distinct for colour-blind readers, on light and dark. */
 const style = `
 :root { --ground: #f6f6f3; --surface: #fff; --ink: #14140f; --soft: #5c5b55; --line: #e2e1da; --good: #0b7a3e; --bad: #b3261e;
   --series-1: #2a78d6; --series-2: #1baf7a; --series-3: #eb6834; --series-4: #a05bd0; --series-rest: #d9d8d0; }

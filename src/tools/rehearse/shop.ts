@@ -19,15 +19,15 @@ export interface StockReport {
   readonly sold: number;
 }
 
-/** A report of one moment, ms after the opening. */
+/** A stock report with its time, in ms after the opening. */
 export interface StockSample extends StockReport {
   readonly atMs: number;
 }
 
-/** Every third product is limited, and shoppers who want it have to sign in. */
+/** Every third product has a limit per customer, so its shoppers sign in. */
 const limitEvery = 3;
 const maxPerCustomer = 2;
-/** The sale ends by itself, so that a product of a rehearsal does not stay in the shop; stragglers have time enough. */
+/** The sale ends by itself, so that a rehearsal leaves no product on sale; late shoppers have enough time. */
 const saleSeconds = 3600;
 const tokenTtlSeconds = 6 * 3600;
 
@@ -39,7 +39,7 @@ const stockReport = `query RehearseStock($id: ID!) {
   stockReport(productId: $id) { total available held awaitingPayment sold }
 }`;
 
-/** Opens the shop: answers the operator's token and the new products. Throws, in one line, when the server will not have it. */
+/** Opens the shop: returns the operator's token and the new products. Throws, in one line, if the server refuses. */
 export async function openShop(
   client: Client,
   plan: Plan,

@@ -1,4 +1,4 @@
-/** One shopper's story: arrive, browse, hold, and then order and pay, or not, as random and the shares have it. */
+/** One shopper: arrives, browses, holds, and then orders and pays or not, as chance and the shares decide. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Answer, type Client, Unanswered, WrongAnswer, type PaymentAnswer } from './client';
 import type { Random } from '../load/random';
@@ -7,28 +7,28 @@ import type { Plan, Story } from './plan';
 import type { RehearsedProduct } from './shop';
 import type { Step, Tally } from './tally';
 
-/** Shares of shoppers who do what a real crowd does besides its story. */
+/** Shares of further behaviour of a real crowd. */
 const habits = {
-  /** Wants a second product, in the same order. */
+  /** Orders a second product together with the first. */
   secondProduct: 0.2,
   /** Wants two units. */
   twoUnits: 0.1,
-  /** Asks for more units of a limited product than one customer may have. */
+  /** Requests more units of a limited product than one customer may have. */
   greedy: 0.05,
-  /** Stays anonymous, where no limit asks for a name. */
+  /** Stays anonymous where no limit requires a customer. */
   anonymous: 0.3,
-  /** Sends createHold twice at the same time with the same key, as an impatient finger does. */
+  /** Sends createHold twice at once with the same key, like a double click. */
   doubleClick: 0.05,
-  /** Comes back after OUT_OF_STOCK: units come back too. */
+  /** Returns after OUT_OF_STOCK, because units may come back. */
   returns: 0.4,
 } as const;
-/** A crowd without hope goes home: keeps the number of requests bounded. */
+/** Bounds the number of requests of shoppers who find nothing. */
 const mostReturns = 3;
-/** People take their time: mean milliseconds in a sale of half a minute or more, and less in a shorter one. */
+/** Mean milliseconds between actions in a sale of at least half a minute; shorter in a shorter sale. */
 const thinkMs = { browse: 400, order: 800, pay: 1_500, late: 2_500, comeBack: 4_000 } as const;
 const longestThink = 4;
 const unhurriedSeconds = 30;
-/** An expired hold is paid for this long after its end, so that a clock that is a little off does not matter. */
+/** How long after its end an expired hold is paid, so that small clock differences do not matter. */
 const afterExpiryMs = 300;
 
 const browse = `query RehearseBrowse($id: ID!) {
@@ -68,7 +68,7 @@ interface OrderAnswer {
   readonly total: Money;
 }
 
-/** What every shopper of a rehearsal shares. */
+/** Shared by all shoppers of a rehearsal. */
 export interface Sale {
   readonly plan: Plan;
   readonly runId: string;
@@ -94,7 +94,7 @@ export class Shopper {
     this.id = `rehearsal-${sale.runId}-${index}`;
   }
 
-  /** Never throws: what goes wrong is counted, and the shopper leaves. */
+  /** Never throws: errors are counted, and the shopper leaves. */
   async visit(intendedMs: number): Promise<void> {
     const { tally } = this.sale;
     tally.arrivals.push(intendedMs);
@@ -125,7 +125,7 @@ export class Shopper {
     await this.live(story, holds);
   }
 
-  /** The first product is the one that everybody talks about. */
+  /** The first product is the most popular one. */
   private wanted(): RehearsedProduct[] {
     const { products } = this.sale;
     const weights = Object.fromEntries(products.map((_, index) => [index, 1 / (index + 1)]));
@@ -135,7 +135,7 @@ export class Shopper {
     return [...new Set(wantsMore ? [first, second] : [first])].map((index) => products[Number(index)]!);
   }
 
-  /** A hold, or none: whoever finds nothing left may come back some times, as long as shoppers still arrive. */
+  /** A hold, or null. A shopper who finds nothing may return some times, while shoppers still arrive. */
   private async hold(product: RehearsedProduct): Promise<KnownHold[]> {
     const { random, sale } = this;
     const isGreedy = product.maxPerCustomer !== null && random.isTrue(habits.greedy);
@@ -210,7 +210,7 @@ export class Shopper {
     await this.report('payment.succeeded', order.id, holds);
   }
 
-  /** The success names a hold: before the order, together with it, or of a shopper who never comes back to order. */
+  /** The success refers to a hold: before the order, at the same time, or of a shopper who never orders. */
   private async payEarly(holds: KnownHold[]): Promise<void> {
     const when = this.random.pick({ before: 5, together: 3, instead: holds.length === 1 ? 2 : 0 });
     const pay = () => this.report('payment.succeeded', holds[0]!.id, holds);
@@ -397,7 +397,7 @@ export class Shopper {
     return answer;
   }
 
-  /** A refusal that the contract does not allow here: a promise is broken, whatever the message says. */
+  /** The contract does not allow this refusal here, so a promise is broken. */
   private expectRefusal(mutation: string, answer: Answer<unknown>, allowed: readonly string[]): void {
     if (!answer.granted && !answer.codes.every((code) => allowed.includes(code))) {
       throw new WrongAnswer(`${mutation} was refused: ${answer.codes.join()}`);
@@ -415,21 +415,21 @@ export class Shopper {
     await sleep(pauseMs);
   }
 
-  /** The moment from which the shopper waits: a timer that this busy process lets run late is waiting, too. */
+  /** The moment from which the shopper waits. A late timer of this busy process counts as waiting. */
   private takeDue(): number {
     const dueMs = this.dueMs ?? this.sale.tally.nowMs();
     this.dueMs = null;
     return dueMs;
   }
 
-  /** Anonymous keys are secrets of their own; here they only have to be new. */
+  /** Anonymous keys must be unguessable in production; here they only have to be new. */
   private newKey(): string {
     return `${this.id}-${++this.keys}`;
   }
 }
 
 interface More {
-  /** Of an earlier payment; left out: a payment of its own. */
+  /** Of an earlier payment; if omitted, it is a payment of its own. */
   readonly paymentId?: string;
   readonly tooLittleMinor?: number;
 }

@@ -1,4 +1,4 @@
-/** The figures of a rehearsal: one object that the terminal, the report and --json all tell. */
+/** The results of a rehearsal, in one object for the terminal, the report and --json. */
 import type { RehearsedProduct, StockReport } from './shop';
 import type { Plan } from './plan';
 import type { Rehearsed } from './rehearsal';
@@ -15,20 +15,20 @@ export interface Summary {
   readonly shoppers: Readonly<{ arrived: number; left: number; served: number; stories: Record<string, number> }>;
   readonly requests: Readonly<{ sent: number; retried: Record<string, number>; unanswered: number }>;
   readonly holds: Readonly<{ granted: number; units: number; released: number; statuses: Record<string, number> }>;
-  /** By code; a shopper who comes back counts each time. */
+  /** By code; a shopper who returns counts each time. */
   readonly refused: Readonly<Record<string, number>>;
   readonly orders: Readonly<{ placed: number; cancelledByShoppers: number; statuses: Record<string, number> }>;
-  /** Outcomes as first answered by the webhook, and as they stand after the sale. */
+  /** Outcomes as first answered by the webhook, and after the sale. */
   readonly payments: Readonly<{
     events: number;
     firstOutcomes: Record<string, number>;
     outcomes: Record<string, number>;
   }>;
-  /** Repeats of holds and payment events that were recognised. */
+  /** Repeated holds and payment events that were recognised. */
   readonly replays: number;
-  /** Milliseconds, from the moment that was intended: waiting to be let in counts. */
+  /** Milliseconds from the intended moment, so waiting for a connection counts. */
   readonly latencyMs: Readonly<Partial<Record<Step, Percentiles>>>;
-  /** How late the rehearsal itself was: when it is late, it is the bottleneck. */
+  /** How late the rehearsal itself was. If it is late, it is the bottleneck. */
   readonly latenessMs: Percentiles;
   readonly products: readonly (RehearsedProduct & {
     readonly mostClaimed: number;

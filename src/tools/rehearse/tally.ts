@@ -1,20 +1,20 @@
-/** What is counted while the rehearsal runs: events in time, latencies, retries, and answers that nobody may give. */
+/** Counts during a rehearsal: events over time, latencies, retries, and answers outside the contract. */
 
-/** What a shopper waits for. `pay` is the provider's webhook. */
+/** The requests that shoppers wait for. `pay` is the provider's webhook. */
 export const steps = ['browse', 'hold', 'order', 'pay', 'release', 'cancel'] as const;
 export type Step = (typeof steps)[number];
 
-/** A few examples are enough to find the cause; a broken server would give a hundred thousand. */
+/** A few examples are enough to find a cause; a broken server would give a hundred thousand. */
 const maxExamples = 5;
 
 export interface Latency {
   readonly step: Step;
-  /** When the answer was intended to be asked for, ms after the opening. */
+  /** When the request was intended to be sent, in ms after the opening. */
   readonly atMs: number;
   readonly ms: number;
 }
 
-/** Something that went wrong: how often, and the first cases. */
+/** A kind of problem: its count and first cases. */
 export class Findings {
   count = 0;
   readonly examples: string[] = [];
@@ -34,24 +34,24 @@ export class Counts extends Map<string, number> {
     return this.get(key) ?? 0;
   }
 
-  /** The most frequent first. */
+  /** Most frequent first. */
   toRecord(): Record<string, number> {
     return Object.fromEntries([...this].sort((a, b) => b[1] - a[1]));
   }
 }
 
 export class Tally {
-  /** Times in ms after the opening. Exact percentiles need every value; the bounds on shoppers bound them. */
+  /** Times in ms after the opening. Exact percentiles need every value; the limit on shoppers bounds them. */
   readonly arrivals: number[] = [];
   readonly grants: number[] = [];
   readonly refusals: number[] = [];
   readonly latencies: Latency[] = [];
-  /** How late this process was in letting shoppers in. */
+  /** How late this process started shoppers' visits. */
   readonly lateness: number[] = [];
   readonly refusedBy = new Counts();
   readonly retriedBy = new Counts();
   readonly stories = new Counts();
-  /** What the webhook answered at first, by outcome. */
+  /** The webhook's first answers, by outcome. */
   readonly outcomes = new Counts();
   left = 0;
   orders = 0;
@@ -59,11 +59,11 @@ export class Tally {
   released = 0;
   cancelled = 0;
   requests = 0;
-  /** Requests that had no answer, however often they were repeated. */
+  /** Requests without an answer after all retries. */
   readonly unanswered = new Findings();
-  /** Answers outside the contract: broken shapes, internal errors, refusals that cannot be true. */
+  /** Answers outside the contract: malformed ones, internal errors, impossible refusals. */
   readonly wrongAnswers = new Findings();
-  /** A key that named two objects. */
+  /** Keys that named two objects. */
   readonly keyConflicts = new Findings();
 
   constructor(readonly nowMs: () => number) {}

@@ -1,4 +1,4 @@
-/** What a person sees in the terminal: a bar or lines while the sale runs, tables afterwards. */
+/** Terminal output: a progress bar or lines during the sale, tables afterwards. */
 import { SingleBar } from 'cli-progress';
 import type { Summary } from './summary';
 import type { Tally } from './tally';
@@ -7,7 +7,7 @@ import type { Check } from './verdict';
 const barEveryMs = 100;
 const linesEveryMs = 5_000;
 
-/** Live counts on standard error, so that standard output stays what was asked for. */
+/** Live counts on standard error, so that standard output has only the result. */
 export class Progress {
   private timer: NodeJS.Timeout | undefined;
   private bar: SingleBar | undefined;
@@ -47,7 +47,7 @@ export class Progress {
     if (!this.bar) this.say(lineOf(tally));
   }
 
-  /** Gives the cursor back when the command ends in the middle. */
+  /** Restores the cursor if the command is interrupted. */
   abandon(): void {
     clearInterval(this.timer);
     this.bar?.stop();
@@ -122,7 +122,7 @@ function list(counts: Readonly<Record<string, number>>): string {
   return entries.length === 0 ? 'none' : entries.map(([name, count]) => `${count} ${name}`).join(', ');
 }
 
-/** Columns as wide as they must be. Below a head stand figures, to the right. */
+/** Columns as wide as necessary. Figures below a head are right-aligned. */
 function table(head: readonly string[], rows: readonly (readonly (string | number)[])[]): string {
   const lines = [...(head.length > 0 ? [head] : []), ...rows].map((line) => line.map(String));
   const widthOf = (column: number) => Math.max(...lines.map((line) => line[column]?.length ?? 0));

@@ -1,4 +1,4 @@
-/** The verdict: what the server acknowledged, held against what it answers afterwards. One check a promise. */
+/** The verdict: compares what the server acknowledged with what it answers afterwards, one check per promise. */
 import { Unanswered, WrongAnswer, type Client } from './client';
 import type { History, KnownEvent, KnownHold, KnownOrder, Money } from './history';
 import type { Reconciled } from './processes';
@@ -6,10 +6,10 @@ import { addsUp, readStock, type RehearsedProduct, type StockReport, type StockS
 import { Counts, Findings, type Tally } from './tally';
 
 export interface Check {
-  /** Of DESIGN §2. */
+  /** P1, P2, …: see docs/design.md#promises. */
   readonly promises: string;
   readonly says: string;
-  /** How many facts were looked at: a check of nothing proves nothing. */
+  /** Number of facts checked; a check of none proves nothing. */
   readonly checked: number;
   readonly broken: number;
   readonly examples: readonly string[];
@@ -19,12 +19,12 @@ export interface Verdict {
   readonly checks: readonly Check[];
   readonly orderStatuses: Readonly<Record<string, number>>;
   readonly holdStatuses: Readonly<Record<string, number>>;
-  /** Of payment events, as they stand after the sale. */
+  /** Outcomes of payment events after the sale. */
   readonly outcomes: Readonly<Record<string, number>>;
   readonly stock: ReadonlyMap<string, StockReport>;
 }
 
-/** What the rehearsal has seen, and where it can look again. */
+/** The rehearsal's observations, and clients to look things up. */
 export interface Evidence {
   readonly client: Client;
   readonly token: string;
@@ -71,14 +71,14 @@ interface Facts {
   readonly orders: ReadonlyMap<string, FoundOrder>;
   readonly events: ReadonlyMap<string, FoundEvent>;
   readonly stock: ReadonlyMap<string, StockReport>;
-  /** Read last: what was due by then may have happened. */
+  /** Read last: whatever was due by then may have happened. */
   readonly serverTime: number;
 }
 
-/** Look-ups at the same time. */
+/** Concurrent look-ups. */
 const lookUpsAtOnce = 32;
 const eventsPerPage = 100;
-/** Other traffic may lie between our events; but a log that never ends must not keep the verdict from coming. */
+/** Other traffic may lie between the rehearsal's events, but an endless log must not delay the verdict. */
 const mostPages = 5_000;
 
 const money = 'amountMinor currency';
@@ -97,7 +97,7 @@ const eventsQuery = `query RehearseCheckEvents($first: Int!, $after: String) {
   }
 }`;
 
-/** Never throws: a server that does not answer any more is a broken promise like any other. */
+/** Never throws: a server that no longer answers is a broken promise, too. */
 export async function judge(evidence: Evidence, reconcile: () => Promise<Reconciled>): Promise<Verdict> {
   const { tally, history } = evidence;
   const facts = await readFacts(evidence).catch((error: unknown) => {
@@ -127,7 +127,7 @@ export function isKept(verdict: Verdict): boolean {
   return verdict.checks.every((check) => check.broken === 0);
 }
 
-/** Which payments were sent for what. */
+/** Payments by what they were sent for. */
 interface Payments {
   readonly paidHolds: ReadonlySet<KnownHold>;
   readonly byPaymentId: ReadonlyMap<string, readonly KnownEvent[]>;
@@ -165,11 +165,11 @@ function factChecks(evidence: Evidence, facts: Facts): Check[] {
     check('P7', 'every acknowledged order is there, with an allowed status', facts.orders.size, orders),
     check('P5 P6', 'every payment event has one effect, and no success is lost', history.events.size, events),
   ];
-  // An order whose answer was lost is not known here, but sold all the same: without it there is nothing to compare.
+  // An order whose answer was lost is unknown here but sold, so there is nothing to compare.
   return tally.unanswered.count > 0 ? checks : [...checks, soldCheck(evidence, facts)];
 }
 
-/** The counter that operators see, at every look during the sale. */
+/** Operators' stock counters, in every sample during the sale. */
 function snapshotsCheck({ products, samples }: Evidence): Check {
   const findings = new Findings();
   let checked = 0;
@@ -187,7 +187,7 @@ function snapshotsCheck({ products, samples }: Evidence): Check {
   return check('P1', 'the stock report adds up at every moment', checked, findings);
 }
 
-/** Independent of every counter of the server: what the shoppers were told they have. */
+/** Independent of the server's counters: what shoppers were granted. */
 function claimsCheck({ products, history }: Evidence): Check {
   const findings = new Findings();
   for (const { id, name, total } of products) {
@@ -243,7 +243,7 @@ function problemOfHold(known: KnownHold, { holds, serverTime }: Facts, { paidHol
       return known.releaseAsked ? null : 'is RELEASED, and nobody asked for it';
     case 'EXPIRED':
       if (Date.parse(expiresAt) > serverTime) return `is EXPIRED before ${expiresAt}`;
-      // Only a payment places an order of an expired hold.
+      // Only a payment places an order for an expired hold.
       return order && !isPaidFor ? 'was ordered, and is EXPIRED' : null;
     default:
       return `has the unknown status ${status}`;
@@ -251,7 +251,7 @@ function problemOfHold(known: KnownHold, { holds, serverTime }: Facts, { paidHol
 }
 
 interface AboutOrder {
-  /** Successes that were applied, or for which money is owed. */
+  /** Successes that were applied or must be refunded. */
   readonly successes: number;
   readonly failures: number;
   readonly refunds: number;
@@ -303,7 +303,7 @@ function problemOfEvent(known: KnownEvent, { events, orders }: Facts, { byPaymen
     return 'is not what was sent';
   }
   const status = found.order && orders.get(found.order.id)?.status;
-  /** Another event of the same payment has had its effect. */
+  /** Another event of the same payment was applied. */
   const isPaid = byPaymentId
     .get(known.paymentId)!
     .some((event) => event !== known && ['APPLIED', 'REFUND_DUE'].includes(events.get(event.eventId)?.outcome ?? ''));
@@ -312,7 +312,7 @@ function problemOfEvent(known: KnownEvent, { events, orders }: Facts, { byPaymen
   }
   if (type !== 'payment.succeeded') return null;
   if (known.isWrongAmount) return outcome === 'AMOUNT_MISMATCH' ? null : `a wrong amount ended ${outcome}`;
-  /** It names one hold of several: it waits for their order, and cannot be judged without it. */
+  /** It refers to one hold of several, so it waits for their order and cannot be judged without it. */
   const mayWait = known.holds.length > 1 && known.holds.some((hold) => hold.id === reference);
   switch (outcome) {
     case 'APPLIED':
@@ -333,7 +333,7 @@ function problemOfEvent(known: KnownEvent, { events, orders }: Facts, { byPaymen
 
 async function readFacts({ client, token, history, tally, products, openedAt }: Evidence): Promise<Facts> {
   const asOperator = { token };
-  /** One that cannot be read counts as gone, and keeps nobody from looking at the others. */
+  /** An object that cannot be read counts as missing; the others are still checked. */
   const lookUp = async <T>(query: string, id: string): Promise<T | null> => {
     try {
       return Object.values(await client.query<Record<string, T | null>>(query, { id }, asOperator))[0] ?? null;
@@ -366,7 +366,7 @@ async function readFacts({ client, token, history, tally, products, openedAt }: 
   return { events, holds, orders, stock, serverTime: Date.parse(serverTime) };
 }
 
-/** Newest first, until all of ours are found or older ones begin. */
+/** Newest first, until all events of the rehearsal are found or older ones begin. */
 async function readEvents(
   client: Client,
   token: string,
@@ -409,7 +409,7 @@ function isSame(a: Money, b: Money): boolean {
   return a.amountMinor === b.amountMinor && a.currency === b.currency;
 }
 
-/** The most frequent first. */
+/** Most frequent first. */
 function countBy(values: readonly string[]): Record<string, number> {
   const counts = new Counts();
   for (const value of values) counts.add(value);

@@ -1,12 +1,12 @@
-/** Looks at every product's stock again and again while the sale runs: for the curve, and because a promise holds at every moment. */
+/** Samples every product's stock during the sale: for the plot, and because the promise must hold at every moment. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Unanswered, type Client } from './client';
 import { readStock, type RehearsedProduct, type StockSample } from './shop';
 import type { Tally } from './tally';
 
-/** Often enough to see a burst, seldom enough to be no load of its own. */
+/** Often enough to see a burst, seldom enough to be no load. */
 const shortestPauseMs = 250;
-/** A report with more points would only be larger. */
+/** More points would only make the report larger. */
 const mostLooks = 400;
 
 export class StockWatch {
@@ -25,7 +25,7 @@ export class StockWatch {
     this.watching = Promise.all(products.map((product) => this.watch(product.id, pauseMs)));
   }
 
-  /** Resolves after a last look. */
+  /** Resolves after a last sample. */
   async stop(): Promise<void> {
     this.isOver = true;
     await this.watching;

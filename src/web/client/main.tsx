@@ -1,4 +1,4 @@
-/** Puts the shop on the page. */
+/** Renders the storefront. */
 import { render } from 'preact';
 import { Shop } from './page';
 

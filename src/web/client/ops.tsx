@@ -1,4 +1,4 @@
-/** Puts the operators' page on the page. */
+/** Renders the operators' page. */
 import { render } from 'preact';
 import { Ops } from './ops/page';
 

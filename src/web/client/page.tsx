@@ -1,4 +1,4 @@
-/** The page: products on one side, what the shopper holds and ordered on the other. */
+/** The storefront: products on one side, the shopper's holds and orders on the other. */
 import { useRef, useState } from 'preact/hooks';
 import { Header } from './parts/header';
 import { HoldList } from './parts/hold-list';
@@ -28,17 +28,17 @@ export function Shop() {
       </a>
       <Header connection={stock.connection} session={session} />
       {goodbye && !session && <p class="strip">{goodbye}</p>}
-      <Counter key={session?.customerId ?? ''} shopper={session?.customerId ?? ''} stock={stock} />
+      <Shopping key={session?.customerId ?? ''} shopper={session?.customerId ?? ''} stock={stock} />
       <footer>
-        <p>What you see is what is left, as of now. What you hold is yours, until its time is over.</p>
+        <p>Stock is shown live. What you hold is yours until its time is over.</p>
       </footer>
       <Announcer />
     </>
   );
 }
 
-/** What one shopper does, '' being anonymous. Another shopper gets another one: nothing of the first is left. */
-function Counter({ shopper, stock }: { shopper: string; stock: Products }) {
+/** The page of one shopper ('' is anonymous). It is keyed by shopper, so no state is left when another one signs in. */
+function Shopping({ shopper, stock }: { shopper: string; stock: Products }) {
   const [newOrderId, setNewOrderId] = useState<string | null>(null);
   const holdsHeading = useRef<HTMLHeadingElement>(null);
   const orders = useOrders(shopper);
@@ -103,7 +103,7 @@ function Shelf({ stock, children }: { stock: Products; children: preact.Componen
   );
 }
 
-/** On a phone the holds are far below: this keeps their time in view. */
+/** Keeps the remaining time in view on a phone, where the holds are far below. */
 function HoldBar({ holds }: { holds: readonly Hold[] }) {
   const live = useLive(holds);
   const next = live.map(({ expiresAt }) => expiresAt).sort()[0];

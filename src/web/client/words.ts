@@ -1,8 +1,8 @@
-/** What the shop says: refusals, statuses, money and times, in words for people. */
+/** Refusals, statuses, money and times in words, for the storefront. */
 import type { Canceller, ErrorCode, OrderStatus, RefusalFragment, SaleStatus } from './generated/graphql';
 import { RequestFailed } from './api/ask';
 
-/** Each code in words. What only operators meet is here too, so that a new code cannot be forgotten. */
+/** All codes, including those that only operators get, so that the compiler reports a missing one. */
 const REFUSALS: Record<ErrorCode, string> = {
   OUT_OF_STOCK: 'Too late: there are not enough units left.',
   PRODUCT_NOT_FOUND: 'This product is no longer here.',
@@ -12,15 +12,15 @@ const REFUSALS: Record<ErrorCode, string> = {
   CUSTOMER_REQUIRED: 'Sign in first: this one is limited for each customer.',
   HOLD_NOT_FOUND: 'This hold is not yours, or does not exist.',
   HOLD_EXPIRED: 'A hold ran out, and its units went back on sale.',
-  HOLD_ALREADY_USED: 'This hold is part of an order already.',
+  HOLD_ALREADY_USED: 'This hold is already part of an order.',
   HOLD_RELEASED: 'This hold was released.',
   CURRENCY_MISMATCH: 'One order has one currency: order these holds separately.',
   ORDER_NOT_FOUND: 'This order is not yours, or does not exist.',
-  ORDER_NOT_CANCELLABLE: 'This order can no longer be cancelled: a payment has come.',
-  IDEMPOTENCY_KEY_REUSED: 'Something else was asked under the same key. Reload the page and try again.',
-  BUSY: 'So many want this at once that your turn did not come. Nothing happened: try again.',
+  ORDER_NOT_CANCELLABLE: 'This order can no longer be cancelled: a payment has arrived.',
+  IDEMPOTENCY_KEY_REUSED: 'The same key was used for another request. Reload the page and try again.',
+  BUSY: 'Too many shoppers want this right now. Nothing happened: try again.',
   SKU_TAKEN: 'Another product has this SKU.',
-  STOCK_BELOW_COMMITTED: 'So many units are held or sold already.',
+  STOCK_BELOW_COMMITTED: 'More units are held or sold already.',
   PAYMENT_EVENT_NOT_FOUND: 'There is no such payment event.',
 };
 
@@ -92,8 +92,8 @@ export interface Money {
 const formats = new Map<string, Intl.NumberFormat>();
 
 /**
- * In the reader's way of writing, exactly. How many digits the minor unit has is said by the server: a browser knows how many are
- * usually shown, and that is another number for HUF, IDR and others. The amount is handed over as text, for no fraction is exact.
+ * An exact amount in the reader's locale. The server gives the digits of the minor unit, because browsers know only the digits
+ * usually shown, which differ for HUF, IDR and others. The amount is passed as text, because binary fractions are not exact.
  */
 export function money({ amountMinor, currency, digits }: Money): string {
   const key = `${currency} ${digits}`;
@@ -108,7 +108,7 @@ export function money({ amountMinor, currency, digits }: Money): string {
 
 export const units = (count: number): string => (count === 1 ? '1 unit' : `${count} units`);
 
-/** `1:05`, `2:03:09`, `1d 04:05:06`, `12 days`: for the eye. */
+/** For reading: `1:05`, `2:03:09`, `1d 04:05:06`, `12 days`. */
 export function clockTime(ms: number): string {
   const total = Math.max(0, Math.ceil(ms / 1_000));
   const two = (value: number) => String(value).padStart(2, '0');
@@ -123,7 +123,7 @@ export function clockTime(ms: number): string {
   return hours > 0 ? `${hours}:${two(minutes)}:${two(seconds)}` : `${minutes}:${two(seconds)}`;
 }
 
-/** `1 minute 5 seconds`: for the ear. */
+/** For screen readers: `1 minute 5 seconds`. */
 export function spokenTime(ms: number): string {
   const total = Math.max(0, Math.ceil(ms / 1_000));
   const part = (count: number, unit: string) => (count === 0 ? [] : [`${count} ${unit}${count === 1 ? '' : 's'}`]);

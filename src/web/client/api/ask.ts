@@ -1,16 +1,16 @@
-/** One typed request: a document that codegen wrote, its variables, and its data or a failure with a code. */
+/** Sends one typed GraphQL request; returns its data or throws a failure with a code. */
 import type { DocumentTypeDecoration } from '@graphql-typed-document-node/core';
 
-/** A mutation may wait 2 s for a lock and be run again; after this nobody waits any more. */
+/** A mutation may wait 2 s for a lock and be re-run; longer than this the shopper would not wait. */
 const TIMEOUT_MS = 12_000;
 
-/** What is no answer of the shop: `OFFLINE` for a network that fails, else the code of GraphQL's error. */
+/** `code` is `OFFLINE` when the network fails, else the code of the GraphQL error. */
 export class RequestFailed extends Error {
   override readonly name = 'RequestFailed';
   constructor(
     readonly code: string,
     message: string,
-    /** The same request may succeed after this; null: asking again is no use. */
+    /** When to retry the same request; null: a retry would fail, too. */
     readonly retryAfterMs: number | null,
   ) {
     super(message);
@@ -22,10 +22,10 @@ interface Answer {
   errors?: { message: string; extensions?: { code?: string; retryAfterMs?: number } }[];
 }
 
-/** Codes that say "not now": what was asked may be asked again. */
-const NOT_NOW = new Set(['SERVICE_UNAVAILABLE', 'RATE_LIMITED']);
+/** Temporary errors, after which the same request may be sent again. */
+const TEMPORARY = new Set(['SERVICE_UNAVAILABLE', 'RATE_LIMITED']);
 
-/** What a server says that does not know a hash: another version of the shop is on its way in. */
+/** The server does not know the document's hash, for example while another version is being deployed. */
 const UNKNOWN_HASH = new Set(['PERSISTED_QUERY_NOT_FOUND', 'PERSISTED_QUERY_NOT_SUPPORTED']);
 
 export type Document<Result, Variables> = DocumentTypeDecoration<Result, Variables> & {
@@ -33,7 +33,7 @@ export type Document<Result, Variables> = DocumentTypeDecoration<Result, Variabl
   toString(): string;
 };
 
-/** Throws RequestFailed. `token` undefined asks as nobody. */
+/** Throws RequestFailed. `token` undefined is anonymous. */
 export async function ask<Result, Variables>(
   document: Document<Result, Variables>,
   variables: Variables,
@@ -50,12 +50,12 @@ export async function ask<Result, Variables>(
   const error = answer.errors?.[0];
   if (error) {
     const code = error.extensions?.code ?? 'INTERNAL_SERVER_ERROR';
-    throw new RequestFailed(code, error.message, NOT_NOW.has(code) ? waitOf(error, response) : null);
+    throw new RequestFailed(code, error.message, TEMPORARY.has(code) ? waitOf(error, response) : null);
   }
   return answer.data as Result;
 }
 
-/** The server has the documents that codegen wrote, compiled: their name is shorter, and they are served faster. */
+/** Names a document by its hash. The server has compiled the documents written by codegen, so they are served faster. */
 export function trustedName(document: Pick<Document<unknown, unknown>, '__meta__'>): Record<string, unknown> | null {
   const sha256Hash = document.__meta__?.['hash']?.replace('sha256:', '');
   return sha256Hash ? { persistedQuery: { version: 1, sha256Hash } } : null;
@@ -78,7 +78,7 @@ async function read(response: Response): Promise<Answer> {
   try {
     return (await response.json()) as Answer;
   } catch {
-    // A proxy's page, or a connection that broke half-way: nobody knows what became of the request.
+    // A proxy's error page, or a connection that broke half-way: the outcome is unknown.
     throw new RequestFailed('OFFLINE', 'The answer could not be read.', 0);
   }
 }

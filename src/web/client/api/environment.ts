@@ -1,3 +1,3 @@
-/** Whether the page comes from a server that has what development has: a provider to play, and tokens for whoever asks. */
+/** Whether the server is one for development, with a simulated payment provider and tokens for everyone. */
 export const isDevelopment = (): boolean =>
   document.querySelector<HTMLMetaElement>('meta[name=environment]')?.content !== 'production';

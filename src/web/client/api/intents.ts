@@ -1,24 +1,23 @@
-/** Idempotency keys: one for each thing a shopper means to do, kept until the shop has said what became of it. */
+/** Idempotency keys: one for each thing a shopper means to do, stored until the shop has answered. */
 import { tabKept } from './kept';
 
 const STORE = 'intents';
 
-/** The same intent has the same key, also after a reload, until it is settled: then a repeat is a new intent. */
+/** The same intent gets the same key, even after a reload, until it is settled. Repeating it after that is a new intent. */
 export function keyOf(intent: string): string {
   const keys = stored();
   const key = (keys[intent] ??= newKey());
-  store(keys);
+  tabKept.set(STORE, keys);
   return key;
 }
 
-/** The shop has answered: granted, or refused for good. */
+/** To be called when the shop has answered: granted, or refused for good. */
 export function settle(intent: string): void {
-  const keys = stored();
-  delete keys[intent];
-  store(keys);
+  const { [intent]: _settled, ...others } = stored();
+  tabKept.set(STORE, others);
 }
 
-/** A UUID. `crypto.randomUUID` is only there on HTTPS and localhost, and a phone tries a shop at an address of the house. */
+/** A UUID. `crypto.randomUUID` exists only on HTTPS and localhost, and a phone may open the shop at a LAN address. */
 export function newKey(): string {
   const bytes = crypto.getRandomValues(new Uint8Array(16));
   bytes[6] = (bytes[6]! & 0x0f) | 0x40;
@@ -27,14 +26,4 @@ export function newKey(): string {
   return hex.replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, '$1-$2-$3-$4-$5');
 }
 
-function stored(): Record<string, string> {
-  try {
-    return JSON.parse(tabKept.get(STORE) ?? '{}') as Record<string, string>;
-  } catch {
-    return {};
-  }
-}
-
-function store(keys: Record<string, string>): void {
-  tabKept.set(STORE, JSON.stringify(keys));
-}
+const stored = () => (tabKept.get(STORE) ?? {}) as Record<string, string>;

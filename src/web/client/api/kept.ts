@@ -1,55 +1,47 @@
-/** What the browser keeps for a page; where it keeps nothing (forbidden, or full), this tab keeps it as long as it is open. */
+/** Values that the browser stores for a page, as JSON. Where storage is forbidden or full, the open tab remembers them instead. */
 
 export interface Kept {
-  get(key: string): string | null;
-  /** null removes it. Never throws: what is not kept must not stop a purchase. */
-  set(key: string, value: string | null): void;
+  /** null: nothing is stored, or not as JSON. */
+  get(key: string): unknown;
+  /** null removes it. Never throws, because a purchase must not fail over storage. */
+  set(key: string, value: unknown): void;
 }
 
 /** `open` may throw: reading `localStorage` does where a browser blocks it. */
 function keptIn(open: () => Storage): Kept {
-  // What could not be stored; it is newer than what the storage has.
-  const unstored = new Map<string, string | null>();
+  /** JSON that could not be stored; newer than what the storage has. */
+  const unstored = new Map<string, string>();
   return {
     get: (key) => {
-      if (unstored.has(key)) return unstored.get(key)!;
       try {
-        return open().getItem(key);
+        return JSON.parse(unstored.get(key) ?? open().getItem(key) ?? 'null');
       } catch {
         return null;
       }
     },
     set: (key, value) => {
+      const json = JSON.stringify(value);
       try {
         if (value === null) open().removeItem(key);
-        else open().setItem(key, value);
+        else open().setItem(key, json);
         unstored.delete(key);
       } catch {
-        unstored.set(key, value);
+        unstored.set(key, json);
       }
     },
   };
 }
 
-/** Shared by all tabs of the shop, and there after the browser is closed. */
+/** Shared by all tabs of the shop; survives closing the browser. */
 export const browserKept = keptIn(() => localStorage);
 
-/** This tab's own, and there after a reload. */
+/** Private to this tab; survives a reload. */
 export const tabKept = keptIn(() => sessionStorage);
 
-/** Another tab has changed what the browser keeps under `key`; null: all of it. Answers how to stop. */
-export function onKeptElsewhere(listener: (key: string | null) => void): () => void {
-  const onStorage = ({ key, storageArea }: StorageEvent) => {
-    if (storageArea === null || storageArea !== sessionStorageOrNull()) listener(key);
-  };
+/** Calls `listener` when another tab changes what is stored under `key`. Returns a function that stops it. */
+export function onKeptElsewhere(key: string, listener: () => void): () => void {
+  // The event's key is null when a tab clears the whole storage.
+  const onStorage = (event: StorageEvent) => (event.key === null || event.key === key) && listener();
   addEventListener('storage', onStorage);
   return () => removeEventListener('storage', onStorage);
-}
-
-function sessionStorageOrNull(): Storage | null {
-  try {
-    return sessionStorage;
-  } catch {
-    return null;
-  }
 }

@@ -1,4 +1,4 @@
-/** Live stock: one socket for the page, which comes back by itself. */
+/** Live stock over one WebSocket, which reconnects. */
 import { createClient, type Client, type SubscribePayload } from 'graphql-ws';
 import { StockChangedDocument, type StockChangedSubscription } from '../generated/graphql';
 import { trustedName } from './ask';
@@ -10,11 +10,11 @@ export type Connection = 'connecting' | 'live' | 'lost';
 
 const LONGEST_WAIT_MS = 10_000;
 const PING_MS = 15_000;
-/** A socket whose ping is not answered within this time is dead, whatever the browser believes: a phone that left its network. */
+/** A socket without a pong within this time is dead, even if the browser does not know: a phone that left its network. */
 const PONG_MS = 5_000;
 
 export interface LiveStock {
-  /** The current level of each product, then each change. At most 100 products. Answers how to stop. */
+  /** Reports the current level of at most 100 products, then each change. Returns a function that stops it. */
   watch(productIds: readonly string[], onLevel: (level: StockLevel) => void): () => void;
   close(): void;
 }
@@ -47,7 +47,7 @@ export function connectLiveStock(onConnection: (connection: Connection) => void)
     clearTimeout(pongTimer);
     pongTimer = setTimeout(() => client.terminate(), PONG_MS);
   };
-  /** Asks at once whether the socket still lives, instead of within PING_MS. */
+  /** Pings at once instead of within PING_MS. */
   const check = () => {
     if (socket?.readyState !== WebSocket.OPEN) return;
     socket.send('{"type":"ping"}');
@@ -68,8 +68,8 @@ export function connectLiveStock(onConnection: (connection: Connection) => void)
 }
 
 /**
- * By the document's hash; a server that does not know it is asked with the text. A subscription that ends although nobody has
- * stopped it (the server could not serve it, or said so of the connection) is made again after a while.
+ * Subscribes by the document's hash, then by its text if the server does not know the hash. A subscription that the server ends
+ * is retried with backoff.
  */
 function watch(
   client: Client,
@@ -87,7 +87,7 @@ function watch(
     if (isOver) return;
     const again = async () => {
       if (isOver) return;
-      // Refused by its hash: that costs no wait.
+      // Only the hash was refused, so the text follows at once.
       if (question === text) {
         onServed(false);
         await rest(backoff((failures += 1)));
@@ -101,8 +101,8 @@ function watch(
         failures = 0;
         onLevel(data.stockChanged);
       },
-      error: again,
-      complete: again,
+      error: () => void again(),
+      complete: () => void again(),
     });
   };
   subscribe(extensions ? { query: '', variables, extensions } : text);

@@ -1,4 +1,4 @@
-/** What the shopper asks: with their token, if they have one. */
+/** Requests with the shopper's token, if they are signed in. */
 import { currentSession, endSession } from '../shop/session';
 import { ask, RequestFailed, type Document } from './ask';
 
@@ -12,7 +12,7 @@ export async function request<Result, Variables>(
     return await ask(document, variables, session?.token);
   } catch (error) {
     const hasExpired = error instanceof RequestFailed && error.code === 'UNAUTHENTICATED' && session;
-    // A shopper who has signed in again meanwhile is not signed out by the answer to the old token.
+    // The answer to an old token must not sign out a shopper who has signed in again.
     if (hasExpired && currentSession()?.token === session.token) endSession('Your sign-in has expired.');
     throw error;
   }

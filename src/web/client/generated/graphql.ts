@@ -16,16 +16,16 @@ export type Canceller =
   | 'PAYMENT_WINDOW';
 
 export type CreateHoldInput = {
-  /** Your own name of this one intent, 1 to 255 characters; a UUID is best. Repeat a request with the same key, and it has one effect. */
+  /** Your own name for this one intent, 1 to 255 characters, best a UUID. Repeating a request with the same key has no further effect and returns the same object. */
   idempotencyKey?: string | null | undefined;
   productId: string | number;
   quantity?: number;
 };
 
 export type CreateOrderInput = {
-  /** 1 to 50 holds, all or nothing. A single id is a list of one. */
+  /** 1 to 50 holds, all or nothing. A single id counts as a list of one. */
   holdIds: Array<string | number>;
-  /** Your own name of this one intent, 1 to 255 characters; a UUID is best. Repeat a request with the same key, and it has one effect. */
+  /** Your own name for this one intent, 1 to 255 characters, best a UUID. Repeating a request with the same key has no further effect and returns the same object. */
   idempotencyKey?: string | null | undefined;
 };
 
@@ -50,14 +50,14 @@ export type ErrorCode =
   | 'SKU_TAKEN'
   | 'STOCK_BELOW_COMMITTED';
 
-/** A hold closes once: the last three are final. */
+/** A hold starts ACTIVE and closes once: EXPIRED, RELEASED and CONSUMED are final. */
 export type HoldStatus =
   | 'ACTIVE'
   | 'CONSUMED'
   | 'EXPIRED'
   | 'RELEASED';
 
-/** REFUND_DUE: money came, and no units could be had for it. An operator has to give it back. */
+/** REFUND_DUE: paid, but no units were available; an operator must refund it. */
 export type OrderStatus =
   | 'CANCELLED'
   | 'PAID'
@@ -69,7 +69,7 @@ export type ReleaseHoldInput = {
   holdId: string | number;
 };
 
-/** FULLY_HELD: nothing is available now, but held or unpaid units may come back. */
+/** FULLY_HELD: no unit is available now, but units in holds or unpaid orders may come back. */
 export type SaleStatus =
   | 'ENDED'
   | 'FULLY_HELD'

@@ -1,8 +1,8 @@
-/** Payments that wait for somebody to act: parked, of another amount, to be refunded; and the button that judges one again. */
+/** Payments that need an operator: parked, with a wrong amount, or to be refunded. Replaying one judges it again. */
 import { useState } from 'preact/hooks';
 import { ReplayPaymentEventDocument, WhatIsOpenDocument, type OpenEventFragment } from '../generated/operators/graphql';
 import { money, refusalInWords } from '../words';
-import { useFeed } from './feed';
+import { useFeed } from './use-feed';
 import { Freshness } from './freshness';
 import type { AskAsOperator } from './page';
 import { failureInWords, momentInWords, REPLAYED } from './words';
@@ -14,57 +14,58 @@ interface Props {
   readonly onTimeline: (id: string) => void;
 }
 
-type Lists = Record<'parked' | 'mismatched' | 'refundDue', { title: string; what: string; canReplay: boolean }>;
+type Lists = Record<'parked' | 'mismatched' | 'refundDue', { title: string; advice: string; canReplay: boolean }>;
 
 const LISTS: Lists = {
   parked: {
     title: 'Parked',
-    what: 'Waiting for what they speak of. Under a reference that nobody knows: ask the provider who paid what.',
+    advice:
+      'Waiting for the hold or order they refer to. If the reference is unknown, ask the provider who paid for what.',
     canReplay: true,
   },
   mismatched: {
-    title: 'Another amount than is due',
-    what: 'Refund them at the provider; or, once the cause is gone, judge them again.',
+    title: 'Wrong amount',
+    advice: 'Refund them at the provider, or replay them once the cause is fixed.',
     canReplay: true,
   },
   refundDue: {
     title: 'Refunds due',
-    what: 'The money came, the units were gone. Refund it at the provider: its report settles it, nothing else does.',
+    advice: 'Paid, but no units were available. Refund them at the provider; only its refund event settles them.',
     canReplay: false,
   },
 };
 
 export function OpenPayments({ ask, onTimeline }: Props) {
   const feed = useFeed('open', () => ask(WhatIsOpenDocument, {}), EVERY_MS);
-  const [said, setSaid] = useState('');
+  const [replayStatus, setReplayStatus] = useState('');
 
   const replay = async ({ provider, eventId }: OpenEventFragment) => {
-    setSaid(`${eventId}: being judged again…`);
+    setReplayStatus(`${eventId}: replaying…`);
     try {
       const { replayPaymentEvent } = await ask(ReplayPaymentEventDocument, { input: { provider, eventId } });
       const { paymentEvent, userErrors } = replayPaymentEvent;
-      setSaid(
+      setReplayStatus(
         `${eventId}: ${paymentEvent ? REPLAYED[paymentEvent.outcome] : userErrors.map(refusalInWords).join(' ')}.`,
       );
     } catch (error) {
-      setSaid(`${eventId}: ${failureInWords(error)}`);
+      setReplayStatus(`${eventId}: ${failureInWords(error)}`);
     }
-    feed.again();
+    feed.askAgain();
   };
 
   return (
     <section id="payments" class="panel" aria-labelledby="payments-title">
       <div class="panel-head">
         <h2 id="payments-title">Payments to act on</h2>
-        <p class="quiet small">Of the shop. What is settled is not here.</p>
+        <p class="quiet small">The whole shop, without settled payments.</p>
         <Freshness feed={feed} />
       </div>
       <p role="status" class="said">
-        {said}
+        {replayStatus}
       </p>
       {feed.answer &&
         (Object.keys(LISTS) as (keyof Lists)[]).map((name) => {
-          const { title, what, canReplay } = LISTS[name];
+          const { title, advice, canReplay } = LISTS[name];
           const { edges, pageInfo } = feed.answer![name];
           return (
             <div key={name} class="open-list">
@@ -75,7 +76,7 @@ export function OpenPayments({ ask, onTimeline }: Props) {
                 <p class="quiet small">None.</p>
               ) : (
                 <>
-                  <p class="quiet small">{what}</p>
+                  <p class="quiet small">{advice}</p>
                   <ul aria-label={title}>
                     {edges.map(({ node }) => (
                       <OpenEvent
@@ -87,7 +88,7 @@ export function OpenPayments({ ask, onTimeline }: Props) {
                     ))}
                   </ul>
                   {pageInfo.hasNextPage && (
-                    <p class="quiet small">These are the newest. Older ones follow as these are settled.</p>
+                    <p class="quiet small">These are the newest. Older ones appear as these are settled.</p>
                   )}
                 </>
               )}
@@ -140,9 +141,9 @@ function OpenEvent({ event, onReplay, onTimeline }: EventProps) {
   );
 }
 
-/** What the event speaks of, and what that comes to. */
+/** The order or hold that the event refers to, with its total. */
 function aboutWords({ order, hold }: OpenEventFragment): string {
   if (order) return `for an order of ${money(order.total)}, ${order.status}`;
   if (hold) return `for a hold of ${money(hold.total)}, ${hold.status}`;
-  return 'for a reference that nobody knows';
+  return 'for an unknown reference';
 }

@@ -1,16 +1,16 @@
-/** The operators' page: a form until there is a token that is taken, then the figures. */
+/** The operators' page: a sign-in form until a token is accepted, then the figures. */
 import { useCallback, useEffect, useState } from 'preact/hooks';
 import { ask, RequestFailed, type Document } from '../api/ask';
 import { isDevelopment } from '../api/environment';
+import { Counters } from './counters';
 import { OpenPayments } from './open-payments';
-import { Rates } from './rates';
 import { SignIn } from './sign-in';
 import { StockTable } from './stock-table';
 import { Timeline } from './timeline';
 import { storedToken, storeToken } from './token';
 import { refusedTokenInWords } from './words';
 
-/** Asks with the operator's token. A token that is not taken ends the page. Throws RequestFailed. */
+/** Sends a request with the operator's token. A refused token signs the operator out. Throws RequestFailed. */
 export type AskAsOperator = <Result, Variables>(
   document: Document<Result, Variables>,
   variables: Variables,
@@ -32,7 +32,7 @@ export function Ops() {
         return await ask(document, variables, token ?? undefined);
       } catch (error) {
         const isRefused = error instanceof RequestFailed && REFUSED.has(error.code);
-        // Of several questions with one token the first answer decides, and a new token is not judged by an old one's.
+        // Several requests may fail at once: the first one decides, and none of them signs a newer token out.
         if (isRefused && storedToken() === token) change(null, refusedTokenInWords(error));
         throw error;
       }
@@ -62,7 +62,7 @@ function Top({ onLeave }: { onLeave: (() => void) | null }) {
         {onLeave && (
           <>
             <a href="#stock">Units</a>
-            <a href="#rates">Rates</a>
+            <a href="#counters">Now</a>
             <a href="#payments">Payments</a>
             <a href="#timeline">Timeline</a>
           </>
@@ -86,7 +86,7 @@ function Figures({ ask }: { ask: AskAsOperator }) {
         <h1 class="unseen">Operators</h1>
         <div class="column">
           <StockTable ask={ask} />
-          <Rates ask={ask} />
+          <Counters ask={ask} />
         </div>
         <div class="column">
           <OpenPayments ask={ask} onTimeline={setId} />
@@ -95,8 +95,8 @@ function Figures({ ask }: { ask: AskAsOperator }) {
       </main>
       <footer>
         <p>
-          Each figure is asked for every second or two, less often when answers are slow, and not at all while nobody
-          looks at this tab. What every server did over days: Prometheus.
+          Figures are refreshed every second or two, less often when answers are slow, and not while this tab is hidden.
+          Charts over time are in Grafana.
         </p>
       </footer>
     </>
@@ -105,7 +105,7 @@ function Figures({ ask }: { ask: AskAsOperator }) {
 
 const IN_ADDRESS = '#timeline=';
 
-/** The id stands behind the address's #, so that a timeline can be sent to somebody; no server sees it there. */
+/** The id is in the address's fragment, so that a timeline can be shared as a link; servers do not see fragments. */
 function useTimelineId(): [string, (id: string) => void] {
   const [id, setId] = useState(idInAddress);
   useEffect(() => {

@@ -1,4 +1,4 @@
-/** Nothing is shown without a token: the form that takes one. */
+/** The form that asks for an operator's token. */
 import { useEffect, useRef, useState } from 'preact/hooks';
 import { ask } from '../api/ask';
 import { isDevelopment } from '../api/environment';
@@ -7,14 +7,14 @@ import { failureInWords } from './words';
 import { tokenIn } from './token';
 
 interface Props {
-  /** Why the last token was not taken; '' at first. */
+  /** Why the last token was refused; '' at first. */
   readonly problem: string;
   readonly onToken: (token: string) => void;
 }
 
 export function SignIn({ problem, onToken }: Props) {
   const [pasted, setPasted] = useState('');
-  const [own, setOwn] = useState('');
+  const [formatProblem, setFormatProblem] = useState('');
   const field = useRef<HTMLInputElement>(null);
   useEffect(() => field.current?.focus(), [problem]);
 
@@ -22,14 +22,14 @@ export function SignIn({ problem, onToken }: Props) {
     event.preventDefault();
     const token = tokenIn(pasted);
     if (token) onToken(token);
-    else setOwn('That is no token: a token is one word of letters, digits, dots, dashes and underscores.');
+    else setFormatProblem('This is not a token: a token is one word of letters, digits, dots, dashes and underscores.');
   };
 
   return (
     <main class="sign-in">
       <form class="panel" onSubmit={submit}>
         <h1>Operators</h1>
-        <p>Where every unit is, what the sale does this second, and the payments that wait for somebody.</p>
+        <p>Where every unit is, what the sale is doing now, and the payments that need action.</p>
         <label for="token">Token with the role admin</label>
         <input
           id="token"
@@ -43,13 +43,13 @@ export function SignIn({ problem, onToken }: Props) {
           onInput={(event) => setPasted(event.currentTarget.value)}
         />
         <p id="token-kept" class="quiet small">
-          Kept in this tab, and gone when it is closed.
+          Stored in this tab only, until it is closed.
         </p>
         <button type="submit" class="button main">
-          Look
+          Sign in
         </button>
         <div role="alert" class="notice-place">
-          {(own || problem) && <p class="notice">{own || problem}</p>}
+          {(formatProblem || problem) && <p class="notice">{formatProblem || problem}</p>}
         </div>
         {isDevelopment() && <DevelopmentHint onToken={onToken} />}
       </form>
@@ -57,7 +57,7 @@ export function SignIn({ problem, onToken }: Props) {
   );
 }
 
-/** Where the secret is known to everybody, everybody may be an operator. */
+/** In development the signing secret is public, so anyone may be an operator. */
 function DevelopmentHint({ onToken }: Pick<Props, 'onToken'>) {
   const [problem, setProblem] = useState('');
   const signIn = async () => {
@@ -73,7 +73,7 @@ function DevelopmentHint({ onToken }: Pick<Props, 'onToken'>) {
         Development: <code>npm run token -- --sub ops --role admin</code>
       </p>
       <button type="button" class="button tiny" onClick={signIn}>
-        Give me one
+        Get a token
       </button>
       {problem && <p role="alert">{problem}</p>}
     </div>

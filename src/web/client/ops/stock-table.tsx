@@ -1,9 +1,9 @@
-/** Where every unit of each product is: a row and a bar each. */
+/** Where the units of each product are: a row of figures and a bar for each. */
 import { useState } from 'preact/hooks';
 import { StockReportsDocument, type StockReportsQuery } from '../generated/operators/graphql';
 import type { AskAsOperator } from './page';
 import { Freshness } from './freshness';
-import { useFeed } from './feed';
+import { useFeed } from './use-feed';
 import { count, UNITS } from './words';
 
 type Report = StockReportsQuery['stockReports']['edges'][number]['node'];
@@ -20,7 +20,7 @@ export function StockTable({ ask }: { ask: AskAsOperator }) {
     <section id="stock" class="panel" aria-labelledby="stock-title">
       <div class="panel-head">
         <h2 id="stock-title">Where every unit is</h2>
-        <p class="quiet small">Of the shop, recounted from the database.</p>
+        <p class="quiet small">The whole shop, recounted from the database.</p>
         <Freshness feed={feed} isSpoken />
       </div>
       {page?.edges.length === 0 && <p class="quiet">Nothing is on sale yet.</p>}
@@ -52,7 +52,7 @@ export function StockTable({ ask }: { ask: AskAsOperator }) {
         <p class="pager">
           {after !== null && (
             <button type="button" class="button tiny" onClick={() => setAfter(null)}>
-              From the beginning
+              First {PAGE} products
             </button>
           )}
           {page?.pageInfo.hasNextPage && (

@@ -1,20 +1,20 @@
-/** The life of one hold or order, by its id: what happened when, and which way units and money went. */
+/** The history of one hold or order, by its id: what happened when, and where units and money went. */
 import { useEffect, useRef, useState } from 'preact/hooks';
 import { TimelineDocument, type TimelineQuery } from '../generated/operators/graphql';
 import { money } from '../words';
-import { useFeed } from './feed';
+import { useFeed } from './use-feed';
 import { Freshness } from './freshness';
 import type { AskAsOperator } from './page';
 import { kindInWords, momentInWords, span, unitsMoved } from './words';
 
 const EVERY_MS = 2_000;
 
-type Told = NonNullable<TimelineQuery['timeline']>;
-type Moment = Told['moments'][number];
+type History = NonNullable<TimelineQuery['timeline']>;
+type Moment = History['moments'][number];
 
 interface Props {
   readonly ask: AskAsOperator;
-  /** '' asks for none. */
+  /** '' shows none. */
   readonly id: string;
   readonly onId: (id: string) => void;
 }
@@ -23,7 +23,7 @@ export function Timeline({ ask, id, onId }: Props) {
   const [typed, setTyped] = useState(id);
   const heading = useRef<HTMLHeadingElement>(null);
   const feed = useFeed(id === '' ? null : id, () => ask(TimelineDocument, { id }), EVERY_MS);
-  const told = feed.answer?.timeline;
+  const history = feed.answer?.timeline;
   useEffect(() => {
     setTyped(id);
     if (id !== '') heading.current?.focus();
@@ -35,7 +35,7 @@ export function Timeline({ ask, id, onId }: Props) {
         <h2 id="timeline-title" ref={heading} tabIndex={-1}>
           Timeline
         </h2>
-        <p class="quiet small">Of one hold or order, by its id or by a payment event’s reference.</p>
+        <p class="quiet small">One hold or order, by its id or by a payment event’s reference.</p>
         {id !== '' && <Freshness feed={feed} />}
       </div>
       <form
@@ -62,17 +62,17 @@ export function Timeline({ ask, id, onId }: Props) {
           Show
         </button>
       </form>
-      {told === null && <p class="notice">Nothing here has this id, and no payment event waits under it.</p>}
-      {told && <Story told={told} />}
+      {history === null && <p class="notice">No hold, order or parked payment event has this id.</p>}
+      {history && <Moments {...history} />}
     </section>
   );
 }
 
-function Story({ told: { order, hold, customerId, moments } }: { told: Told }) {
+function Moments({ order, hold, customerId, moments }: History) {
   const start = moments[0] && Date.parse(moments[0].at);
   return (
     <>
-      <p class="story-head">
+      <p class="timeline-head">
         {order ? (
           <>
             <span class="tag">{order.status}</span> order of <strong>{money(order.total)}</strong>
@@ -84,7 +84,7 @@ function Story({ told: { order, hold, customerId, moments } }: { told: Told }) {
             {hold.status === 'ACTIVE' && `, until ${momentInWords(hold.expiresAt)}`}
           </>
         ) : (
-          'Nobody knows this reference. What waits under it:'
+          'No hold or order has this reference. Payment events parked under it:'
         )}
         {(order ?? hold) && <> · {customerId ? <>of {customerId}</> : 'made without a token'}</>}
       </p>

@@ -1,11 +1,11 @@
-/** What the operators' page says: figures, ages, moments and outcomes, in words for people. */
+/** Figures, ages, moments and outcomes in words, for the operators' page. */
 import { RequestFailed } from '../api/ask';
 import type { MomentKind, PaymentOutcome, TimelineQuery } from '../generated/operators/graphql';
 
-/** What the server says of a token is said to its owner, with the code by which others can be asked. */
+/** Why the server refused a token, with the error code. */
 export function refusedTokenInWords({ code, message }: RequestFailed): string {
   return code === 'FORBIDDEN'
-    ? 'FORBIDDEN: this token is a customer’s. The operators’ page needs one with the role admin.'
+    ? 'FORBIDDEN: this is a customer’s token. The operators’ page needs one with the role admin.'
     : `UNAUTHENTICATED: ${message}. Get a new one.`;
 }
 
@@ -17,11 +17,11 @@ export function failureInWords(error: unknown): string {
     case 'SERVICE_UNAVAILABLE':
       return 'The server answers, but its database does not.';
     case 'RATE_LIMITED':
-      return 'The server wants to be asked less often.';
+      return 'The server limits how often this page may ask.';
     case 'BAD_USER_INPUT':
-      return 'That can be no id.';
+      return 'This cannot be an id.';
     default:
-      return 'The server could not answer. Its log says why.';
+      return 'The server failed to answer. See its log.';
   }
 }
 
@@ -46,7 +46,7 @@ export function span(seconds: number): string {
   return `${Math.round(seconds / 86_400)} days`;
 }
 
-/** `14:03:22.118`; with the date where it is another one than today's. */
+/** `14:03:22.118`; with the date unless it is today. */
 export function momentInWords(iso: string): string {
   const at = new Date(iso);
   const time = at.toLocaleTimeString(undefined, {
@@ -68,11 +68,11 @@ export const UNITS = {
 } as const;
 
 export const REPLAYED: Record<PaymentOutcome, string> = {
-  APPLIED: 'applied: the order has followed it',
-  IGNORED: 'ignored: it changes nothing, and is settled',
-  REFUND_DUE: 'the money has come, and its units are gone: refund it at the provider',
-  PARKED: 'still parked: what it speaks of is not there, or is still open',
-  AMOUNT_MISMATCH: 'still another amount than is due: refund it at the provider',
+  APPLIED: 'applied to its order',
+  IGNORED: 'ignored: it changes nothing and is settled',
+  REFUND_DUE: 'paid, but no units are available: refund it at the provider',
+  PARKED: 'still parked: its hold or order is missing or still undecided',
+  AMOUNT_MISMATCH: 'still the wrong amount: refund it at the provider',
 };
 
 type Moment = NonNullable<TimelineQuery['timeline']>['moments'][number];
@@ -91,7 +91,7 @@ const KINDS: Record<MomentKind, string> = {
 
 export const kindInWords = ({ kind }: Pick<Moment, 'kind'>): string => KINDS[kind];
 
-/** Where units went: `3 units taken`, `3 units given back`. */
+/** `3 units taken`, `3 units given back`. */
 export function unitsMoved(units: number): string {
   const many = Math.abs(units) === 1 ? '1 unit' : `${count(Math.abs(units))} units`;
   return `${many} ${units < 0 ? 'taken' : 'given back'}`;

@@ -1,9 +1,9 @@
-/** A picture for a product that has none: drawn from its SKU, always the same, and weighing nothing. */
+/** A generated picture of a product, always the same for the same SKU. */
 import type { JSX } from 'preact';
 
 const SIZE = 320;
 
-/** Decorative: the name beside it says what it is. */
+/** Decorative, so hidden from screen readers. */
 export function Art({ sku }: { sku: string }) {
   const random = randomOf(sku);
   const hue = Math.floor(random() * 360);
@@ -119,7 +119,7 @@ const tracks: Motif = (random, ink, glow) => (
 
 const MOTIFS: readonly Motif[] = [waves, rings, blocks, rays, tracks];
 
-/** Numbers in [0, 1) that the text decides (FNV-1a, then mulberry32). */
+/** Pseudo-random numbers in [0, 1), seeded by the text (FNV-1a, then mulberry32). */
 function randomOf(text: string): () => number {
   let state = 0x811c9dc5;
   for (const character of text) state = Math.imul(state ^ character.charCodeAt(0), 0x01000193);

@@ -1,4 +1,4 @@
-/** Time left, for the eye each second, for the ear when asked. */
+/** Remaining time, updated each second; screen readers read it only on request. */
 import { useServerNow } from '../shop/clock';
 import { clockTime, spokenTime } from '../words';
 
@@ -8,7 +8,7 @@ interface Props {
   readonly label: string;
 }
 
-/** `role="timer"` is never read out by itself: a reader who wants to know moves there. */
+/** Screen readers do not announce changes of `role="timer"`. */
 export function Countdown({ until, label }: Props) {
   const now = useServerNow();
   const left = now === null ? null : Date.parse(until) - now;

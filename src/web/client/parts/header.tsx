@@ -1,4 +1,4 @@
-/** The top of the page: whose shop, whether stock is live, and who is shopping. */
+/** The page's header: navigation, whether stock is live, and who is signed in. */
 import { useState } from 'preact/hooks';
 import type { Connection } from '../api/live-stock';
 import { isDevelopment } from '../api/environment';
@@ -40,7 +40,7 @@ function SignedIn({ session }: { session: Session }) {
   );
 }
 
-/** Anybody may be anybody, on a server whose secret is known to everybody. */
+/** In development the signing secret is public, so a name is enough to sign in. */
 function SignIn() {
   const [name, setName] = useState('alice');
   const [problem, setProblem] = useState('');

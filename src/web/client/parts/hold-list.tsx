@@ -1,4 +1,4 @@
-/** The shopper's holds, and the orders that are made of the chosen ones: one for each currency. */
+/** The shopper's holds, and a button for each currency that orders the chosen ones. */
 import type { RefObject } from 'preact';
 import { useState } from 'preact/hooks';
 import { useLive, type Hold, type Holds } from '../shop/holds';
@@ -17,11 +17,11 @@ interface Props {
 }
 
 export function HoldList({ holds, orders, headingRef, onPlaced }: Props) {
-  const [left, setLeft] = useState<ReadonlySet<string>>(new Set());
+  const [excluded, setExcluded] = useState<ReadonlySet<string>>(new Set());
   const [isAsking, setIsAsking] = useState(false);
   const [problem, setProblem] = useState<Problem | null>(null);
   const live = useLive(holds.holds);
-  const chosen = live.filter(({ id }) => !left.has(id));
+  const chosen = live.filter(({ id }) => !excluded.has(id));
   const payable = byCurrency(chosen);
 
   const place = async (chosen: readonly Hold[]) => {
@@ -59,8 +59,10 @@ export function HoldList({ holds, orders, headingRef, onPlaced }: Props) {
           <HoldStub
             key={hold.id}
             hold={hold}
-            isChosen={!left.has(hold.id)}
-            onChoose={(isChosen) => setLeft(isChosen ? without(left, hold.id) : new Set([...left, hold.id]))}
+            isChosen={!excluded.has(hold.id)}
+            onChoose={(isChosen) =>
+              setExcluded(isChosen ? without(excluded, hold.id) : new Set([...excluded, hold.id]))
+            }
             onRelease={() => release(hold)}
             onRefresh={() => holds.refresh(hold.id)}
             onDrop={() => {
@@ -92,14 +94,14 @@ export function HoldList({ holds, orders, headingRef, onPlaced }: Props) {
   );
 }
 
-/** Of one currency. */
+/** `holds` have one currency. */
 function orderWords(holds: readonly Hold[]): string {
   const count = holds.reduce((sum, { quantity }) => sum + quantity, 0);
   const amountMinor = holds.reduce((sum, { total }) => sum + total.amountMinor, 0);
   return `Order ${units(count)} · ${money({ ...holds[0]!.total, amountMinor })}`;
 }
 
-/** An order has one currency, so there are as many orders to place. */
+/** An order has one currency, so each currency needs an order of its own. */
 function byCurrency(holds: readonly Hold[]): Hold[][] {
   const currencies = new Set(holds.map(({ total }) => total.currency));
   return [...currencies].map((currency) => holds.filter(({ total }) => total.currency === currency));

@@ -1,4 +1,4 @@
-/** One hold: what it claims, for how long still, and the ways it can end. */
+/** One hold: its units, its remaining time, and buttons to release or dismiss it. */
 import { useEffect, useId, useRef } from 'preact/hooks';
 import { announce } from '../shop/announce';
 import { useServerNow } from '../shop/clock';
@@ -8,7 +8,7 @@ import { money, units } from '../words';
 import { Countdown } from './countdown';
 import { ProviderPanel } from './provider-panel';
 
-/** When a screen reader is told, in ms before the end: once, and with time enough to act. */
+/** Screen readers hear one warning this long before the end, in ms. */
 const WARN_MS = 30_000;
 
 interface Props {
@@ -16,7 +16,7 @@ interface Props {
   readonly isChosen: boolean;
   readonly onChoose: (isChosen: boolean) => void;
   readonly onRelease: () => void;
-  /** Something may have become of it: ask the shop. */
+  /** To be called when the hold may have changed. */
   readonly onRefresh: () => void;
   readonly onDrop: () => void;
 }
@@ -24,7 +24,7 @@ interface Props {
 export function HoldStub({ hold, isChosen, onChoose, onRelease, onRefresh, onDrop }: Props) {
   const { product, quantity, total, expiresAt, createdAt, status } = hold;
   const now = useServerNow(status === 'ACTIVE');
-  // Until the shop's time is known, the shop's word counts alone.
+  // Until the shop's time is known, only the hold's status counts.
   const leftMs = now === null ? Infinity : Date.parse(expiresAt) - now;
   const isLive = status === 'ACTIVE' && leftMs > 0;
   const wholeMs = Date.parse(expiresAt) - Date.parse(createdAt);
@@ -69,7 +69,7 @@ export function HoldStub({ hold, isChosen, onChoose, onRelease, onRefresh, onDro
       {status === 'EXPIRED' && (
         <div class="stub-act">
           <p class="small">
-            The time ran out, and the units went back on sale. If you have paid all the same, your order appears below.
+            The time ran out, and the units went back on sale. If you have paid, your order appears below.
           </p>
           <button type="button" class="button" aria-describedby={nameId} onClick={onDrop}>
             Dismiss

@@ -1,4 +1,4 @@
-/** Why something was not done, beside the button that was pressed; read out at once, and scrolled into sight. */
+/** Why an action failed, next to its button; announced at once and scrolled into view. */
 import { useEffect, useRef } from 'preact/hooks';
 import { useServerNow } from '../shop/clock';
 import type { Problem } from '../shop/outcome';

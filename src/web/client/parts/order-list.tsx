@@ -1,4 +1,4 @@
-/** The shopper's orders: what they are waiting for, and how they ended. */
+/** The shopper's orders and their statuses. */
 import { useEffect, useRef, useState } from 'preact/hooks';
 import { useServerNow } from '../shop/clock';
 import type { Order, Orders } from '../shop/orders';
@@ -12,7 +12,7 @@ import { StateOfKnowledge } from './state-of-knowledge';
 
 interface Props {
   readonly orders: Orders;
-  /** The order that was placed just now: the reader's place moves there. */
+  /** The order that was just placed; it gets the focus. */
   readonly newId: string | null;
 }
 
@@ -86,7 +86,7 @@ function OrderCard({ order, orders, isNew }: { order: Order; orders: Orders; isN
 function PaymentWindow({ until }: { until: string }) {
   const now = useServerNow();
   if (now !== null && Date.parse(until) <= now) {
-    return <p class="window">The time to pay is over. Asking the shop what became of it.</p>;
+    return <p class="window">The time to pay is over. Asking the shop for the outcome.</p>;
   }
   return (
     <p class="window">

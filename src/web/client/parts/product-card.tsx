@@ -1,4 +1,4 @@
-/** One product: what it is, what is left of it, and the button that holds it. */
+/** One product: description, stock, sale window, and the button that holds it. */
 import { useEffect, useId, useState } from 'preact/hooks';
 import type { Hold } from '../shop/holds';
 import type { Outcome, Problem } from '../shop/outcome';
@@ -11,19 +11,19 @@ import { Notice } from './notice';
 import { Quantity } from './quantity';
 import { StockMeter } from './stock-meter';
 
-/** An order of more than this is no shopper's. */
+/** No ordinary shopper wants more. */
 const MOST_AT_ONCE = 20;
 
 interface Props {
-  /** As the shop has told it last. */
+  /** The shop's latest answer. */
   readonly product: Product;
   readonly isSignedIn: boolean;
   readonly onHold: (quantity: number) => Promise<Outcome<Hold>>;
 }
 
-export function ProductCard({ product: told, isSignedIn, onHold }: Props) {
-  const now = useServerNow(told.saleStartsAt !== null || told.saleEndsAt !== null);
-  const product = { ...told, saleStatus: saleStatusAt(told, now) };
+export function ProductCard({ product: latest, isSignedIn, onHold }: Props) {
+  const now = useServerNow(latest.saleStartsAt !== null || latest.saleEndsAt !== null);
+  const product = { ...latest, saleStatus: saleStatusAt(latest, now) };
   const [quantity, setQuantity] = useState(1);
   const [isAsking, setIsAsking] = useState(false);
   const [problem, setProblem] = useState<Problem | null>(null);

@@ -1,4 +1,4 @@
-/** Development only: plays the payment provider, in each of the ways a provider can behave. */
+/** Development only: sends payment events, in each of the ways a provider can behave. */
 import { useState } from 'preact/hooks';
 import { serverNow } from '../shop/clock';
 import type { Hold } from '../shop/holds';
@@ -6,7 +6,7 @@ import type { Order, Orders } from '../shop/orders';
 import { simulatePayment } from '../shop/provider';
 import { failureInWords } from '../words';
 
-/** A payment that comes so much after the deadline finds the order cancelled. */
+/** By this long after the deadline the sweep has cancelled the order. */
 const LATE_MS = 3_000;
 
 type About =
@@ -49,9 +49,7 @@ export function ProviderPanel({ about }: { about: About }) {
           </button>
         ))}
       </div>
-      {isUnpaid && (
-        <p class="quiet small">Or never: press nothing, and the order is cancelled when its time is over.</p>
-      )}
+      {isUnpaid && <p class="quiet small">Without a payment the order is cancelled when its time is over.</p>}
       <p class="small" role="status">
         {answer}
       </p>
@@ -81,7 +79,7 @@ function movesForOrder({ status, paymentDueAt, total }: Order): Move[] {
     case 'PAID':
       return [{ words: 'Pay again' }, { words: 'Refund', type: 'payment.refunded' }];
     case 'CANCELLED':
-      return [{ words: 'Pay all the same' }];
+      return [{ words: 'Pay anyway' }];
     default:
       return [{ words: 'Refund', type: 'payment.refunded' }];
   }

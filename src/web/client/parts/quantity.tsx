@@ -1,4 +1,4 @@
-/** How many: a number field that can also be stepped by thumb. */
+/** A number field with large buttons for touch screens. */
 interface Props {
   readonly value: number;
   readonly most: number;

@@ -1,4 +1,4 @@
-/** Whether a list is the whole truth: "none" is said only when the shop has said so. */
+/** Whether a list is complete: it is called empty only when the shop has answered. */
 import type { ComponentChildren } from 'preact';
 import type { Knowledge } from '../shop/holds';
 
@@ -6,7 +6,7 @@ interface Props {
   readonly knowledge: Knowledge;
   readonly isEmpty: boolean;
   readonly what: 'holds' | 'orders';
-  /** What is said when there are none. */
+  /** Shown when the list is empty. */
   readonly children: ComponentChildren;
 }
 
@@ -15,8 +15,8 @@ export function StateOfKnowledge({ knowledge, isEmpty, what, children }: Props) 
     return (
       <p class="quiet small knowledge">
         {isEmpty
-          ? `Your ${what} cannot be shown now: the shop does not answer. It is asked again and again.`
-          : 'The shop does not answer now. This is how things stood when it last did.'}
+          ? `Your ${what} cannot be shown now: the shop does not answer. The page keeps trying.`
+          : 'The shop does not answer now. This is its last answer.'}
       </p>
     );
   }

@@ -1,4 +1,4 @@
-/** What is left of a product, as a number and a bar. Not a live region: it may change five times a second. */
+/** Available stock as a number and a bar. Not a live region, because it may change five times a second. */
 import type { Product } from '../shop/products';
 
 export function StockMeter({ product: { saleStatus, availableStock, totalStock } }: { product: Product }) {

@@ -1,18 +1,18 @@
-/** What a screen reader is told: one polite sentence at a time, for what happened, never for what ticks. */
+/** Announces events to screen readers, one polite sentence at a time; never countdowns. */
 import { useEffect, useState } from 'preact/hooks';
 
-let tell: (text: string) => void = () => undefined;
+let show: (text: string) => void = () => undefined;
 
 export function announce(text: string): void {
-  tell(text);
+  show(text);
 }
 
 export function Announcer() {
   const [text, setText] = useState('');
   useEffect(() => {
     let turn = false;
-    tell = (next) => {
-      // The same words twice are news twice: a no-break space makes them another text.
+    show = (next) => {
+      // A no-break space makes a repeated sentence a different text, so that it is announced again.
       turn = !turn;
       setText(turn ? next : `${next}\u00a0`);
     };

@@ -1,20 +1,20 @@
-/** The shop's time. A device's clock may be wrong by hours; what it measures between two moments is right. */
+/** The shop's time. A device's clock may be wrong by hours, but it measures intervals correctly. */
 import { useEffect, useState } from 'preact/hooks';
+import { Poll } from '../api/poll';
 import { request } from '../api/request';
-import { untilAnswered } from '../api/retry';
 import { onWake } from '../api/wake';
 import { ServerTimeDocument } from '../generated/graphql';
 
 const SAMPLES = 3;
 const RESYNC_MS = 5 * 60_000;
 
-/** Server time in ms at `performance.now() === 0`; null until the shop has said what time it is. The device's own is no substitute. */
+/** Server time in ms at `performance.now() === 0`; null until the shop has answered. The device's own time is no substitute. */
 let origin: number | null = null;
 
-/** null: not known yet, so nothing can be said of what is over. */
+/** null: not known yet, so the page cannot say what is over. */
 export const serverNow = (): number | null => (origin === null ? null : origin + performance.now());
 
-/** Asks for `serverTime` and takes the answer that was under way for the shortest time: it is wrong by half of that at most. */
+/** Takes the sample with the shortest round trip, which is wrong by half of that at most. Throws RequestFailed. */
 async function syncClock(): Promise<void> {
   let best = Infinity;
   for (let sample = 0; sample < SAMPLES; sample += 1) {
@@ -28,33 +28,15 @@ async function syncClock(): Promise<void> {
   }
 }
 
-/**
- * Keeps the shop's time: asks until it is known, now and then, and whenever the page wakes, for a device that slept may have
- * measured nothing.
- */
+/** Synchronises now, every few minutes, and when the page wakes: a device that slept may have measured nothing. */
 export function useClockSync(): void {
   useEffect(() => {
-    let stop: () => void = () => undefined;
-    const sync = () => {
-      stop();
-      stop = untilAnswered(
-        syncClock,
-        () => undefined,
-        () => undefined,
-      );
-    };
-    sync();
-    const timer = setInterval(sync, RESYNC_MS);
-    const stopWaking = onWake(sync);
-    return () => {
-      stop();
-      clearInterval(timer);
-      stopWaking();
-    };
+    const poll = new Poll({ ask: syncClock, restMs: () => RESYNC_MS, onAnswer: () => undefined });
+    return () => poll.stop();
   }, []);
 }
 
-/** The shop's time, again and again; null until it is known. `isRunning` false: nothing is drawn again. */
+/** The shop's time, redrawn every `everyMs` while `isRunning`; null until it is known. */
 export function useServerNow(isRunning = true, everyMs = 250): number | null {
   const [now, setNow] = useState(serverNow);
   useEffect(() => {

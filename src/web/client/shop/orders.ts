@@ -1,8 +1,8 @@
 /** The shopper's orders: placed from holds, watched while payments may move them, cancelled. */
 import { useEffect, useRef, useState } from 'preact/hooks';
-import { keyOf, settle } from '../api/intents';
+import { Poll } from '../api/poll';
+import { PollMany } from '../api/poll-many';
 import { request } from '../api/request';
-import { persistently, untilAnswered } from '../api/retry';
 import { onWake } from '../api/wake';
 import {
   CancelOrderDocument,
@@ -14,18 +14,17 @@ import {
 import { ORDER_STATUS, orderStory } from '../words';
 import { announce } from './announce';
 import { serverNow } from './clock';
-import { Follower } from './follow';
 import type { Hold, Knowledge } from './holds';
-import { busyFor, failed, refused, type Outcome } from './outcome';
+import { outcomeOf, untilFinal, untilSettled, type Outcome } from './outcome';
 import { forget, onRememberedElsewhere, remember, remembered, takeAlong } from './remembered';
 
 export type Order = OrderCardFragment;
 
-/** A payment is told by webhook to the shop, not to the page, so the page asks: often at first, then less. */
+/** Payments reach the shop by webhook, not this page, so the page polls: often at first, then less. */
 const POLL_MS = 1_500;
 const OFTEN_FOR_MS = 60_000;
 const LATER_POLL_MS = 5_000;
-/** What is paid may be refunded, and what is cancelled paid: while an order is young this is seen without the page being left. */
+/** A paid order may be refunded and a cancelled one paid, so young orders are polled after they are settled, too. */
 const SLOW_POLL_MS = 15_000;
 const YOUNG_MS = 3_600_000;
 const PAGE = 20;
@@ -38,15 +37,13 @@ export interface Orders {
   /** Holds of one currency. */
   place(holds: readonly Hold[]): Promise<Outcome<Order>>;
   cancel(order: Order): Promise<Outcome<Order>>;
-  /** Asks again, soon. */
-  refresh(id: string): void;
-  /** An order that came about by itself. */
+  /** Shows an order that a payment placed, without the shopper. */
   arrived(order: Order): void;
-  /** Something is about to happen to it: ask often until then. */
+  /** Polls often for this long, because the order is about to change. */
   expect(id: string, forMs: number): void;
 }
 
-/** Of one shopper. */
+/** Orders of one shopper. */
 export function useOrders(shopper: string): Orders {
   const [known, setKnown] = useState<ReadonlyMap<string, Order>>(new Map());
   const [knowledge, setKnowledge] = useState<Knowledge>('asking');
@@ -55,19 +52,19 @@ export function useOrders(shopper: string): Orders {
   const hasPage = useRef(false);
   const oftenUntil = useRef(new Map<string, number>());
 
-  const [follower] = useState(
+  const [polls] = useState(
     () =>
-      new Follower<Order>({
+      new PollMany<Order>({
         ask: async (id) => (await request(OrderDocument, { id })).order,
         restMs: (order) => order && restOf(order, oftenUntil.current),
         onAnswer: (id, order) => (order ? show(order) : forget('orders', shopper, id)),
-        onChange: () => sayWhatIsKnown(),
+        onChange: () => updateKnowledge(),
       }),
   );
 
-  const sayWhatIsKnown = () => {
-    const isLost = follower.isFailing || list.current === 'lost';
-    setKnowledge(isLost ? 'lost' : follower.isAnswered && list.current === 'whole' ? 'whole' : 'asking');
+  const updateKnowledge = () => {
+    const isLost = polls.isFailing || list.current === 'lost';
+    setKnowledge(isLost ? 'lost' : polls.isAnswered && list.current === 'whole' ? 'whole' : 'asking');
   };
 
   const show = (order: Order) =>
@@ -78,79 +75,76 @@ export function useOrders(shopper: string): Orders {
     });
 
   const loadPage = (after: string | null) => {
-    const askedAt = performance.now();
-    return untilAnswered(
-      () => request(OrdersDocument, { first: PAGE, after }),
-      ({ orders: { edges, pageInfo } }) => {
-        for (const { node } of edges) follower.tell(node.id, node, askedAt);
-        // The first page, asked for again, does not take back those that followed it.
+    let askedAt = 0;
+    return new Poll({
+      ask: () => {
+        askedAt = performance.now();
+        return request(OrdersDocument, { first: PAGE, after });
+      },
+      onAnswer: ({ orders: { edges, pageInfo } }) => {
+        for (const { node } of edges) polls.add(node.id).take(node, askedAt);
+        // Reloading the first page does not hide the pages that were loaded after it.
         if (after !== null || !hasPage.current) setCursor(pageInfo.hasNextPage ? pageInfo.endCursor : null);
         hasPage.current = true;
         list.current = 'whole';
-        sayWhatIsKnown();
+        updateKnowledge();
       },
-      () => {
+      onFailure: () => {
         list.current = 'lost';
-        sayWhatIsKnown();
+        updateKnowledge();
       },
-    );
+    });
   };
 
   useEffect(() => {
-    let stopLoading: () => void = () => undefined;
+    let loading: Poll<unknown> | undefined;
     const load = () => {
       if (shopper === '') return;
-      stopLoading();
-      stopLoading = loadPage(null);
+      loading?.stop();
+      loading = loadPage(null);
     };
-    const followRemembered = () => {
-      for (const id of remembered('orders', shopper)) follower.follow(id);
-      sayWhatIsKnown();
+    const pollRemembered = () => {
+      for (const id of remembered('orders', shopper)) polls.add(id);
+      updateKnowledge();
     };
     takeAlong(shopper);
     load();
-    followRemembered();
-    const stops = [onWake(load), onRememberedElsewhere('orders', shopper, followRemembered)];
+    pollRemembered();
+    const stops = [onWake(load), onRememberedElsewhere(['orders'], shopper, pollRemembered)];
     return () => {
-      stopLoading();
+      loading?.stop();
       stops.forEach((stop) => stop());
-      follower.close();
+      polls.close();
     };
   }, []);
 
   const place = async (holds: readonly Hold[]): Promise<Outcome<Order>> => {
     const holdIds = holds.map(({ id }) => id).sort();
-    const intent = `order ${holdIds.join(' ')}`;
-    return outcomeOf(async () => {
-      const { createOrder } = await persistently(
-        () => request(CreateOrderDocument, { input: { holdIds, idempotencyKey: keyOf(intent) } }),
-        (answer) => busyFor(answer.createOrder.userErrors),
-      );
-      if (busyFor(createOrder.userErrors) === null) settle(intent);
-      return createOrder;
-    });
+    return take(() =>
+      untilSettled(`order ${holdIds.join(' ')}`, async (idempotencyKey) => {
+        const { createOrder } = await request(CreateOrderDocument, { input: { holdIds, idempotencyKey } });
+        return { ...createOrder, object: createOrder.order };
+      }),
+    );
   };
 
   const cancel = ({ id }: Order): Promise<Outcome<Order>> =>
-    outcomeOf(async () => {
-      const { cancelOrder } = await persistently(
-        () => request(CancelOrderDocument, { input: { orderId: id } }),
-        (answer) => busyFor(answer.cancelOrder.userErrors),
-      );
-      if (!cancelOrder.order) follower.askSoon(id);
-      return cancelOrder;
+    take(async () => {
+      const input = { orderId: id };
+      const payload = await untilFinal(async () => (await request(CancelOrderDocument, { input })).cancelOrder);
+      if (!payload.order) polls.add(id).askSoon();
+      return { ...payload, object: payload.order };
     });
 
-  const outcomeOf = async (ask: () => Promise<OrderPayload>): Promise<Outcome<Order>> => {
-    try {
-      const { order, userErrors } = await ask();
-      if (!order) return refused(userErrors);
-      remember('orders', shopper, [order.id]);
-      follower.tell(order.id, order);
-      return { done: order };
-    } catch (error) {
-      return failed(error);
-    }
+  const take = async (ask: Parameters<typeof outcomeOf<Order>>[0]): Promise<Outcome<Order>> => {
+    const outcome = await outcomeOf(ask);
+    if ('done' in outcome) takeOrder(outcome.done);
+    return outcome;
+  };
+
+  const takeOrder = (order: Order) => {
+    remember('orders', shopper, [order.id]);
+    polls.add(order.id).take(order);
   };
 
   return {
@@ -160,25 +154,18 @@ export function useOrders(shopper: string): Orders {
     loadMore: () => void loadPage(cursor),
     place,
     cancel,
-    refresh: (id) => follower.askSoon(id),
     arrived: (order) => {
       if (!known.has(order.id)) announce(storyOf(order));
-      remember('orders', shopper, [order.id]);
-      follower.tell(order.id, order);
+      takeOrder(order);
     },
     expect: (id, forMs) => {
       oftenUntil.current.set(id, performance.now() + forMs);
-      follower.askSoon(id);
+      polls.add(id).askSoon();
     },
   };
 }
 
-interface OrderPayload {
-  order: Order | null;
-  userErrors: Parameters<typeof refused>[0];
-}
-
-/** null: nothing is expected to move it any more; it is asked for again when the page wakes. */
+/** null: no further change is expected; the list is loaded again when the page wakes. */
 function restOf({ id, status, createdAt }: Order, oftenUntil: Map<string, number>): number | null {
   const now = performance.now();
   const isUnpaid = status === 'PENDING_PAYMENT';

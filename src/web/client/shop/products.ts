@@ -1,8 +1,8 @@
-/** The products of the page: levels come by the socket, everything else by asking again whenever it may have changed. */
+/** The products on the page: stock levels come over the socket, everything else is loaded again when it may have changed. */
 import { useCallback, useEffect, useMemo, useRef, useState } from 'preact/hooks';
 import { connectLiveStock, type Connection, type LiveStock, type StockLevel } from '../api/live-stock';
+import { Poll } from '../api/poll';
 import { request } from '../api/request';
-import { untilAnswered } from '../api/retry';
 import { onWake } from '../api/wake';
 import { ProductsDocument, type ProductCardFragment } from '../generated/graphql';
 import { SALE_STATUS } from '../words';
@@ -12,19 +12,19 @@ export type Product = ProductCardFragment;
 
 /** One subscription watches a page; a server takes 100 products in one. */
 const PAGE = 50;
-/** A page that was left for less time is not asked for again when it is looked at: names, prices and windows seldom change. */
+/** A page that was hidden for less time is not loaded again: names, prices and sale windows seldom change. */
 const FRESH_MS = 60_000;
-/** A shop with nothing on the shelf has nothing to watch, so it is asked for now and then. */
+/** An empty shop has no product to subscribe to, so it is polled. */
 const EMPTY_MS = 30_000;
 
 export interface Products {
   readonly products: readonly Product[];
   readonly phase: 'loading' | 'ready' | 'failed';
-  /** Of the live stock; null: there is nothing to watch. */
+  /** Of live stock; null: there is no product to watch. */
   readonly connection: Connection | null;
   readonly hasMore: boolean;
   loadMore(): void;
-  /** Asks for all that is shown again, until it is answered. */
+  /** Loads all products that are shown again; retries until that succeeds. */
   reload(): void;
 }
 
@@ -36,8 +36,8 @@ export function useProducts(): Products {
   const live = useRef<LiveStock | null>(null);
   const shown = useRef(PAGE);
   const loadedAt = useRef(-Infinity);
-  const stopLoading = useRef<() => void>(() => undefined);
-  /** Of this connection: newer than whatever a query answers. */
+  const loading = useRef<Poll<Page> | null>(null);
+  /** Received on this connection, so newer than any query's answer. */
   const levels = useRef(new Map<string, StockLevel>());
 
   const applyLevel = useCallback((level: StockLevel) => {
@@ -57,17 +57,18 @@ export function useProducts(): Products {
   };
 
   const load = (ask: () => Promise<Page>, merge: (known: readonly Product[], page: Page) => readonly Product[]) => {
-    stopLoading.current();
-    stopLoading.current = untilAnswered(
+    loading.current?.stop();
+    loading.current = new Poll({
       ask,
-      (page) => {
+      restMs: ({ loaded }) => (loaded.length === 0 ? EMPTY_MS : null),
+      onAnswer: (page) => {
         setProducts((known) => merge(known, page).map(withLatestLevel));
         setCursor(page.next);
         setPhase('ready');
         loadedAt.current = performance.now();
       },
-      () => setPhase((known) => (known === 'ready' ? known : 'failed')),
-    );
+      onFailure: () => setPhase((known) => (known === 'ready' ? known : 'failed')),
+    });
   };
   const reload = () =>
     load(
@@ -88,24 +89,19 @@ export function useProducts(): Products {
     live.current = connectLiveStock((next) => {
       setConnection(next);
       if (next !== 'live') levels.current.clear();
-      // While it was away, prices and windows may have changed, and products may have come.
+      // While the socket was away, prices and sale windows may have changed, and products may have been added.
       else if (wasLive) reload();
       wasLive ||= next === 'live';
     });
     const stopWaking = onWake(() => performance.now() - loadedAt.current > FRESH_MS && reload());
     return () => {
       stopWaking();
-      stopLoading.current();
+      loading.current?.stop();
       live.current?.close();
     };
   }, []);
 
   const isEmpty = phase === 'ready' && products.length === 0;
-  useEffect(() => {
-    if (!isEmpty) return;
-    const timer = setInterval(() => document.visibilityState === 'visible' && reload(), EMPTY_MS);
-    return () => clearInterval(timer);
-  }, [isEmpty]);
 
   const ids = useMemo(() => products.map(({ id }) => id), [products.map(({ id }) => id).join()]);
   useEffect(() => {
@@ -128,7 +124,7 @@ export function useProducts(): Products {
 
 interface Page {
   readonly loaded: readonly Product[];
-  /** Of the page that follows; null: there is none. */
+  /** The cursor of the next page; null: this is the last one. */
   readonly next: string | null;
 }
 
@@ -153,8 +149,8 @@ function withLevel(product: Product, { availableStock, saleStatus, product: { to
 }
 
 /**
- * What the sale is at this moment, by its window: also while the shop cannot tell. The shop decides. `now` null: its time is not
- * known.
+ * The sale status at `now` by the sale window, even while the shop cannot be reached; the shop decides. `now` null: the time is
+ * not known.
  */
 export function saleStatusAt({ saleStatus, saleStartsAt, saleEndsAt, availableStock }: Product, now: number | null) {
   if (now === null) return saleStatus;

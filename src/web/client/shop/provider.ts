@@ -1,13 +1,13 @@
-/** The payment provider that a development server plays, and its sign-in. A production server knows neither. */
+/** The simulated payment provider and the sign-in of development servers. */
 import { request } from '../api/request';
 import { SignInAsDocument, SimulatePaymentDocument, type SimulatePaymentInput } from '../generated/development/graphql';
 import { beginSession } from './session';
 
-/** What the webhook answered, in a few words; for an event that is sent later, that it will be. */
+/** The webhook's answer in words, or when a delayed event will be sent. */
 export async function simulatePayment(input: SimulatePaymentInput): Promise<string> {
   const { simulatePayment } = await request(SimulatePaymentDocument, { input });
   if (simulatePayment.deliveries.length === 0)
-    return `On its way: the webhook comes in ${Math.round((input.delayMs ?? 0) / 1_000)} s.`;
+    return `The webhook will be sent in ${Math.round((input.delayMs ?? 0) / 1_000)} s.`;
   return `The webhook answered: ${simulatePayment.deliveries.map(deliveryInWords).join(', then ')}.`;
 }
 

@@ -1,45 +1,41 @@
-/** Ids of a shopper's holds and orders, kept by the browser for all its tabs: an anonymous shopper has nothing else to find them by. */
+/** Ids of a shopper's holds and orders, stored for all tabs: an anonymous shopper has no other way to find them again. */
 import { browserKept, onKeptElsewhere } from '../api/kept';
 import { onWake } from '../api/wake';
 
-/** `dismissed`: holds that have ended and are not shown any more. They are still asked for: a late payment makes orders of them. */
+/** `dismissed`: holds that have ended and are hidden. They are still polled, because a late payment makes orders of them. */
 export type Kind = 'holds' | 'dismissed' | 'orders';
 
-const MOST = 50;
+const MAX_IDS = 50;
 
-/** `shopper` '' is anonymous. The newest first. */
+/** Newest first. `shopper` '' is anonymous. */
 export function remembered(kind: Kind, shopper: string): string[] {
-  try {
-    const ids: unknown = JSON.parse(browserKept.get(placeOf(kind, shopper)) ?? '[]');
-    return Array.isArray(ids) ? ids.filter((id) => typeof id === 'string') : [];
-  } catch {
-    return [];
-  }
+  const ids = browserKept.get(placeOf(kind, shopper));
+  return Array.isArray(ids) ? ids.filter((id) => typeof id === 'string') : [];
 }
 
 export function remember(kind: Kind, shopper: string, ids: readonly string[]): void {
   const known = remembered(kind, shopper);
   if (ids.every((id) => known.includes(id))) return;
   const others = known.filter((id) => !ids.includes(id));
-  browserKept.set(placeOf(kind, shopper), JSON.stringify([...ids, ...others].slice(0, MOST)));
+  browserKept.set(placeOf(kind, shopper), [...ids, ...others].slice(0, MAX_IDS));
 }
 
 export function forget(kind: Kind, shopper: string, id: string): void {
   const known = remembered(kind, shopper);
   if (!known.includes(id)) return;
-  browserKept.set(placeOf(kind, shopper), JSON.stringify(known.filter((other) => other !== id)));
+  browserKept.set(
+    placeOf(kind, shopper),
+    known.filter((other) => other !== id),
+  );
 }
 
-/** Another tab of this shopper may have remembered or forgotten something. Answers how to stop. */
-export function onRememberedElsewhere(kind: Kind, shopper: string, listener: () => void): () => void {
-  const stops = [
-    onKeptElsewhere((key) => (key === null || key === placeOf(kind, shopper)) && listener()),
-    onWake(listener),
-  ];
+/** Calls `listener` when another tab may have remembered or forgotten an id. Returns a function that stops it. */
+export function onRememberedElsewhere(kinds: readonly Kind[], shopper: string, listener: () => void): () => void {
+  const stops = [...kinds.map((kind) => onKeptElsewhere(placeOf(kind, shopper), listener)), onWake(listener)];
   return () => stops.forEach((stop) => stop());
 }
 
-/** A shopper who signs in brings along what they held and ordered before: what was made without a token is open to its id. */
+/** Hands anonymous holds and orders to the shopper who signs in: what was made without a token is open to its id. */
 export function takeAlong(shopper: string): void {
   if (shopper === '') return;
   for (const kind of ['holds', 'dismissed', 'orders'] as const) {

@@ -1,4 +1,4 @@
-/** Who the shopper is: a token and the name it stands for, kept by the browser for all its tabs; null is anonymous. */
+/** The shopper's session: a token and the customer id it stands for, stored for all tabs. null is anonymous. */
 import { useEffect, useState } from 'preact/hooks';
 import { browserKept, onKeptElsewhere } from '../api/kept';
 import { onWake } from '../api/wake';
@@ -12,21 +12,23 @@ const STORE = 'session';
 const listeners = new Set<(session: Session | null, reason?: string) => void>();
 let session: Session | null = stored();
 
-// A tab that was frozen has missed what the others did.
-onKeptElsewhere((key) => (key === null || key === STORE) && followOtherTabs());
+// A frozen tab gets no storage events, so it looks again when it wakes.
+onKeptElsewhere(STORE, followOtherTabs);
 onWake(followOtherTabs);
 
 export const currentSession = (): Session | null => session;
 
 export function beginSession(next: Session): void {
-  change(next);
+  browserKept.set(STORE, next);
+  publish(next);
 }
 
 export function endSession(reason?: string): void {
-  change(null, reason);
+  browserKept.set(STORE, null);
+  publish(null, reason);
 }
 
-/** The session as it stands; `onEnd` hears why it ended, when it was not the shopper who ended it. */
+/** The current session. `onEnd` gets the reason when the session ended without the shopper signing out. */
 export function useSession(onEnd: (reason: string) => void): Session | null {
   const [current, setCurrent] = useState(session);
   useEffect(() => {
@@ -40,27 +42,18 @@ export function useSession(onEnd: (reason: string) => void): Session | null {
   return current;
 }
 
-function change(next: Session | null, reason?: string): void {
-  browserKept.set(STORE, next && JSON.stringify(next));
-  tell(next, reason);
-}
-
-function tell(next: Session | null, reason?: string): void {
+function publish(next: Session | null, reason?: string): void {
   session = next;
   for (const listener of listeners) listener(next, reason);
 }
 
-/** Signed in, out, or in as somebody else in another tab. */
+/** Another tab may have signed in, signed out, or signed in as another customer. */
 function followOtherTabs(): void {
   const next = stored();
-  if (next?.token !== session?.token) tell(next);
+  if (next?.token !== session?.token) publish(next);
 }
 
 function stored(): Session | null {
-  try {
-    const value = JSON.parse(browserKept.get(STORE) ?? 'null') as Partial<Session> | null;
-    return value?.customerId && value.token ? { customerId: value.customerId, token: value.token } : null;
-  } catch {
-    return null;
-  }
+  const { customerId, token } = (browserKept.get(STORE) ?? {}) as Partial<Session>;
+  return customerId && token ? { customerId, token } : null;
 }

@@ -5,15 +5,15 @@ type Exact<T extends { [key: string]: unknown }> = { [K in keyof T]: T[K] };
 export type Incremental<T> = T | { [P in keyof T]?: P extends ' $fragmentName' | '__typename' ? T[P] : never };
 import type { DocumentTypeDecoration } from '@graphql-typed-document-node/core';
 export type SimulatePaymentInput = {
-  /** Left out: the total of the order or hold. */
+  /** Omit it to send the total of the order or hold. */
   amountMinor?: number | null | undefined;
-  /** Later: the answer does not wait for it, and names no deliveries. */
+  /** Milliseconds. When it is not 0 the answer does not wait, and lists no deliveries. */
   delayMs?: number;
   /** The id of an order, or of a hold. */
   reference: string | number;
-  /** Copies, all at once; at most 100. */
+  /** How many copies to send, all at once; at most 100. */
   times?: number;
-  /** payment.succeeded, payment.failed, payment.refunded, or any other. */
+  /** payment.succeeded, payment.failed, payment.refunded, or any other type. */
   type?: string;
 };
 

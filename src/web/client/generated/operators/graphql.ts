@@ -25,14 +25,14 @@ export type ErrorCode =
   | 'SKU_TAKEN'
   | 'STOCK_BELOW_COMMITTED';
 
-/** A hold closes once: the last three are final. */
+/** A hold starts ACTIVE and closes once: EXPIRED, RELEASED and CONSUMED are final. */
 export type HoldStatus =
   | 'ACTIVE'
   | 'CONSUMED'
   | 'EXPIRED'
   | 'RELEASED';
 
-/** HOLD_EXPIRED: at its expiresAt, from when on its units could be taken. PAYMENT_EVENT_SETTLED: of one that had waited. */
+/** HOLD_EXPIRED is dated at expiresAt, when the units became available. PAYMENT_EVENT_SETTLED: only for events that had been parked. */
 export type MomentKind =
   | 'HOLD_EXPIRED'
   | 'HOLD_GRANTED'
@@ -44,7 +44,7 @@ export type MomentKind =
   | 'PAYMENT_EVENT_RECEIVED'
   | 'PAYMENT_EVENT_SETTLED';
 
-/** REFUND_DUE: money came, and no units could be had for it. An operator has to give it back. */
+/** REFUND_DUE: paid, but no units were available; an operator must refund it. */
 export type OrderStatus =
   | 'CANCELLED'
   | 'PAID'
@@ -52,7 +52,7 @@ export type OrderStatus =
   | 'REFUNDED'
   | 'REFUND_DUE';
 
-/** What became of a payment event. PARKED, AMOUNT_MISMATCH and an open REFUND_DUE wait for somebody to act. */
+/** What a payment event led to. PARKED, AMOUNT_MISMATCH and an open REFUND_DUE need an operator. */
 export type PaymentOutcome =
   | 'AMOUNT_MISMATCH'
   | 'APPLIED'

@@ -1,0 +1,54 @@
+/** The surroundings of a process that are not settings: its project folder, `.env`, npm, colours, and its children's environment. */
+import { accessSync, constants, existsSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { textOf, type Key } from './settings';
+
+/** The path of a file or folder of the project, for compiled code and for sources. */
+export function projectPath(...parts: readonly string[]): string {
+  let root = __dirname;
+  while (!existsSync(join(root, 'package.json'))) root = dirname(root);
+  return join(root, ...parts);
+}
+
+/**
+ * Adds the variables in the working directory's `.env` to the environment; variables that are set already win. For entry points
+ * only, so that no test depends on a developer's file. A missing file is fine; an unreadable one throws, because it may name
+ * the database.
+ */
+export function loadDotEnv(): void {
+  if (!existsSync('.env')) return;
+  try {
+    accessSync('.env', constants.R_OK);
+    process.loadEnvFile('.env');
+  } catch (error) {
+    throw new Error(
+      `.env cannot be read: make it readable for the user who runs this, or remove it (${(error as Error).message})`,
+    );
+  }
+}
+
+/** Whether to colour text on this stream: by FORCE_COLOR and NO_COLOR (no-color.org), as Node reads them, else by the terminal. */
+export function isColored(stream: { readonly isTTY?: boolean }, env: NodeJS.ProcessEnv = process.env): boolean {
+  if (env.FORCE_COLOR !== undefined) return ['', '1', '2', '3', 'true'].includes(env.FORCE_COLOR);
+  return stream.isTTY === true && !env.NO_COLOR && env.TERM !== 'dumb';
+}
+
+/** Whether `npm run` started this process, directly or indirectly. */
+export function isBelowNpm(): boolean {
+  return process.env.npm_lifecycle_event !== undefined;
+}
+
+/** The environment of a child process with the same settings: `over` replaces them, `unlessSet` only fills in missing ones. */
+export function environmentForChild(
+  over: Partial<Record<Key, string>>,
+  unlessSet: Partial<Record<Key, string>> = {},
+): NodeJS.ProcessEnv {
+  const missing = Object.entries(unlessSet).filter(([key]) => textOf(process.env, key as Key) === undefined);
+  return { ...process.env, ...Object.fromEntries(missing), ...over };
+}
+
+/** The environment of a child process that must not inherit any setting. */
+export function bareEnvironment(): NodeJS.ProcessEnv {
+  const { PATH, HOME, TMPDIR } = process.env;
+  return { PATH, HOME, TMPDIR };
+}

@@ -1,0 +1,84 @@
+/** The one way in, for HTTP and WebSocket alike: client → verified caller → trusted or guarded document → admitted → context. */
+import type { Client } from '../../admission/clients';
+import type { Work } from '../../admission/operation';
+import type { Caller } from '../../checkout/checkout';
+import type { Priced } from '../documents/cost';
+import type { Asked, TrustedRequest } from '../documents/trusted';
+import { Context, type Room } from './context';
+import { anonymous } from './tokens';
+
+/** A request's sender, before anything that it claims has been verified. */
+export interface Sender {
+  readonly requestId: string;
+  readonly client: Client;
+  /** The value of an Authorization header. Throws UNAUTHENTICATED for a credential in a place where none is read. */
+  authorization(): string | undefined;
+}
+
+export interface Received {
+  readonly context: Context;
+  /** Admitted, and ready for the fast path. null: Apollo or a subscription reads and validates the document, then admits it. */
+  readonly trusted: TrustedRequest | null;
+  /** What was asked, with the document spelled out where a hash named it. null: the request is malformed; Apollo refuses it. */
+  readonly request: Asked | null;
+}
+
+/**
+ * Throws what refuses a request before its document is validated: UNAUTHENTICATED, FORBIDDEN (only trusted documents are
+ * served), PERSISTED_QUERY_NOT_FOUND, `RateLimited`, `Unavailable`, or a limit on documents. `mayBypassApollo` is false for
+ * GET, where Apollo has to refuse mutations and forged cross-site requests.
+ */
+export async function receive(
+  room: Room,
+  sender: Sender,
+  asked: Asked | null,
+  { mayBypassApollo }: { readonly mayBypassApollo: boolean },
+): Promise<Received> {
+  const context = new Context(room, sender.requestId, await authenticate(room, sender), sender.client);
+  if (!asked) return { context, trusted: null, request: null };
+  const trusted = mayBypassApollo ? room.trusted.match(asked) : null;
+  if (trusted) {
+    const { document, variables } = trusted;
+    await admit(context, document.work, document.prices, variables);
+    const { text: query, operationName } = document;
+    return { context, trusted, request: { query, operationName, variables } };
+  }
+  const request = room.trusted.spellOut(asked);
+  if (typeof request.query === 'string') await room.guard.check(request.query, context);
+  return { context, trusted: null, request };
+}
+
+/** Failed attempts count as documents read from the sender's address, so guessing tokens is limited on both doors. */
+export async function authenticate({ verify, admission }: Room, sender: Omit<Sender, 'requestId'>): Promise<Caller> {
+  try {
+    const authorization = sender.authorization();
+    return authorization === undefined ? anonymous : await verify(authorization);
+  } catch (error) {
+    await admission.mayRead({ caller: anonymous, client: sender.client });
+    throw error;
+  }
+}
+
+/**
+ * Takes an operation's price from the allowance of its sender, once: after the first call it returns at once. Throws
+ * `RateLimited`, or what the admission hook throws.
+ */
+export async function admit(
+  context: Context,
+  work: Work,
+  prices: Priced,
+  variables: Readonly<Record<string, unknown>>,
+): Promise<void> {
+  if (context.admitted) return;
+  const asked = prices.asked(variables);
+  context.loaders.budget.begin(prices);
+  await context.room.admission.admit(context, work, asked);
+  context.admitted = { work, asked };
+}
+
+/** After execution: corrects the price that was asked to what the operation really cost. */
+export async function settle(context: Context): Promise<void> {
+  const { admitted, room, loaders } = context;
+  if (!admitted) return;
+  await room.admission.settle(context, admitted.work, { asked: admitted.asked, real: loaders.budget.price });
+}
