@@ -10,11 +10,7 @@ import { admissionOf, type Admission, type AdmissionHook } from './admission/adm
 import { clientsOf, type ClientOf } from './admission/clients';
 import { limitHttp, limitSockets, rawAnswer, requestLimits } from './admission/http-limits';
 import { Sockets } from './admission/sockets';
-import type { Checkout } from './checkout/checkout';
-import { createHoldOf } from './checkout/create-hold';
-import { limitHoldsOf } from './checkout/hold-limits';
-import { createOrderOf } from './checkout/create-order';
-import { recordPaymentEventOf } from './checkout/record-payment-event';
+import { openCheckout, type Checkout } from './checkout/checkout';
 import type { Config } from './config';
 import { sealFailpoints } from './postgres/failpoints';
 import { pendingMigrations } from './database/migrate';
@@ -50,6 +46,7 @@ export interface App {
   /** `http://host:port`, with the real port. */
   readonly url: string;
   readonly checkout: Checkout;
+  readonly metrics: Metrics;
   readonly database: Database;
   readonly room: Room;
   readonly apollo: ApolloServer<Context>;
@@ -95,7 +92,7 @@ export async function startApp(config: Config, options: AppOptions): Promise<App
   });
   metrics.watch(gaugesOf(database), log);
   const { holdTtlSeconds, orderPaymentWindowSeconds } = config;
-  const checkout: Checkout = { database, log, metrics, holdTtlSeconds, orderPaymentWindowSeconds };
+  const checkout = openCheckout({ database, log, metrics, holdTtlSeconds, orderPaymentWindowSeconds }, config);
   const levels = new StockLevels(database.read);
   const sockets = socketsOf(log, metrics);
   const http = httpServer(sockets, config, metrics);
@@ -105,8 +102,9 @@ export async function startApp(config: Config, options: AppOptions): Promise<App
   const room: Room = {
     schema,
     checkout,
-    createHold: limitHoldsOf(createHoldOf(checkout), checkout, config),
-    createOrder: createOrderOf(checkout),
+    database,
+    log,
+    metrics,
     levels,
     reads: sharedReads(database),
     watch: new StockWatch(new StockLevels(database.readWatched, { withDescriptions: true }), log),
@@ -121,7 +119,7 @@ export async function startApp(config: Config, options: AppOptions): Promise<App
       hidesSchema: config.environment === 'production',
     }),
     verify: createTokenVerifier(config),
-    mask: maskErrors(checkout),
+    mask: maskErrors({ log, metrics }),
     serverMetrics: async () => ({ server: serverName(http), text: await scrape() }),
     provider,
     developmentAuth: isProduction ? null : config.auth,
@@ -137,7 +135,7 @@ export async function startApp(config: Config, options: AppOptions): Promise<App
   await http.register(graphqlRoutes(apollo, room, config));
   await http.register(
     paymentsWebhook({
-      recordPaymentEvent: recordPaymentEventOf(checkout),
+      recordPaymentEvent: checkout.recordPaymentEvent,
       providers: [standardProvider(config.webhookSecrets), stripeProvider(config.stripeWebhookSecret)],
       log,
       metrics,
@@ -158,7 +156,7 @@ export async function startApp(config: Config, options: AppOptions): Promise<App
     await database.close();
     throw portError(error, config);
   }
-  const sweep = config.sweepCron === null ? null : startSweepJob(checkout, config.sweepCron);
+  const sweep = config.sweepCron === null ? null : startSweepJob(checkout.sweep, config.sweepCron, log);
 
   let closing: Promise<void> | undefined;
   const close = async () => {
@@ -173,6 +171,7 @@ export async function startApp(config: Config, options: AppOptions): Promise<App
   return {
     url: urlOf(http, config),
     checkout,
+    metrics,
     database,
     room,
     apollo,

@@ -75,7 +75,7 @@ async function startServer(
     return workers;
   }
   const app = await startApp(config, { databaseUrl: databaseUrls, log });
-  uncaught.serveOn(app.checkout.metrics);
+  uncaught.serveOn(app.metrics);
   return { url: app.url, stop: () => app.close() };
 }
 
@@ -83,7 +83,7 @@ async function startServer(
 async function serveAsWorker(config: Config, { log, stop, uncaught }: ProcessContext): Promise<void> {
   try {
     const app = await startApp(config, { databaseUrl: config.databaseUrls, log, scrapeWith: scrapeAllWorkers });
-    uncaught.serveOn(app.checkout.metrics);
+    uncaught.serveOn(app.metrics);
     report({ url: app.url });
     await stop.requested();
     await stop.waitForServer(app.close());

@@ -1,4 +1,4 @@
-/** The settings: right without any, whole when wrong, and never printed with a secret. */
+/** Configuration: defaults, validation of every value, and no secret in errors or logs. */
 import { readFileSync } from 'node:fs';
 import {
   ConfigError,
@@ -31,7 +31,7 @@ function problemsOf(env: NodeJS.ProcessEnv): readonly string[] {
   return [];
 }
 
-test('nothing needs to be set in development', () => {
+test('development needs no settings', () => {
   expect(loadConfig({})).toEqual({
     environment: 'development',
     host: '127.0.0.1',
@@ -130,7 +130,7 @@ test('every setting is read', () => {
   });
 });
 
-test('limits of requests are the defaults with what is changed, and a number of proxies is a number', () => {
+test('RATE_LIMIT changes the defaults, and TRUSTED_PROXIES accepts a number', () => {
   expect(loadConfig({ RATE_LIMIT: 'on' }).rateLimits).toEqual(defaultRateLimits);
   expect(loadConfig({ RATE_LIMIT: 'hold=30/600, browse=-/5,loopback=on' }).rateLimits).toEqual({
     ...defaultRateLimits,
@@ -141,19 +141,19 @@ test('limits of requests are the defaults with what is changed, and a number of 
   expect(loadConfig({ TRUSTED_PROXIES: '2' }).trustedProxies).toBe(2);
 });
 
-test('a blank value is no value', () => {
+test('a blank value counts as unset', () => {
   const blank = Object.fromEntries(environmentKeys.map((key) => [key, ' ']));
   expect(loadConfig(blank)).toEqual(loadConfig({}));
 });
 
-test('nothing can be changed later', () => {
+test('the configuration is frozen', () => {
   const config = loadConfig({});
   for (const part of [config, config.auth, config.webhookSecrets, config.databaseUrls]) {
     expect(Object.isFrozen(part)).toBe(true);
   }
 });
 
-describe('a bad value stops the start:', () => {
+describe('bad values', () => {
   test.each([
     ['NODE_ENV', 'prod'],
     ['HOST', 'a b'],
@@ -209,14 +209,14 @@ describe('a bad value stops the start:', () => {
     ['MAX_CONNECTIONS', '0'],
     ['KEEP_ALIVE_SECONDS', '0'],
     ['KEEP_ALIVE_SECONDS', '3601'],
-  ])('%s=%s', (key, value) => {
+  ])('the value %s=%s is refused', (key, value) => {
     const problems = problemsOf({ [key]: value });
     expect(problems).toHaveLength(1);
     expect(problems[0]).toMatch(new RegExp(`^${key} must be `));
   });
 });
 
-test('one error names every bad key, and what is accepted', () => {
+test('one error names every bad key and what it accepts', () => {
   const env = { PORT: 'x', HOLD_TTL_SECONDS: '-5', NODE_ENV: 'production', JWT_SECRET: 'short', LOG_LEVEL: 'loud' };
   expect(() => loadConfig(env)).toThrow(ConfigError);
   expect(problemsOf(env).map((problem) => problem.split(' ')[0])).toEqual([
@@ -230,7 +230,7 @@ test('one error names every bad key, and what is accepted', () => {
   expect(problemsOf({ PORT: 'x' })[0]).toBe('PORT must be a whole number from 0 (any free port) to 65535 (it is "x")');
 });
 
-test('no error repeats a secret', () => {
+test('errors about settings repeat no secret', () => {
   const secrets = {
     JWT_SECRET: 'hush-1',
     WEBHOOK_SECRETS: 'hush-2',
@@ -250,7 +250,7 @@ test.each([
 });
 
 describe('production', () => {
-  test('starts with everything it needs, without a playground', () => {
+  test('production starts with its required settings, and without a playground by default', () => {
     expect(loadConfig(production)).toMatchObject({ environment: 'production', playground: false });
     expect(loadConfig({ ...production, PLAYGROUND: 'on' }).playground).toBe(true);
     expect(loadConfig({ ...production, JWT_SECRET: '', JWKS_URL: 'https://issuer.example/keys' }).auth.kind).toBe(
@@ -258,7 +258,7 @@ describe('production', () => {
     );
   });
 
-  test('limits the live holds of a customer', () => {
+  test('production limits the live holds of a customer by default', () => {
     expect(loadConfig(production).maxActiveHolds).toBe(100);
     expect(loadConfig({ ...production, MAX_ACTIVE_HOLDS: 'off' }).maxActiveHolds).toBeNull();
   });
@@ -271,15 +271,15 @@ describe('production', () => {
     ['WEBHOOK_SECRETS', { WEBHOOK_SECRETS: undefined }],
     ['WEBHOOK_SECRETS', { WEBHOOK_SECRETS: `${webhookSecret},${developmentWebhookSecret}` }],
     ['JWKS_URL', { JWT_SECRET: '', JWKS_URL: 'http://issuer.example/keys' }],
-  ])('refuses without a %s of its own: %j', (key, change) => {
+  ])('production refuses a missing or unfit %s: %j', (key, change) => {
     expect(problemsOf({ ...production, ...change })).toEqual([expect.stringContaining(key)]);
   });
 });
 
-describe('a command asks only for the settings that it uses:', () => {
+describe('settings of commands', () => {
   const withoutSecrets = { NODE_ENV: 'production', DATABASE_URL: production.DATABASE_URL };
 
-  test('who migrates in production needs no secret of tokens or webhooks, and gets what it named', () => {
+  test('a command gets the fields it names and needs no other settings', () => {
     expect(loadSettings(['environment', 'databaseUrls'], withoutSecrets)).toEqual({
       environment: 'production',
       databaseUrls: [production.DATABASE_URL],
@@ -289,7 +289,7 @@ describe('a command asks only for the settings that it uses:', () => {
     });
   });
 
-  test('what it uses is refused as it is at a start', () => {
+  test('a command refuses bad values of the settings that it uses', () => {
     const problems = (...fields: Parameters<typeof loadSettings>[0]) => {
       try {
         loadSettings(fields, { NODE_ENV: 'production', PORT: 'x' });
@@ -303,7 +303,7 @@ describe('a command asks only for the settings that it uses:', () => {
     expect(problems('databaseUrls', 'webhookSecrets')).toEqual(['DATABASE_URL', 'WEBHOOK_SECRETS']);
   });
 
-  test('every field of the configuration can be asked for, and comes from a key', () => {
+  test('a command can use every field, and each key belongs to a field', () => {
     const config = loadConfig(production);
     const fields = Object.keys(config) as (keyof typeof config)[];
     expect(loadSettings(fields, production)).toEqual(config);
@@ -330,7 +330,7 @@ test.each([
   expect(isColored({ isTTY }, env)).toBe(expected);
 });
 
-test('a configuration can be printed', () => {
+test('a redacted configuration contains no secret', () => {
   const printed = JSON.stringify(
     redactedConfig(
       loadConfig({
@@ -345,7 +345,7 @@ test('a configuration can be printed', () => {
   for (const shown of ['shop', 'db.example', 'db2.example']) expect(printed).toContain(shown);
 });
 
-test('.env.example names every setting, with a default that is accepted', () => {
+test('.env.example lists every setting with its default', () => {
   const lines = readFileSync(`${__dirname}/../.env.example`, 'utf8').split('\n');
   const settings = lines.flatMap(
     (line) => (/^#([A-Z_]+)=(.*)$/.exec(line)?.slice(1, 3) as [string, string] | undefined) ?? [],

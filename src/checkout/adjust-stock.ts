@@ -5,7 +5,7 @@ import { CallerError } from '../domain/errors';
 import { checkIdempotencyKey, checkName, checkWhole, MAX_INT } from '../domain/input';
 import type { Product } from '../domain/records';
 import { granted, refusal, refused, replayed, type Answer } from '../domain/refusals';
-import type { Checkout } from './checkout';
+import type { Caller, Dependencies } from './dependencies';
 import { changeTotal, lockStock, makeAvailable, readLevel } from './stock-keeper';
 
 export interface AdjustStockInput {
@@ -13,8 +13,6 @@ export interface AdjustStockInput {
   readonly delta: number;
   readonly reason: string;
   readonly idempotencyKey?: string | null | undefined;
-  /** Who did it. */
-  readonly actor: string;
 }
 
 /**
@@ -22,8 +20,11 @@ export interface AdjustStockInput {
  * are closed first; what is held or ordered stays.
  * Refusals: IDEMPOTENCY_KEY_REUSED, PRODUCT_NOT_FOUND, STOCK_BELOW_COMMITTED. Locks: the stock row → overdue holds.
  */
-export async function adjustStock(checkout: Checkout, input: AdjustStockInput): Promise<Answer<Product>> {
-  const { actor } = input;
+export async function adjustStock(
+  deps: Dependencies,
+  input: AdjustStockInput,
+  { customerId: actor }: Caller,
+): Promise<Answer<Product>> {
   const delta = checkWhole('delta', input.delta, -MAX_INT);
   if (delta === 0) throw new CallerError('BAD_USER_INPUT', 'delta must not be 0: it would change nothing');
   const reason = checkName('reason', input.reason);
@@ -33,7 +34,7 @@ export async function adjustStock(checkout: Checkout, input: AdjustStockInput): 
   if (!isId(productId)) return notFound;
 
   const id = newId();
-  return checkout.database.inTransaction('adjustStock', async ({ em, rollBack }): Promise<Answer<Product>> => {
+  return deps.database.inTransaction('adjustStock', async ({ em, rollBack }): Promise<Answer<Product>> => {
     const refuse = (answer: Answer<Product>) => {
       rollBack();
       return answer;

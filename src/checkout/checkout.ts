@@ -1,35 +1,74 @@
-/** What every use case is given. */
-import type { Database } from '../database/database';
-import type { Logger } from '../telemetry/logger';
-import type { Metrics } from '../telemetry/metrics';
+/** All use cases behind one object: each is called with its input, the caller and the request's id. */
+import { Busy } from '../domain/errors';
+import type { PaymentMessage } from '../domain/payment-message';
+import type { Hold, Order, PaymentEvent, Product } from '../domain/records';
+import { refusal, refused, type Answer, type Refused } from '../domain/refusals';
+import { adjustStock, type AdjustStockInput } from './adjust-stock';
+import { cancelOrder } from './cancel-order';
+import { createHolds, type CreateHoldInput, type HoldAnswer } from './create-hold';
+import { createOrders, type CreateOrderInput } from './create-order';
+import { createProduct } from './create-product';
+import type { Caller, Dependencies, UseCase } from './dependencies';
+import { limitHolds, type HoldLimits } from './hold-limits';
+import { labelOfAnswer, measured } from './outcomes';
+import type { NewProductInput } from './product-fields';
+import { labelOfRecorded, recordPaymentEvents, type Recorded } from './record-payment-event';
+import { releaseHold } from './release-hold';
+import { replayPaymentEvent } from './replay-payment-event';
+import { sweepOnce, type Swept } from './sweep';
+import { updateProduct, type UpdateProductInput } from './update-product';
 
+/** The request's id is for the log. */
+type Call<Input, Result> = (input: Input, caller: Caller, requestId?: string) => Promise<Result>;
+
+/**
+ * Mutations answer refusals as data, BUSY among them: then nothing happened. They throw `CallerError`, `RateLimited` and, when
+ * the database is away or an outcome is unknown, `Unavailable`. The files of the use cases say which refusals and locks.
+ */
 export interface Checkout {
-  readonly database: Database;
-  readonly log: Logger;
-  /** Counted once it is committed, beside the log's line. */
-  readonly metrics: Metrics;
-  readonly holdTtlSeconds: number;
-  readonly orderPaymentWindowSeconds: number;
+  readonly createHold: Call<CreateHoldInput, HoldAnswer>;
+  readonly releaseHold: Call<{ readonly holdId: string }, Answer<Hold>>;
+  readonly createOrder: Call<CreateOrderInput, Answer<Order>>;
+  readonly cancelOrder: Call<{ readonly orderId: string }, Answer<Order>>;
+  readonly createProduct: Call<NewProductInput, Answer<Product>>;
+  readonly updateProduct: Call<UpdateProductInput, Answer<Product>>;
+  readonly adjustStock: Call<AdjustStockInput, Answer<Product>>;
+  readonly replayPaymentEvent: Call<Pick<PaymentEvent, 'provider' | 'eventId'>, Answer<PaymentEvent>>;
+  /** Throws `Busy` too: the provider sends the event again. */
+  recordPaymentEvent(provider: string, message: PaymentMessage, requestId?: string): Promise<Recorded>;
+  sweep(): Promise<Swept>;
 }
 
-/** The same for one request: its log's lines carry the id. */
-export function inRequest(shared: Checkout, requestId: string | undefined): Checkout {
-  return requestId === undefined ? shared : { ...shared, log: shared.log.child({ requestId }) };
-}
-
-/** Who asks. */
-export interface Caller {
-  /** '' is anonymous. */
-  readonly customerId: string;
-  readonly isAdmin: boolean;
-}
-
-/** A hold or an order without a customer is open to whoever has its id; one with a customer is theirs alone. */
-export function isOwn(caller: Caller, record: { readonly customerId: string }): boolean {
-  return record.customerId === '' || record.customerId === caller.customerId;
-}
-
-/** An admin may read what a customer may touch. */
-export function maySee(caller: Caller, record: { readonly customerId: string }): boolean {
-  return caller.isAdmin || isOwn(caller, record);
+/** One for each process: requests that arrive together share transactions. */
+export function openCheckout(
+  deps: Dependencies,
+  limits: HoldLimits = { maxActiveHolds: null, holdCooldown: null },
+): Checkout {
+  const { metrics } = deps;
+  const inRequest = (requestId: string | undefined): Dependencies =>
+    requestId === undefined ? deps : { ...deps, log: deps.log.child({ requestId }) };
+  const answering =
+    <Input, A extends Answer<unknown>>(useCase: UseCase<Input, A>): Call<Input, A | Refused> =>
+    async (input, caller, requestId) => {
+      try {
+        return await useCase(inRequest(requestId), input, caller);
+      } catch (error) {
+        if (!(error instanceof Busy)) throw error;
+        return refused(refusal('BUSY', { retryAfterMs: error.retryAfterMs }));
+      }
+    };
+  const createHold = measured(createHolds(deps), labelOfAnswer, (result, seconds) => metrics.hold(result, seconds));
+  const record = measured(recordPaymentEvents(deps), labelOfRecorded, (outcome) => metrics.paymentEvent(outcome));
+  return {
+    createHold: answering(limitHolds(createHold, limits)),
+    releaseHold: answering(releaseHold),
+    createOrder: answering(createOrders(deps)),
+    cancelOrder: answering(cancelOrder),
+    createProduct: answering(createProduct),
+    updateProduct: answering(updateProduct),
+    adjustStock: answering(adjustStock),
+    replayPaymentEvent: answering(replayPaymentEvent),
+    recordPaymentEvent: (provider, message, requestId) => record(inRequest(requestId), provider, message),
+    sweep: () => sweepOnce(deps),
+  };
 }

@@ -12,22 +12,18 @@ import { checkIdempotencyKey, MAX_HOLDS_PER_ORDER } from '../domain/input';
 import { judgeOrder, linesOf, type OrderFacts, type OrderRequest, type OrderVerdict } from '../domain/place-orders';
 import type { Hold, Order } from '../domain/records';
 import { granted, refused, replayed, type Answer } from '../domain/refusals';
-import { inRequest, type Checkout } from './checkout';
+import type { Dependencies, UseCase } from './dependencies';
+import { Batcher } from './batcher';
 import { GroupCommit } from './group-commit';
-import { logOrder, logSettled } from './payment-log';
-import { settleParkedFor, type Settled, type Settling } from './settle-payment';
+import { logOrder, logSettled } from './outcomes';
+import type { Settled, SettlementPlan } from './order-settlement';
+import { settleParkedFor } from './settle-payment';
 import { lockStocks } from './stock-keeper';
 
 export interface CreateOrderInput {
   readonly holdIds: readonly string[];
   readonly idempotencyKey?: string | null | undefined;
-  /** '' is anonymous. The order is the caller's, whoever made an anonymous hold. */
-  readonly customerId: string;
-  /** For the log. */
-  readonly requestId?: string | undefined;
 }
-
-export type CreateOrder = (input: CreateOrderInput) => Promise<Answer<Order>>;
 
 /** A request, with its holds' unchanging parts as peeked: which products have to be locked. */
 interface PeekedRequest extends OrderRequest {
@@ -42,35 +38,34 @@ type BatchVerdict = OrderVerdict | { readonly kind: 'alone' };
  * Events that were parked for the holds apply at once, in the order of their arrival.
  *
  * Refusals: IDEMPOTENCY_KEY_REUSED; else one for each bad hold: HOLD_NOT_FOUND, HOLD_EXPIRED, HOLD_RELEASED,
- * HOLD_ALREADY_USED, CURRENCY_MISMATCH. Throws `CallerError`, `Busy`, `Unavailable`.
+ * HOLD_ALREADY_USED, CURRENCY_MISMATCH.
  * Locks: the order's id, if a key makes it → stock rows, if parked events may move units → holds in ascending (product, id).
  * A batch makes 3 round trips, and a fourth when a key or a hold has an order already; the look before it is one more.
  * Orders of the same products share a transaction, as they move no units.
  */
-export function createOrderOf(checkout: Checkout): CreateOrder {
-  const { database } = checkout;
-  const peeks = new GroupCommit<readonly string[], readonly Hold[]>((_, requests) => peekHolds(checkout, requests));
+export function createOrders(shared: Dependencies): UseCase<CreateOrderInput, Answer<Order>> {
+  const { database } = shared;
+  const peeks = new Batcher<readonly string[], readonly Hold[]>((requests) => peekHolds(shared, requests));
   const commits = new GroupCommit<PeekedRequest, BatchVerdict>((_, requests) =>
     database.inTransaction('createOrder', ({ em, attempt, rollBack }) =>
-      commitTogether(em, requests, checkout.orderPaymentWindowSeconds, attempt > 1, rollBack),
+      commitTogether(em, requests, shared.orderPaymentWindowSeconds, attempt > 1, rollBack),
     ),
   );
-  return async (input) => {
+  return async (deps, input, { customerId }) => {
     const named = nameEachOnce(input.holdIds);
     const idempotencyKey = checkIdempotencyKey(input.idempotencyKey);
     const ids = named.map((hold) => hold.id).filter(isId);
     const request: PeekedRequest = {
-      orderId: idempotencyKey === null ? newId() : orderIdOf(input.customerId, idempotencyKey),
+      orderId: idempotencyKey === null ? newId() : orderIdOf(customerId, idempotencyKey),
       holdIds: named,
-      customerId: input.customerId,
+      customerId,
       idempotencyKey,
-      peeked: ids.length > 0 ? await peeks.submit('', ids) : [],
+      peeked: ids.length > 0 ? await peeks.submit(ids) : [],
     };
     // Where each order is on a worker of its own, a shared transaction would write to many of them at once.
     const together = database.isDistributed ? request.orderId : productIdsOf([request]).join();
     const verdict = await commits.submit(together, request);
-    const own = inRequest(checkout, input.requestId);
-    return verdict.kind === 'alone' ? placeAlone(own, request) : answerTo(own, request, verdict);
+    return verdict.kind === 'alone' ? placeAlone(deps, request) : answerTo(deps, request, verdict);
   };
 }
 
@@ -87,8 +82,8 @@ function nameEachOnce(holdIds: readonly string[]) {
 }
 
 /** One query for all that ask at the same time. What it learns never changes; nothing else of it is used. */
-async function peekHolds(checkout: Checkout, requests: readonly (readonly string[])[]): Promise<readonly Hold[][]> {
-  const holds = await checkout.database.read((em) => findHolds(em, requests.flat()));
+async function peekHolds(deps: Dependencies, requests: readonly (readonly string[])[]): Promise<readonly Hold[][]> {
+  const holds = await deps.database.read((em) => findHolds(em, requests.flat()));
   const byId = new Map(holds.map((hold) => [hold.id, hold]));
   return requests.map((ids) => ids.flatMap((id) => byId.get(id) ?? []));
 }
@@ -136,24 +131,21 @@ const lockKeyedIds = (em: EntityManager, requests: readonly PeekedRequest[]) =>
   );
 
 /** Parked events move units when they cancel the order at once: its stock rows are locked before its holds. */
-async function placeAlone(checkout: Checkout, request: PeekedRequest): Promise<Answer<Order>> {
-  const settling: Settling = { movesUnits: true, newOrderId: newId() };
-  const { verdict, settled } = await checkout.database.inTransaction(
-    'createOrder',
-    async ({ em, attempt, rollBack }) => {
-      await lockKeyedIds(em, [request]);
-      await lockStocks(em, productIdsOf([request]));
-      const facts = await readFacts(em, [request], attempt > 1);
-      const verdict = judgeOrder(request, facts, checkout.orderPaymentWindowSeconds);
-      if (verdict.kind !== 'place') {
-        rollBack();
-        return { verdict, settled: null };
-      }
-      await write(em, [verdict], facts.at);
-      return { verdict, settled: await settleParkedFor(em, verdict.order, verdict.holds, facts.at, settling) };
-    },
-  );
-  return answerTo(checkout, request, verdict, settled);
+async function placeAlone(deps: Dependencies, request: PeekedRequest): Promise<Answer<Order>> {
+  const plan: SettlementPlan = { movesUnits: true, newOrderId: newId() };
+  const { verdict, settled } = await deps.database.inTransaction('createOrder', async ({ em, attempt, rollBack }) => {
+    await lockKeyedIds(em, [request]);
+    await lockStocks(em, productIdsOf([request]));
+    const facts = await readFacts(em, [request], attempt > 1);
+    const verdict = judgeOrder(request, facts, deps.orderPaymentWindowSeconds);
+    if (verdict.kind !== 'place') {
+      rollBack();
+      return { verdict, settled: null };
+    }
+    await write(em, [verdict], facts.at);
+    return { verdict, settled: await settleParkedFor(em, verdict.order, verdict.holds, facts.at, plan) };
+  });
+  return answerTo(deps, request, verdict, settled);
 }
 
 /** Locks the holds, and then reads all that the decisions need. */
@@ -223,7 +215,7 @@ async function write(
 }
 
 function answerTo(
-  checkout: Checkout,
+  deps: Dependencies,
   request: OrderRequest,
   verdict: OrderVerdict,
   settled: Settled | null = null,
@@ -232,14 +224,14 @@ function answerTo(
   switch (verdict.kind) {
     case 'place': {
       const order = settled?.order ?? verdict.order;
-      logOrder(checkout, verdict.order.status, order);
-      if (settled) logSettled(checkout, settled);
+      logOrder(deps, verdict.order.status, order);
+      if (settled) logSettled(deps, settled);
       return granted(order);
     }
     case 'replay':
       return replayed(verdict.order);
     case 'refuse':
-      checkout.log.info(
+      deps.log.info(
         { event: 'order.refused', codes: verdict.refusals.map((refusal) => refusal.code), customerId },
         'order.refused',
       );

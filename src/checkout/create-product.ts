@@ -6,7 +6,7 @@ import { findProducts, findTakenSkus, insertAdjustments, insertProducts } from '
 import type { Product } from '../domain/records';
 import { granted, refusal, refused, type Answer } from '../domain/refusals';
 import { classify } from '../postgres/pg-errors';
-import type { Checkout } from './checkout';
+import type { Caller, Dependencies } from './dependencies';
 import { checkedProduct, type NewProduct, type NewProductInput } from './product-fields';
 import { createStocks } from './stock-keeper';
 
@@ -19,19 +19,18 @@ interface Origin {
   readonly reason: string;
 }
 
-export interface CreateProductInput extends NewProductInput {
-  /** Who did it, for the first stock adjustment. */
-  readonly actor: string;
-}
-
-/** Refusal: SKU_TAKEN. Throws `CallerError`, `Busy`, `Unavailable`. Product, stock and first adjustment commit together. */
-export async function createProduct(checkout: Checkout, input: CreateProductInput): Promise<Answer<Product>> {
+/** Refusal: SKU_TAKEN. Product, stock and first adjustment commit together. */
+export async function createProduct(
+  deps: Dependencies,
+  input: NewProductInput,
+  caller: Caller,
+): Promise<Answer<Product>> {
   const added = checkedProduct(input);
-  const origin = { actor: input.actor, reason: 'createProduct' };
+  const origin = { actor: caller.customerId, reason: 'createProduct' };
   const skuTaken = refused(refusal('SKU_TAKEN', { field: ['sku'] }));
-  return unlessSkuTaken(
+  return unlessSkuTaken<Answer<Product>>(
     () =>
-      checkout.database.inTransaction('createProduct', async ({ em, attempt }) => {
+      deps.database.inTransaction('createProduct', async ({ em, attempt }) => {
         if (attempt === 1 || !(await isStored(em, added))) await insertTogether(em, [added], origin);
         return granted(added.product);
       }),
@@ -46,7 +45,7 @@ export type Imported =
 
 /** Which of the products' SKUs are on sale already. A hint only: the import looks again. */
 export async function takenSkus(
-  { database }: Pick<Checkout, 'database'>,
+  { database }: Pick<Dependencies, 'database'>,
   products: readonly NewProduct[],
 ): Promise<ReadonlySet<string>> {
   return database.read((em) => findTakenSkus(em, skusOf(products)));
@@ -58,7 +57,7 @@ export async function takenSkus(
  * written but not yet committed.
  */
 export async function importProducts(
-  checkout: Pick<Checkout, 'database'>,
+  deps: Pick<Dependencies, 'database'>,
   products: readonly NewProduct[],
   origin: Origin,
   onProgress: (written: number) => void = () => undefined,
@@ -68,7 +67,7 @@ export async function importProducts(
   if (!first) return imported;
   return unlessSkuTaken(
     () =>
-      checkout.database.inTransaction('importProducts', async ({ em, attempt, rollBack }): Promise<Imported> => {
+      deps.database.inTransaction('importProducts', async ({ em, attempt, rollBack }): Promise<Imported> => {
         // An earlier attempt may have been committed; then all of its rows are there.
         if (attempt > 1 && (await isStored(em, first))) return imported;
         const skus = await findTakenSkus(em, skusOf(products));
@@ -83,7 +82,7 @@ export async function importProducts(
         }
         return imported;
       }),
-    async () => ({ kind: 'taken', skus: await takenSkus(checkout, products) }),
+    async () => ({ kind: 'taken', skus: await takenSkus(deps, products) }),
   );
 }
 

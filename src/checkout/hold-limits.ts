@@ -3,13 +3,15 @@ import { performance } from 'node:perf_hooks';
 import { findHoldsNow } from '../database/holds';
 import { RateLimited } from '../domain/errors';
 import { statusOf, type Hold } from '../domain/records';
-import type { Checkout } from './checkout';
-import type { CreateHold, CreateHoldInput } from './create-hold';
+import type { CreateHoldInput, HoldAnswer } from './create-hold';
+import type { Dependencies, UseCase } from './dependencies';
 
 /** Customers that are remembered; the one who came first is forgotten. */
 const MAX_CUSTOMERS = 20_000;
 /** What a hold is asked about again after, when its end is not known here. */
 const RETRY_AFTER_MS = 1_000;
+
+type CreateHold = UseCase<CreateHoldInput, HoldAnswer>;
 
 export interface HoldLimits {
   readonly maxActiveHolds: number | null;
@@ -40,16 +42,16 @@ interface Customer {
  * refused by mistake: before a refusal the database is asked, by id, what has become of those holds (one statement, and only
  * at the limit). Anonymous shoppers have no limit of their own here.
  */
-export function limitHoldsOf(createHold: CreateHold, checkout: Checkout, limits: HoldLimits): CreateHold {
+export function limitHolds(createHold: CreateHold, limits: HoldLimits): CreateHold {
   if (limits.maxActiveHolds === null && limits.holdCooldown === null) return createHold;
   const customers = new Map<string, Customer>();
-  return async (input) => {
-    if (input.customerId === '') return createHold(input);
-    const customer = remember(customers, input.customerId);
-    await reserve(checkout, limits, customer, input);
+  return async (deps, input, caller) => {
+    if (caller.customerId === '') return createHold(deps, input, caller);
+    const customer = customerOf(customers, caller.customerId);
+    await reserve(deps, limits, customer, input);
     try {
-      const answer = await createHold(input);
-      if (answer.granted && !answer.replay) note(customer, answer.value);
+      const answer = await createHold(deps, input, caller);
+      if (answer.granted && !answer.replay) recordGrant(customer, answer.value);
       return answer;
     } finally {
       customer.pending -= 1;
@@ -59,7 +61,7 @@ export function limitHoldsOf(createHold: CreateHold, checkout: Checkout, limits:
 
 /** Returns with `pending` one more. Counted in the same moment as judged: parallel requests see each other. */
 async function reserve(
-  checkout: Checkout,
+  deps: Dependencies,
   { maxActiveHolds, holdCooldown }: HoldLimits,
   customer: Customer,
   input: CreateHoldInput,
@@ -69,7 +71,7 @@ async function reserve(
   const nowMs = performance.now();
   moveLapsed(customer, nowMs, holdCooldown?.seconds ?? 0);
   if (holdCooldown && customer.lapsed.size >= holdCooldown.holds) {
-    await look(checkout, customer.lapsed, 'EXPIRED');
+    await refreshFromDatabase(deps, customer.lapsed, 'EXPIRED');
     if (customer.lapsed.size >= holdCooldown.holds) {
       customer.pausedUntilMs = nowMs + holdCooldown.seconds * 1_000;
       customer.lapsed.clear();
@@ -82,7 +84,7 @@ async function reserve(
     );
   }
   if (hasRoom()) return void (customer.pending += 1);
-  await look(checkout, customer.holds, 'ACTIVE');
+  await refreshFromDatabase(deps, customer.holds, 'ACTIVE');
   if (hasRoom()) return void (customer.pending += 1);
   const [first] = customer.holds.values();
   const retryAfterMs = first ? Math.max(RETRY_AFTER_MS, Math.ceil(first.endsAtMs - nowMs)) : RETRY_AFTER_MS;
@@ -96,7 +98,7 @@ function isReplay({ holds }: Customer, { idempotencyKey, productId }: CreateHold
   return false;
 }
 
-function note({ holds }: Customer, hold: Hold): void {
+function recordGrant({ holds }: Customer, hold: Hold): void {
   const lifeMs = hold.expiresAt.getTime() - hold.createdAt.getTime();
   const key = hold.idempotencyKey === null ? null : keyOf(hold.productId, hold.idempotencyKey);
   holds.set(hold.id, { endsAtMs: performance.now() + lifeMs, key });
@@ -117,22 +119,33 @@ function moveLapsed({ holds, lapsed }: Customer, nowMs: number, seconds: number)
   }
 }
 
-/** Looks under way: requests that come together share one. */
-const looks = new WeakMap<Map<string, unknown>, Promise<void>>();
+/** Queries in flight: requests that come together share one. */
+const refreshes = new WeakMap<Map<string, unknown>, Promise<void>>();
 
-async function look(checkout: Checkout, known: Map<string, unknown>, status: Hold['status']): Promise<void> {
-  let shared = looks.get(known);
-  if (!shared) looks.set(known, (shared = keepOnly(checkout, known, status).finally(() => looks.delete(known))));
+async function refreshFromDatabase(
+  deps: Dependencies,
+  known: Map<string, unknown>,
+  status: Hold['status'],
+): Promise<void> {
+  let shared = refreshes.get(known);
+  if (!shared) {
+    shared = keepOnly(deps, known, status).finally(() => refreshes.delete(known));
+    refreshes.set(known, shared);
+  }
   await shared;
 }
 
 /** Forgets those that the database knows to be something else. Throws `Unavailable`. */
-async function keepOnly({ database }: Checkout, known: Map<string, unknown>, status: Hold['status']): Promise<void> {
+async function keepOnly(
+  { database }: Dependencies,
+  known: Map<string, unknown>,
+  status: Hold['status'],
+): Promise<void> {
   const { holds, at } = await database.read((em) => findHoldsNow(em, [...known.keys()]));
   for (const hold of holds) if (statusOf(hold, at) !== status || hold.orderId !== null) known.delete(hold.id);
 }
 
-function remember(customers: Map<string, Customer>, id: string): Customer {
+function customerOf(customers: Map<string, Customer>, id: string): Customer {
   let customer = customers.get(id);
   if (!customer) {
     customer = { pending: 0, holds: new Map(), lapsed: new Map(), pausedUntilMs: 0 };

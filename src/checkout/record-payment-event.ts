@@ -15,32 +15,32 @@ import { Busy } from '../domain/errors';
 import { isPaymentType, judgePayment } from '../domain/judge-payment';
 import { repeats, type PaymentMessage } from '../domain/payment-message';
 import type { Order, PaymentEvent } from '../domain/records';
-import { inRequest, type Checkout } from './checkout';
-import { GroupCommit, MAX_BATCH, type Lanes } from './group-commit';
-import { measured } from './measure';
-import { logSettled } from './payment-log';
-import { NO_ORDER, settleEvents, type Settled, type Settling } from './settle-payment';
+import { Batcher, type Concurrency } from './batcher';
+import type { Dependencies } from './dependencies';
+import { logSettled } from './outcomes';
+import { NO_ORDER, type Settled, type SettlementPlan } from './order-settlement';
+import { settleEvents } from './settle-payment';
 
 export type Recorded =
   | { readonly kind: 'recorded' | 'duplicate'; readonly event: PaymentEvent }
   /** The same id came before with another content: nothing was changed. */
   | { readonly kind: 'conflict' };
 
-/** The request's id is for the log. */
-export type RecordPaymentEvent = (provider: string, message: PaymentMessage, requestId?: string) => Promise<Recorded>;
+export type RecordPaymentEvent = (deps: Dependencies, provider: string, message: PaymentMessage) => Promise<Recorded>;
 
 type Received = Omit<PaymentEvent, 'receivedAt' | 'outcome' | 'orderId' | 'settledAt'>;
 
-/** What an unlocked look finds: the event itself, or the order that it names, or neither. */
-interface Peeked {
+/** What is found without a lock: the event itself, or the order that it names, or neither. */
+interface Lookup {
   readonly earlier: PaymentEvent | null;
   readonly order: Order | null;
 }
 
-/** They wait for no common lock: while one batch is being committed, the next one can be written. */
-const TWO_AT_A_TIME: Lanes = { lanes: 2, maxBatch: MAX_BATCH };
+/** Batches share no lock: while one is committed, the next can be written. */
+const TWO_AT_A_TIME: Concurrency = { batches: 2 };
 
-interface Plain {
+/** See `isOnFastPath`. */
+interface FastEvent {
   readonly event: Received;
   readonly order: Order;
 }
@@ -50,43 +50,41 @@ interface Plain {
  * of the event, even one that comes at the same moment, is a duplicate without effect that answers with the event's outcome
  * as it stands. Throws `Busy` and `Unavailable`; then the provider sends it again.
  *
- * Most events are plain: a success for an unpaid order, with the right amount and nothing parked for it. They move no units,
- * and share transactions. Every other has one of its own.
+ * The fast path is a success for an unpaid order with the right amount and nothing parked for it: it moves no units, so such
+ * events share transactions. Every other event has a transaction of its own.
  * Locks: the event's own new row → order (its id, when there is none yet) → stock (if units move) → holds → parked events.
  */
-export function recordPaymentEventOf(checkout: Checkout): RecordPaymentEvent {
-  const peeks = new GroupCommit<Received, Peeked>((_, events) => peek(checkout, events), TWO_AT_A_TIME);
-  const commits = new GroupCommit<Plain, PaymentEvent | null>(
-    (_, plains) => recordTogether(checkout, plains),
+export function recordPaymentEvents(shared: Dependencies): RecordPaymentEvent {
+  const lookups = new Batcher<Received, Lookup>((events) => lookUp(shared, events), TWO_AT_A_TIME);
+  const commits = new Batcher<FastEvent, PaymentEvent | null>(
+    (events) => recordTogether(shared, events),
     TWO_AT_A_TIME,
   );
-  const recordPaymentEvent: RecordPaymentEvent = async (provider, message, requestId) => {
-    const own = inRequest(checkout, requestId);
+  return async (deps, provider, message) => {
     const { eventId, type, amountMinor, currency, paymentId, payload } = message;
     const reference = canonical(message.reference);
     const event: Received = { provider, eventId, type, reference, amountMinor, currency, paymentId, payload };
-    own.log.info({ event: 'payment.received', provider, eventId, type, reference }, 'payment.received');
-    const { earlier, order } = await peeks.submit('', event);
-    if (earlier) return compare(own, event, earlier);
+    deps.log.info({ event: 'payment.received', provider, eventId, type, reference }, 'payment.received');
+    const { earlier, order } = await lookups.submit(event);
+    if (earlier) return compare(deps, event, earlier);
     // Where each is on a worker of its own, sharing a transaction would only make them wait for each other.
-    if (order && !checkout.database.isDistributed && isPlain(event, order)) {
-      const recorded = await commits.submit('', { event, order });
+    if (order && !deps.database.isDistributed && isOnFastPath(event, order)) {
+      const recorded = await commits.submit({ event, order });
       if (recorded) {
-        logSettled(own, { order, cameTo: ['PAID'], events: [recorded] });
+        logSettled(deps, { order, statusesReached: ['PAID'], events: [recorded] });
         return { kind: 'recorded', event: recorded };
       }
     }
-    return recordAlone(own, event);
+    return recordAlone(deps, event);
   };
-  return measured(recordPaymentEvent, labelOfRecorded, (outcome) => checkout.metrics.paymentEvent(outcome));
 }
 
-function labelOfRecorded(recorded: Recorded): string {
+export function labelOfRecorded(recorded: Recorded): string {
   return recorded.kind === 'recorded' ? recorded.event.outcome : recorded.kind.toUpperCase();
 }
 
 /** A row once there never goes away, and what its event says never changes; an order is looked at again under its lock. */
-async function peek({ database }: Checkout, events: readonly Received[]): Promise<readonly Peeked[]> {
+async function lookUp({ database }: Dependencies, events: readonly Received[]): Promise<readonly Lookup[]> {
   const references = events.map((event) => event.reference).filter(isId);
   const [earlier, orders] = await Promise.all([
     database.read((em) => findEvents(em, events)),
@@ -100,24 +98,24 @@ async function peek({ database }: Checkout, events: readonly Received[]): Promis
   }));
 }
 
-function isPlain(event: Received, order: Order): boolean {
+function isOnFastPath(event: Received, order: Order): boolean {
   if (event.type !== 'payment.succeeded' || order.status !== 'PENDING_PAYMENT') return false;
   return judgePayment(event, { kind: 'order', order, payments: [] }).move === 'pay';
 }
 
-/** What turned out not to be plain, once locked: everything is rolled back, and done again without it. */
-class NotPlain extends Error {
-  override readonly name = 'NotPlain';
-  constructor(readonly plains: ReadonlySet<Plain>) {
-    super('some events are not plain');
+/** Events that have left the fast path, as their locks showed: the batch is rolled back and runs again without them. */
+class OffFastPath extends Error {
+  override readonly name = 'OffFastPath';
+  constructor(readonly events: ReadonlySet<FastEvent>) {
+    super('some events have left the fast path');
   }
 }
 
-/** null for each event that has to be recorded alone. One bad neighbour, or one that waits for a lock, holds up nobody. */
-async function recordTogether(checkout: Checkout, plains: readonly Plain[]): Promise<(PaymentEvent | null)[]> {
+/** null for each event that has to be recorded alone. A bad event, or one that waits for a lock, does not delay the others. */
+async function recordTogether(deps: Dependencies, events: readonly FastEvent[]): Promise<(PaymentEvent | null)[]> {
   // A second event for the same order must see what the first one did, and a copy of an event is a duplicate of it.
   const taken = new Set<string>();
-  let together = plains.filter(({ event, order }) => {
+  let together = events.filter(({ event, order }) => {
     const names = [`order ${order.id}`, `event ${keyOf(event)}`];
     if (names.some((name) => taken.has(name))) return false;
     names.forEach((name) => taken.add(name));
@@ -125,54 +123,54 @@ async function recordTogether(checkout: Checkout, plains: readonly Plain[]): Pro
   });
   while (together.length > 0) {
     try {
-      const recorded = await commitPlain(checkout, together);
-      return plains.map((plain) => recorded.get(plain) ?? null);
+      const recorded = await commitTogether(deps, together);
+      return events.map((fast) => recorded.get(fast) ?? null);
     } catch (error) {
-      if (error instanceof Busy && plains.length > 1) break;
-      if (!(error instanceof NotPlain)) throw error;
-      together = together.filter((plain) => !error.plains.has(plain));
+      if (error instanceof Busy && events.length > 1) break;
+      if (!(error instanceof OffFastPath)) throw error;
+      together = together.filter((fast) => !error.events.has(fast));
     }
   }
-  return plains.map(() => null);
+  return events.map(() => null);
 }
 
-async function commitPlain(checkout: Checkout, plains: readonly Plain[]): Promise<Map<Plain, PaymentEvent>> {
-  return checkout.database.inTransaction('recordPaymentEvents', async ({ em, rollBack }) => {
-    const ids = plains.map(({ order }) => order.id);
+async function commitTogether(deps: Dependencies, events: readonly FastEvent[]): Promise<Map<FastEvent, PaymentEvent>> {
+  return deps.database.inTransaction('recordPaymentEvents', async ({ em, rollBack }) => {
+    const ids = events.map(({ order }) => order.id);
     const [inserted, orders, parked, at] = await Promise.all([
       insertEvents(
         em,
-        plains.map(({ event, order }) => ({ ...event, outcome: 'APPLIED' as const, orderId: order.id })),
+        events.map(({ event, order }) => ({ ...event, outcome: 'APPLIED' as const, orderId: order.id })),
       ),
       lockFreeOrders(em, ids),
       findReferencesOfParked(em, ids),
       readClock(em),
     ]);
     const insertedOf = new Map(inserted.map((event) => [keyOf(event), event]));
-    const fresh = plains.filter(({ event }) => insertedOf.has(keyOf(event)));
+    const fresh = events.filter(({ event }) => insertedOf.has(keyOf(event)));
     if (fresh.length === 0) {
       rollBack();
-      return new Map<Plain, PaymentEvent>();
+      return new Map<FastEvent, PaymentEvent>();
     }
     const locked = new Map(orders.map((order) => [order.id, order]));
     const others = fresh.filter(({ event, order }) => {
       const now = locked.get(order.id);
-      return !now || parked.has(order.id) || !isPlain(event, now);
+      return !now || parked.has(order.id) || !isOnFastPath(event, now);
     });
-    if (others.length > 0) throw new NotPlain(new Set(others));
+    if (others.length > 0) throw new OffFastPath(new Set(others));
     await markPaid(
       em,
       fresh.map(({ event, order }) => ({ orderId: order.id, ...event })),
       at,
     );
-    return new Map(fresh.map((plain) => [plain, insertedOf.get(keyOf(plain.event))!]));
+    return new Map(fresh.map((fast) => [fast, insertedOf.get(keyOf(fast.event))!]));
   });
 }
 
-async function recordAlone(checkout: Checkout, event: Received): Promise<Recorded> {
-  const settling: Settling = { movesUnits: false, newOrderId: newId() };
+async function recordAlone(deps: Dependencies, event: Received): Promise<Recorded> {
+  const plan: SettlementPlan = { movesUnits: false, newOrderId: newId() };
   const isKnownType = isPaymentType(event.type);
-  const result = await checkout.database.inTransaction('recordPaymentEvent', async ({ em, rollBack }) => {
+  const result = await deps.database.inTransaction('recordPaymentEvent', async ({ em, rollBack }) => {
     const outcome = isKnownType ? 'PARKED' : 'IGNORED';
     const inserted = await insertEvent(em, { ...event, outcome, orderId: null, settledAt: null });
     if (!inserted) {
@@ -180,14 +178,14 @@ async function recordAlone(checkout: Checkout, event: Received): Promise<Recorde
       return { earlier: await findEvent(em, event) };
     }
     await failpoint('webhook-after-insert', event.eventId);
-    return { inserted, settled: isKnownType ? await settleEvents(em, [inserted], true, settling) : null };
+    return { inserted, settled: isKnownType ? await settleEvents(em, [inserted], true, plan) : null };
   });
-  if ('earlier' in result) return result.earlier ? compare(checkout, event, result.earlier) : { kind: 'conflict' };
-  logSettled(checkout, result.settled ?? { ...NO_ORDER, events: [result.inserted] });
+  if ('earlier' in result) return result.earlier ? compare(deps, event, result.earlier) : { kind: 'conflict' };
+  logSettled(deps, result.settled ?? { ...NO_ORDER, events: [result.inserted] });
   return { kind: 'recorded', event: judgedOf(result.inserted, result.settled) };
 }
 
-function compare({ log }: Checkout, event: Received, earlier: PaymentEvent): Recorded {
+function compare({ log }: Dependencies, event: Received, earlier: PaymentEvent): Recorded {
   if (!repeats(event, earlier)) return { kind: 'conflict' };
   const { provider, eventId, outcome } = earlier;
   log.info({ event: 'payment.duplicate', provider, eventId, outcome }, 'payment.duplicate');

@@ -1,20 +1,25 @@
-/** releaseHold: a shopper gives a hold's units back before its time is over. */
+/** releaseHold: gives a hold's units back before it expires. */
 import { findHolds, lockHolds } from '../database/holds';
 import { isId } from '../database/ids';
 import { readClock } from '../database/clock';
 import { isLive, type Hold } from '../domain/records';
 import { granted, refusal, refused, replayed, type Answer } from '../domain/refusals';
-import { isOwn, type Caller, type Checkout } from './checkout';
-import { logSettled } from './payment-log';
-import { NO_ORDER, settleParkedForEnded } from './settle-payment';
+import { isOwn, type Caller, type Dependencies } from './dependencies';
+import { logSettled } from './outcomes';
+import { NO_ORDER } from './order-settlement';
+import { settleParkedForEnded } from './settle-payment';
 import { lockStock, releaseUnits } from './stock-keeper';
 
 /**
- * Releases a live hold; of a released one it is a replay.
+ * Releases a live hold; releasing a released one again is a replay.
  * Refusals: HOLD_NOT_FOUND, HOLD_EXPIRED, HOLD_ALREADY_USED. Locks: the stock row → the hold → events parked for it.
  */
-export async function releaseHold(checkout: Checkout, caller: Caller, holdId: string): Promise<Answer<Hold>> {
-  const { database, log } = checkout;
+export async function releaseHold(
+  deps: Dependencies,
+  { holdId }: { readonly holdId: string },
+  caller: Caller,
+): Promise<Answer<Hold>> {
+  const { database, log } = deps;
   const peeked = isId(holdId) ? (await database.read((em) => findHolds(em, [holdId.toLowerCase()])))[0] : undefined;
   if (!peeked || !isOwn(caller, peeked)) return refused(refusal('HOLD_NOT_FOUND', { field: ['holdId'] }));
 
@@ -34,7 +39,7 @@ export async function releaseHold(checkout: Checkout, caller: Caller, holdId: st
   if (answer.granted && !answer.replay) {
     log.info({ event: 'hold.released', holdId: peeked.id, productId: peeked.productId }, 'hold.released');
   }
-  logSettled(checkout, { ...NO_ORDER, events });
+  logSettled(deps, { ...NO_ORDER, events });
   return answer;
 }
 

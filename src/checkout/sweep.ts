@@ -8,9 +8,11 @@ import { setLockTimeout } from '../postgres/statement';
 import { Busy } from '../domain/errors';
 import { groupBy } from '../domain/group-by';
 import type { JudgedEvent, Order, OrderLine } from '../domain/records';
-import type { Checkout } from './checkout';
-import { logOrder, logSettled } from './payment-log';
-import { cancelUnpaid, settleEvents, type Settling } from './settle-payment';
+import type { Dependencies } from './dependencies';
+import { logOrder, logSettled } from './outcomes';
+import { cancelUnpaid } from './cancel-unpaid';
+import type { SettlementPlan } from './order-settlement';
+import { settleEvents } from './settle-payment';
 import { ALL_UNITS, closeOverdue, lockFreeStocks, lockStock, lockStocks, MAX_CLOSED_AT_ONCE } from './stock-keeper';
 
 /** A product whose stock row is not to be had within this time is left to the next tick: the sale goes first. */
@@ -36,18 +38,17 @@ export interface Swept {
  * Goes by transactions of at most 1,000 holds of one product, 200 orders, or 1,000 events of one reference. A product that is
  * busy holds up only itself.
  */
-export async function sweepOnce(checkout: Checkout): Promise<Swept> {
-  const holds = await closeOverdueHolds(checkout);
-  const orders = await cancelUnpaidOrders(checkout);
-  const events = await settleRipeEvents(checkout);
+export async function sweepOnce(deps: Dependencies): Promise<Swept> {
+  const holds = await closeOverdueHolds(deps);
+  const orders = await cancelUnpaidOrders(deps);
+  const events = await settleRipeEvents(deps);
   const swept: Swept = {
     expiredHolds: holds.count,
     cancelledOrders: orders.count,
     settledEvents: events.count,
     skipped: holds.skipped + orders.skipped + events.skipped,
   };
-  if (Object.values(swept).some((count) => count > 0))
-    checkout.log.info({ event: 'sweep.done', ...swept }, 'sweep.done');
+  if (Object.values(swept).some((count) => count > 0)) deps.log.info({ event: 'sweep.done', ...swept }, 'sweep.done');
   return swept;
 }
 
@@ -56,17 +57,17 @@ interface Tally {
   skipped: number;
 }
 
-async function closeOverdueHolds(checkout: Checkout): Promise<Tally> {
+async function closeOverdueHolds(deps: Dependencies): Promise<Tally> {
   const tally: Tally = { count: 0, skipped: 0 };
-  for (const productId of await checkout.database.read(findOverdueProducts)) {
+  for (const productId of await deps.database.read(findOverdueProducts)) {
     for (let closed = MAX_CLOSED_AT_ONCE; closed === MAX_CLOSED_AT_ONCE; tally.count += closed) {
-      closed = await unlessBusy(tally, 0, () => closeSome(checkout, productId));
+      closed = await unlessBusy(tally, 0, () => closeSome(deps, productId));
     }
   }
   return tally;
 }
 
-async function closeSome({ database, log }: Checkout, productId: string): Promise<number> {
+async function closeSome({ database, log }: Dependencies, productId: string): Promise<number> {
   const { holdIds } = await database.inTransaction('sweep holds', async ({ em, rollBack }) => {
     await setLockTimeout(em, LOCK_TIMEOUT_MS);
     await lockStock(em, productId);
@@ -93,18 +94,18 @@ interface Due {
  * First those whose stock rows are free, together, whatever their products: that waits for nobody, so no product slows
  * another. Those that are left wait for their locks among orders of the same products.
  */
-async function cancelUnpaidOrders(checkout: Checkout): Promise<Tally> {
+async function cancelUnpaidOrders(deps: Dependencies): Promise<Tally> {
   const tally: Tally = { count: 0, skipped: 0 };
   const cancel = async (orders: readonly Due[], waits: boolean): Promise<readonly Due[]> => {
-    const result = await unlessBusy(tally, { cancelled: [], left: [] }, () => cancelTogether(checkout, orders, waits));
-    for (const order of result.cancelled) logOrder(checkout, 'CANCELLED', order);
+    const result = await unlessBusy(tally, { cancelled: [], left: [] }, () => cancelTogether(deps, orders, waits));
+    for (const order of result.cancelled) logOrder(deps, 'CANCELLED', order);
     tally.count += result.cancelled.length;
     return result.left;
   };
   // On Citus each order is on a worker of its own.
-  const most = checkout.database.isDistributed ? 1 : MAX_CANCELLED_AT_ONCE;
+  const most = deps.database.isDistributed ? 1 : MAX_CANCELLED_AT_ONCE;
   for (let page = PAGE, after = ''; page === PAGE;) {
-    const due = await findDue(checkout, after);
+    const due = await findDue(deps, after);
     const left: Due[] = [];
     for (const some of slicesOf(due, most)) left.push(...(most === 1 ? some : await cancel(some, false)));
     for (const [, same] of groupBy(left, (order) => order.productIds.join())) {
@@ -116,7 +117,7 @@ async function cancelUnpaidOrders(checkout: Checkout): Promise<Tally> {
   return tally;
 }
 
-async function findDue({ database }: Checkout, after: string): Promise<Due[]> {
+async function findDue({ database }: Dependencies, after: string): Promise<Due[]> {
   const ids = await database.read((em) => findUnpaid(em, after, PAGE));
   const lines = groupBy(await database.read((em) => findLines(em, ids)), (line) => line.orderId);
   return ids.map((id) => {
@@ -130,7 +131,7 @@ async function findDue({ database }: Checkout, after: string): Promise<Due[]> {
  * paying. `left`: those whose stock rows were not free; none if it `waits` for them.
  */
 async function cancelTogether(
-  { database }: Checkout,
+  { database }: Dependencies,
   orders: readonly Due[],
   waits: boolean,
 ): Promise<{ readonly cancelled: readonly Order[]; readonly left: readonly Due[] }> {
@@ -166,14 +167,14 @@ async function cancelTogether(
   });
 }
 
-async function settleRipeEvents(checkout: Checkout): Promise<Tally> {
+async function settleRipeEvents(deps: Dependencies): Promise<Tally> {
   const tally: Tally = { count: 0, skipped: 0 };
   let after: EventKey | null = null;
   for (let page = PAGE; page === PAGE;) {
-    const ripe: JudgedEvent[] = await checkout.database.read((em) => findRipe(em, after, PAGE));
+    const ripe: JudgedEvent[] = await deps.database.read((em) => findRipe(em, after, PAGE));
     for (const [, same] of groupBy(ripe, (event) => event.reference)) {
       for (const some of slicesOf(same, MAX_JUDGED_AT_ONCE)) {
-        tally.count += await unlessBusy(tally, 0, () => settleRipe(checkout, some));
+        tally.count += await unlessBusy(tally, 0, () => settleRipe(deps, some));
       }
     }
     page = ripe.length;
@@ -183,12 +184,10 @@ async function settleRipeEvents(checkout: Checkout): Promise<Tally> {
 }
 
 /** Events of one reference. */
-async function settleRipe(checkout: Checkout, events: readonly JudgedEvent[]): Promise<number> {
-  const settling: Settling = { movesUnits: false, newOrderId: newId() };
-  const settled = await checkout.database.inTransaction('sweep events', ({ em }) =>
-    settleEvents(em, events, false, settling),
-  );
-  logSettled(checkout, settled);
+async function settleRipe(deps: Dependencies, events: readonly JudgedEvent[]): Promise<number> {
+  const plan: SettlementPlan = { movesUnits: false, newOrderId: newId() };
+  const settled = await deps.database.inTransaction('sweep events', ({ em }) => settleEvents(em, events, false, plan));
+  logSettled(deps, settled);
   return settled.events.filter((event) => event.outcome !== 'PARKED').length;
 }
 

@@ -5,21 +5,21 @@ import { CallerError } from '../domain/errors';
 import type { Product } from '../domain/records';
 import { granted, refusal, refused, type Answer } from '../domain/refusals';
 import { classify } from '../postgres/pg-errors';
-import type { Checkout } from './checkout';
+import type { Dependencies } from './dependencies';
 import { checkedFields, type ProductFields } from './product-fields';
 
 export interface UpdateProductInput extends ProductFields {
   readonly productId: string;
 }
 
-/** Refusal: PRODUCT_NOT_FOUND. Throws `CallerError`, `Busy`, `Unavailable`. Locks the product's row, never its stock. */
-export async function updateProduct(checkout: Checkout, input: UpdateProductInput): Promise<Answer<Product>> {
+/** Refusal: PRODUCT_NOT_FOUND. Locks the product's row, never its stock. */
+export async function updateProduct(deps: Dependencies, input: UpdateProductInput): Promise<Answer<Product>> {
   const changes = checkedFields(input);
   const productId = input.productId.toLowerCase();
   const notFound = refused(refusal('PRODUCT_NOT_FOUND', { field: ['productId'] }));
   if (!isId(productId)) return notFound;
   try {
-    return await checkout.database.inTransaction('updateProduct', async ({ em }): Promise<Answer<Product>> => {
+    return await deps.database.inTransaction('updateProduct', async ({ em }): Promise<Answer<Product>> => {
       await updateProductRow(em, productId, changes);
       const [product] = await findProducts(em, [productId]);
       return product ? granted(product) : notFound;

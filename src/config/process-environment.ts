@@ -1,4 +1,4 @@
-/** The surroundings of a process that are not settings: its project folder, `.env`, npm, colours, and its children's environment. */
+/** The environment of a process that is not settings: project folder, `.env`, npm, colours, and child processes. */
 import { accessSync, constants, existsSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { textOf, type Key } from './settings';
@@ -27,7 +27,7 @@ export function loadDotEnv(): void {
   }
 }
 
-/** Whether to colour text on this stream: by FORCE_COLOR and NO_COLOR (no-color.org), as Node reads them, else by the terminal. */
+/** Whether to colour text on this stream: FORCE_COLOR and NO_COLOR (no-color.org) as Node reads them, else a terminal. */
 export function isColored(stream: { readonly isTTY?: boolean }, env: NodeJS.ProcessEnv = process.env): boolean {
   if (env.FORCE_COLOR !== undefined) return ['', '1', '2', '3', 'true'].includes(env.FORCE_COLOR);
   return stream.isTTY === true && !env.NO_COLOR && env.TERM !== 'dumb';

@@ -10,7 +10,7 @@ const MIN_WEBHOOK_SECRET_BYTES = 16;
 /** Longer holds and payment windows are surely milliseconds written by mistake. */
 const MAX_WINDOW_SECONDS = 30 * 24 * 3600;
 
-/** Classes of requests that are counted separately, each with its own limit. `document`: documents to parse, and invalid tokens. */
+/** Classes of requests, each with its own limits. `document`: documents that must be parsed, and invalid tokens. */
 export const rateClasses = ['browse', 'hold', 'order', 'admin', 'document', 'webhook'] as const;
 export type RateClass = (typeof rateClasses)[number];
 

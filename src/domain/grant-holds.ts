@@ -36,18 +36,16 @@ export type OwnHold = Pick<Hold, 'id' | 'customerId' | 'quantity'>;
 
 export type HoldVerdict =
   /** New in this decision: to be written. */
-  | { readonly kind: 'grant'; readonly hold: Hold }
+  | { readonly kind: 'grant'; readonly hold: Hold; readonly product: Product }
   /** Written by an earlier attempt of this very request, whose answer was lost. */
-  | { readonly kind: 'confirm'; readonly hold: Hold }
-  | { readonly kind: 'replay'; readonly hold: Hold }
+  | { readonly kind: 'confirm'; readonly hold: Hold; readonly product: Product }
+  | { readonly kind: 'replay'; readonly hold: Hold; readonly product: Product }
   | { readonly kind: 'refuse'; readonly refusal: Refusal }
   | { readonly kind: 'mistake'; readonly error: CallerError };
 
 export interface HoldDecision {
   /** One for each request, in the same order. */
   readonly verdicts: readonly HoldVerdict[];
-  /** Units that the grants take together. */
-  readonly taken: number;
   /** Units that were wanted by requests which only a lack of stock refused. */
   readonly missing: number;
 }
@@ -106,11 +104,11 @@ function judge(
 
   const judgeOne = (request: HoldRequest): HoldVerdict => {
     const own = byId.get(request.id);
-    if (own) return { kind: 'confirm', hold: own };
+    if (own) return { kind: 'confirm', hold: own, product };
     const earlier = request.idempotencyKey === null ? undefined : byKey.get(keyOf(request));
     if (earlier) {
       return earlier.quantity === request.quantity
-        ? { kind: 'replay', hold: earlier }
+        ? { kind: 'replay', hold: earlier, product }
         : { kind: 'refuse', refusal: refusal('IDEMPOTENCY_KEY_REUSED', { field: ['idempotencyKey'] }) };
     }
     const denied = denyBeforeStock(product, at, request, unitsOf);
@@ -122,16 +120,16 @@ function judge(
       return { kind: 'refuse', refusal: refusal('OUT_OF_STOCK', { stockReturnsAt: nextExpiryAt }) };
     }
     const hold = newHold(request, product, at, expiresAt);
-    if (!grantsTake) return { kind: 'grant', hold };
+    if (!grantsTake) return { kind: 'grant', hold, product };
     available -= hold.quantity;
     unitsOf.set(hold.customerId, (unitsOf.get(hold.customerId) ?? 0) + hold.quantity);
     if (hold.idempotencyKey !== null) byKey.set(keyOf(hold), hold);
     nextExpiryAt ??= expiresAt;
-    return { kind: 'grant', hold };
+    return { kind: 'grant', hold, product };
   };
 
   const verdicts = requests.map(judgeOne);
-  return { verdicts, taken: level.available - available, missing: Math.max(0, missing - available) };
+  return { verdicts, missing: Math.max(0, missing - available) };
 }
 
 function denyBeforeStock(

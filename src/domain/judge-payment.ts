@@ -36,7 +36,7 @@ export type PaymentVerdict =
   /** CANCELLED → PAID if its units can be taken again, else REFUND_DUE. */
   | { readonly move: 'revive' }
   /** CANCELLED by its shopper → REFUND_DUE. */
-  | { readonly move: 'owe' }
+  | { readonly move: 'refundDue' }
   /** PENDING_PAYMENT → CANCELLED, units given back. */
   | { readonly move: 'cancel' }
   /** PAID or REFUND_DUE → REFUNDED. */
@@ -78,7 +78,7 @@ function judgeSuccess(event: Message, situation: Situation): PaymentVerdict {
     case 'PENDING_PAYMENT':
       return { move: 'pay' };
     case 'CANCELLED':
-      return { move: order.cancelledBy === 'CUSTOMER' ? 'owe' : 'revive' };
+      return { move: order.cancelledBy === 'CUSTOMER' ? 'refundDue' : 'revive' };
     default:
       return nothing('REFUND_DUE');
   }

@@ -1,6 +1,6 @@
 /** What becomes of requests to turn holds into orders, judged under the holds' locks, in the order of their arrival. */
 import { CallerError } from './errors';
-import { sumOfLines } from './money';
+import { lineTotal, sumOfLines } from './money';
 import { isOverdue, type Hold, type Order, type OrderLine } from './records';
 import { refusal, type Refusal } from './refusals';
 
@@ -124,4 +124,9 @@ export function linesOf(order: Order, holds: readonly Hold[]): OrderLine[] {
     quantity: hold.quantity,
     unitPriceMinor: hold.unitPriceMinor,
   }));
+}
+
+/** What pays a hold exactly, and the total of an order of this hold alone. */
+export function totalOf(hold: Hold): Pick<Order, 'totalMinor' | 'currency'> {
+  return { totalMinor: lineTotal(hold.quantity, hold.unitPriceMinor), currency: hold.currency };
 }

@@ -1,4 +1,4 @@
-/** Refusals: the expected "no" that a caller can act on. They are data, and nothing has moved when one is given. */
+/** Refusals: an expected "no" that the caller can act on. They are data, not exceptions, and nothing has moved. */
 
 export const ERROR_CODES = [
   'OUT_OF_STOCK',
@@ -31,14 +31,27 @@ export interface Refusal {
   readonly stockReturnsAt?: Date | null;
 }
 
-/** What a use case answers: the object (`replay` when it was granted before), or why not. */
-export type Answer<T> =
-  | { readonly granted: true; readonly value: T; readonly replay: boolean }
-  | { readonly granted: false; readonly refusals: readonly Refusal[] };
+/** `replay`: the same request was granted before. */
+export interface Granted<T> {
+  readonly granted: true;
+  readonly value: T;
+  readonly replay: boolean;
+  readonly refusals: readonly [];
+}
 
-export const granted = <T>(value: T): Answer<T> => ({ granted: true, value, replay: false });
-export const replayed = <T>(value: T): Answer<T> => ({ granted: true, value, replay: true });
-export const refused = (...refusals: Refusal[]): Answer<never> => ({ granted: false, refusals });
+export interface Refused {
+  readonly granted: false;
+  readonly value: null;
+  readonly replay: false;
+  readonly refusals: readonly Refusal[];
+}
+
+/** What a use case answers: the object, or why it was refused. */
+export type Answer<T> = Granted<T> | Refused;
+
+export const granted = <T>(value: T): Granted<T> => ({ granted: true, value, replay: false, refusals: [] });
+export const replayed = <T>(value: T): Granted<T> => ({ granted: true, value, replay: true, refusals: [] });
+export const refused = (...refusals: Refusal[]): Refused => ({ granted: false, value: null, replay: false, refusals });
 
 const MESSAGES: Record<ErrorCode, string> = {
   OUT_OF_STOCK: 'No available stock left for the product',

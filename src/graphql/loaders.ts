@@ -1,6 +1,6 @@
 /** One request's DataLoaders: each table is read at most once for each level of a document. */
 import DataLoader from 'dataloader';
-import { maySee, type Caller } from '../checkout/checkout';
+import { maySee, type Caller } from '../checkout/dependencies';
 import { isId } from '../database/ids';
 import { groupBy } from '../domain/group-by';
 import { Budget } from './documents/budget';

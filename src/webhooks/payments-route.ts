@@ -1,7 +1,8 @@
 /** POST /webhooks/payments and …/stripe: verify → parse → use case → status code. Only what was committed is answered 200. */
 import type { IncomingMessage } from 'node:http';
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
-import type { Recorded, RecordPaymentEvent } from '../checkout/record-payment-event';
+import type { Checkout } from '../checkout/checkout';
+import type { Recorded } from '../checkout/record-payment-event';
 import { Busy, RateLimited, Unavailable, UnreadableRequest } from '../domain/errors';
 import type { Logger } from '../telemetry/logger';
 import type { Metrics, WebhookRefusal } from '../telemetry/metrics';
@@ -14,7 +15,7 @@ const PLAUSIBLE_AHEAD_MS = 5 * 60_000;
 const RETRY_AFTER_SECONDS = 60;
 
 export interface PaymentsWebhook {
-  readonly recordPaymentEvent: RecordPaymentEvent;
+  readonly recordPaymentEvent: Checkout['recordPaymentEvent'];
   readonly providers: readonly Provider[];
   readonly log: Logger;
   readonly metrics: Metrics;

@@ -1,6 +1,5 @@
 /** Every mutation over HTTP: success, each refusal, replays, and the accepted inputs. */
 import { randomUUID } from 'node:crypto';
-import { sweepOnce } from '../../src/checkout/sweep';
 import { newKey } from '../support/checkout';
 import { expectClean, expectNothingMoved } from '../support/invariants';
 import { expire, makeOrderOverdue } from '../support/time';
@@ -328,7 +327,7 @@ describe('cancelOrder', () => {
     await server.mutate('cancelOrder', { orderId: byCustomer.id });
     await server.webhook(paymentMessage('failed', byFailure));
     await makeOrderOverdue(server.sql, byWindow.id);
-    await sweepOnce(server.app.checkout);
+    await server.app.checkout.sweep();
     expect(await Promise.all(orders.map(read))).toEqual([
       { status: 'PENDING_PAYMENT', cancelledBy: null },
       { status: 'CANCELLED', cancelledBy: 'CUSTOMER' },

@@ -4,6 +4,7 @@ import { orderIdOf } from '../../src/database/ids';
 import { CallerError } from '../../src/domain/errors';
 import type { Hold } from '../../src/domain/records';
 import { onOneServer } from '../support/citus';
+import { replayed } from '../../src/domain/refusals';
 import {
   ALICE,
   BOB,
@@ -172,7 +173,7 @@ onOneServer('requests that share a transaction see what their neighbours did', a
   ]);
   const [own, used, one, copy] = answers;
   expect([used!.granted, refusalsOf(used!)[0]?.code]).toEqual([false, 'HOLD_ALREADY_USED']);
-  expect(copy).toEqual({ granted: true, replay: true, value: valueOf(one!) });
+  expect(copy).toEqual(replayed(valueOf(one!)));
   expect(own!.granted).toBe(true);
 });
 

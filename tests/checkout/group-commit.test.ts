@@ -1,7 +1,8 @@
 /** Group commit: who shares a transaction with whom, and what one request's fate does to its neighbours. */
 import { AsyncLocalStorage } from 'node:async_hooks';
 import { performance } from 'node:perf_hooks';
-import { GroupCommit, MAX_BATCH, type Commit } from '../../src/checkout/group-commit';
+import { Batcher, MAX_BATCH } from '../../src/checkout/batcher';
+import { GroupCommit, type Commit } from '../../src/checkout/group-commit';
 import { Busy, Unavailable } from '../../src/domain/errors';
 
 /** Commits that end when they are told to. */
@@ -184,13 +185,13 @@ test('thousands are turned away a few at a time, and whatever else the process d
     expect(await first).toBe(0);
   }));
 
-test('several lanes take batches at the same time, each as large as its requests are together', async () => {
+test('two batches are in flight at the same time, each as large as its requests are together', async () => {
   const batches: { requests: readonly number[]; end: () => void }[] = [];
-  const group = new GroupCommit<number, number>(
-    (_, requests) => new Promise((resolve) => batches.push({ requests, end: () => resolve(requests) })),
-    { lanes: 2, maxBatch: 10, sizeOf: (request) => request },
+  const batcher = new Batcher<number, number>(
+    (requests) => new Promise((resolve) => batches.push({ requests, end: () => resolve(requests) })),
+    { batches: 2, sizeOf: (request) => request * (MAX_BATCH / 10) },
   );
-  const answers = [1, 2, 12, 4, 5, 3].map((request) => group.submit('a', request));
+  const answers = [1, 2, 12, 4, 5, 3].map((request) => batcher.submit(request));
   for (let ended = 0; ended < 5; ended += 1) {
     batches[ended]!.end();
     await turn();
@@ -199,6 +200,18 @@ test('several lanes take batches at the same time, each as large as its requests
   // Two begin at once; one that is too large goes alone.
   expect(batches.map(({ requests }) => requests)).toEqual([[1], [2], [12], [4, 5], [3]]);
 });
+
+test('a batcher that was idle for long takes a burst of more than one batch', () =>
+  inOwnTime(async (pass) => {
+    const batcher = new Batcher<number, number>(async (requests) => {
+      await turn();
+      return requests;
+    });
+    await batcher.submit(0);
+    pass(60_000);
+    const burst = await Promise.all(Array.from({ length: 2 * MAX_BATCH + 2 }, (_, n) => batcher.submit(n)));
+    expect(burst).toHaveLength(2 * MAX_BATCH + 2);
+  }));
 
 test('no caller’s asynchronous context is seen by a batch', async () => {
   const context = new AsyncLocalStorage<number>();

@@ -97,7 +97,7 @@ describeOnOneServer.each([
 
   test('a sweep that closes a few', async () => {
     const rows = await readBy(async (server) => {
-      const short = serverOn(server.checkout.database, shop.log, { holdTtlSeconds: 1 });
+      const short = serverOn(server.database, shop.log, { holdTtlSeconds: 1 });
       await many(() => short.hold(ofProduct(), { customerId: ALICE }));
       await sleep(1_100);
       expect(await server.sweep()).toMatchObject({ expiredHolds: BATCH });

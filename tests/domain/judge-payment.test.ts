@@ -76,7 +76,7 @@ test.each<[string, PaymentEvent, Situation, PaymentVerdict]>([
   ['no currency, for a live hold', event('succeeded', { currency: null }), ofHold(true), nothing('AMOUNT_MISMATCH')],
   ['after the payment window', event('succeeded'), ofOrder(cancelledBy('PAYMENT_WINDOW')), { move: 'revive' }],
   ['after a failure', event('succeeded'), ofOrder(cancelledBy('PAYMENT_FAILED')), { move: 'revive' }],
-  ['after the shopper cancelled', event('succeeded'), ofOrder(cancelledBy('CUSTOMER')), { move: 'owe' }],
+  ['after the shopper cancelled', event('succeeded'), ofOrder(cancelledBy('CUSTOMER')), { move: 'refundDue' }],
   ['the same payment again', event('succeeded', { eventId: 'copy' }), paid, nothing('IGNORED')],
   ['the same payment id of another provider', event('succeeded', { provider: 'stripe' }), paid, nothing('REFUND_DUE')],
   ['a second payment', event('succeeded', { paymentId: 'pay 2' }), paid, nothing('REFUND_DUE')],

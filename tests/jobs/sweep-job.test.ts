@@ -18,7 +18,7 @@ beforeAll(async () => {
   shop = await openShop();
 });
 beforeEach(() => {
-  job = startSweepJob(shop.checkout, '* * * * * *');
+  job = startSweepJob(shop.sweep, '* * * * * *', shop.log);
 });
 afterEach(async () => {
   jest.useRealTimers();
@@ -62,7 +62,7 @@ test('a wall clock that is set forward by three days, as after a suspend, does n
 
 test('a sweep that is due only in the distant future runs at once when the wall clock is set in either direction', async () => {
   await job.stop();
-  job = startSweepJob(shop.checkout, '0 0 1 1 *');
+  job = startSweepJob(shop.sweep, '0 0 1 1 *', shop.log);
   for (const step of [-HOUR_MS, HOUR_MS]) {
     const swept = expectSwept();
     await sleep(100);

@@ -1,4 +1,4 @@
-/** One client of a checkout, over HTTP or in this process: asks what the specification knows, and reads the answer in its words. */
+/** A client of the checkout, over HTTP or in this process, which speaks in the terms of the specification. */
 import { createHmac, randomUUID } from 'node:crypto';
 import { developmentJwtSecret, developmentWebhookSecret } from '../../src/config';
 import { Busy, Unavailable } from '../../src/domain/errors';
@@ -10,15 +10,15 @@ import type { EventState, EventType, HoldState, Op, OrderState, Reply, State } f
 import type { Sql } from '../support/database';
 
 /**
- * Beside the specification's: BUSY (nothing happened), UNAVAILABLE (nobody knows), LOST (no answer), UNREACHED (it was never
- * asked), INTERNAL (a bug).
+ * Codes besides the specification's: BUSY (nothing happened), UNAVAILABLE (unknown outcome), LOST (no answer), UNREACHED (never
+ * sent), INTERNAL (a bug).
  */
 export type Client = (op: Op) => Promise<Reply>;
 
 const ANSWER_MS = 30_000;
 const CURRENCY = 'USD';
 
-/** The use cases of this process, as one server runs them. */
+/** The use cases in this process, as one server runs them. */
 export function clientOf(server: Server): Client {
   return async (op) => {
     try {
@@ -89,7 +89,7 @@ const DOCUMENTS = {
   replay: `mutation ($input: ReplayPaymentEventInput!) { r: replayPaymentEvent(input: $input) { o: paymentEvent { id: eventId status: outcome } userErrors { code } } }`,
 };
 
-/** A server process, asked over HTTP. */
+/** A client of a server process over HTTP. */
 export class HttpClient {
   private readonly http: Http;
 
@@ -130,7 +130,7 @@ export class HttpClient {
     }
   };
 
-  /** The status of a page; 0 when nobody answers. */
+  /** The status of a page; 0 without an answer. */
   async status(path: string): Promise<number> {
     return (await this.send(this.http.get(path))).status;
   }
@@ -208,7 +208,7 @@ function headersFor(customer: string): Record<string, string> {
 }
 
 const tokens = new Map<string, string>();
-/** Signed here, as any issuer would. */
+/** Signs a token, as an issuer would. */
 function token(sub: string, roles: string[] = []): string {
   const known = tokens.get(sub);
   if (known) return known;
@@ -226,7 +226,7 @@ function signed(id: string, timestamp: string, body: string): Record<string, str
   return { 'webhook-id': id, 'webhook-timestamp': timestamp, 'webhook-signature': `v1,${signature}` };
 }
 
-/** What is stored about some products, in the specification's words, from one snapshot. */
+/** The stored state of some products, in the specification's terms, from one snapshot. */
 export async function readState(sql: Sql, products: readonly string[], eventsLike: string): Promise<State> {
   const [row] = await sql<{ state: Stored }>(
     `SELECT json_build_object(
@@ -257,7 +257,7 @@ export async function readState(sql: Sql, products: readonly string[], eventsLik
   }
   const known: State['products'] = {};
   for (const [id, { total, limit, available }] of Object.entries(state.products)) {
-    // The counter must say what the holds say; the specification counts them anew each time.
+    // The stock counter must agree with the holds, which the specification counts each time.
     known[id] = { total: available === total - (out[id] ?? 0) ? total : Number.NaN, limit, adjusted: {} };
   }
   return { products: known, holds, orders: state.orders ?? {}, events: state.events ?? {} };

@@ -1,4 +1,4 @@
-/** Looks for the document that costs a server most, and whether the limits hold what the threat model says of it. */
+/** Searches for the document that costs a server most, and checks the limits in the threat model. */
 import { readFileSync } from 'node:fs';
 import { developmentJwtSecret } from '../../src/config';
 import { MAX_ANSWER_BYTES } from '../../src/graphql/documents/budget';
@@ -7,28 +7,28 @@ import { signToken } from '../../src/graphql/http/tokens';
 import { CostlyClient } from '../support/costly-client';
 import { searchCostly, type CostlyDocument } from '../support/costly-documents';
 import { COSTLY_CUSTOMER, openCostlyShop } from '../support/costly-shop';
-import { ensure, type Room } from './arena';
+import { ensure, type Installation } from './fixture';
 import type { Random } from '../../src/tools/load/random';
 import type { Tally } from './tally';
 
-/** RELIABILITY: what one input may cost, in ms of the server's CPU, on a machine that has something else to do as well. */
+/** Limit of one input in ms of the server's CPU, on a machine with other work, too. */
 export const MAX_OPERATION_CPU_MS = 100;
 /** The frame of a WebSocket message around the answer. */
 const FRAME_BYTES = 200;
-/** USER_HZ, in which /proc counts: 100 on every Linux that people run; so many repetitions make one tick a small error. */
+/** USER_HZ, the unit of /proc: 100 on every common Linux. Enough repetitions make one tick a small error. */
 const MS_PER_TICK = 10;
 const MEASURED_MS = 200;
 export const COST_NEEDS = ['documents', 'executed over HTTP', 'executed over WebSocket', 'refused before'];
 
-/** Answers what the worst of them cost, one line each. Throws `Violation` when one passes a bound. */
+/** Returns the cost of the worst documents, one line each. Throws `Violation` when one exceeds a limit. */
 export async function proveCost(
-  room: Room,
+  installation: Installation,
   random: Random,
   isTimeLeft: () => boolean,
   tally: Tally,
 ): Promise<readonly string[]> {
-  await openCostlyShop(room.sql);
-  const server = await room.server({ LOG_LEVEL: 'warn', NODE_ENV: 'test' });
+  await openCostlyShop(installation.sql);
+  const server = await installation.server({ LOG_LEVEL: 'warn', NODE_ENV: 'test' });
   const client = new CostlyClient(server.client.url);
   const auth = { kind: 'secret', secret: developmentJwtSecret } as const;
   const tokenOf = (sub: string, roles: string[]) => signToken(auth, { sub, roles, ttlSeconds: 24 * 3_600 });
@@ -61,7 +61,7 @@ export async function proveCost(
         const isExecuted = text.includes('"data":{');
         tally.add('documents');
         tally.add(isExecuted ? `executed over ${way === 'http' ? 'HTTP' : 'WebSocket'}` : 'refused before');
-        // A refusal costs, too: it may have been executed as far as its budget went.
+        // A refusal costs, too: it may have been executed as far as its budget allowed.
         documents.set(document.text, document);
         return { cpuMs: await cpuOf(() => askWith(document, way)), bytes };
       },

@@ -1,8 +1,8 @@
 /**
- * Valid documents that nobody has written, for every shape that a schema has, with variables that fit and that do not; and a
- * world of resolvers for them that answers by chance: values, nulls, errors, promises.
+ * Random valid documents for a schema of every shape, with variables that fit and that do not, and resolvers that answer
+ * randomly: values, nulls, errors, promises.
  *
- * Each document is executed by graphql, which is right by definition, and by what is compared with it.
+ * Each document is executed by graphql, the reference, and by the implementation that is compared with it.
  */
 import { inspect } from 'node:util';
 import {
@@ -34,12 +34,12 @@ import {
   type OperationDefinitionNode,
 } from 'graphql';
 import { CompiledOperations } from '../../src/graphql/documents/compiled';
-import { ensure } from './arena';
+import { ensure } from './fixture';
 import { developmentSchema } from '../../src/graphql/schema';
 import { Random } from '../../src/tools/load/random';
 import type { Tally } from './tally';
 
-/** What executes an operation. null: the variables do not fit, and nothing was executed. */
+/** Executes an operation. null: the variables do not fit, and nothing was executed. */
 export type Executor = (context: unknown, variables: Record<string, unknown>) => Promise<ExecutionResult | null>;
 export type ExecutorOf = (
   schema: GraphQLSchema,
@@ -47,7 +47,7 @@ export type ExecutorOf = (
   operation: OperationDefinitionNode,
 ) => Executor;
 
-/** A run in which one of these is missing has shown nothing. */
+/** A run without one of these proves nothing. */
 export const DOCUMENT_NEEDS = [
   'documents',
   'executions',
@@ -59,7 +59,7 @@ export const DOCUMENT_NEEDS = [
   'merged fields',
 ];
 
-/** Every shape that the language has, but interfaces and unions: a schema with those is graphql's. */
+/** Every shape of the language but interfaces and unions; schemas with those are executed by graphql. */
 export const EVERY_SHAPE = buildSchema(`
   enum Colour { RED GREEN BLUE }
   scalar Even
@@ -101,17 +101,17 @@ Object.assign(EVERY_SHAPE.getType('Even') as GraphQLScalarType, { serialize: eve
 
 const VARIABLE_SETS = 4;
 
-/** A run of `npm run prove -- --only documents`. */
+/** For `npm run prove -- --only documents`. */
 const DOCUMENTS = 10_000;
 
-/** Half of them of the shop's schema, half of the one with every shape. */
+/** Half of them for the shop's schema, half for the one with every shape. */
 export async function proveAllDocuments(seed: number, tally: Tally): Promise<void> {
   for (const schema of [developmentSchema(), EVERY_SHAPE]) {
     await proveDocuments(withChance(schema), seed, DOCUMENTS / 2, compiledExecutor, tally);
   }
 }
 
-/** Throws `Violation` at the first difference, with all that is needed to see it again. */
+/** Throws `Violation` at the first difference, with everything needed to reproduce it. */
 export async function proveDocuments(
   schema: GraphQLSchema,
   seed: number,
@@ -124,7 +124,7 @@ export async function proveDocuments(
     let count = 0;
     while (count < documents) {
       const { text, document } = new DocumentMaker(schema, random.fork()).document();
-      // The maker does not know every rule, as of fields that cannot be merged.
+      // The generator does not know every rule, such as fields that cannot be merged.
       if (validate(schema, document).length > 0) {
         tally.add('invalid (not counted)');
         continue;
@@ -137,7 +137,7 @@ export async function proveDocuments(
 
 /**
  * graphql leaves the promises of a list's items without a handler when another item fails at once, which would end this
- * process. (That ours does not is a test of its own.)
+ * process. (Another test shows that the server's implementation does not.)
  */
 async function withHandledRejections(work: () => Promise<void>): Promise<void> {
   const { then } = Promise.prototype;
@@ -153,7 +153,7 @@ async function withHandledRejections(work: () => Promise<void>): Promise<void> {
   }
 }
 
-/** What the server does. */
+/** The server's implementation. */
 export const compiledExecutor: ExecutorOf = (schema, document, operation) => {
   let operations = compilers.get(schema);
   if (!operations) compilers.set(schema, (operations = new CompiledOperations(schema)));
@@ -192,7 +192,7 @@ async function compareDocument(
     });
     const compared = await executor(actual, variables);
     const answers = [answerOf(right.data === undefined ? null : right), answerOf(compared)] as const;
-    // What was under way when an answer was given ends as well.
+    // Waits for whatever was still in progress when the answer was returned.
     await new Promise((resolve) => setImmediate(resolve));
     tally.add('executions');
     if (right.errors) tally.add(right.data === undefined ? 'refused variables' : 'errors');
@@ -208,7 +208,7 @@ async function compareDocument(
   }
 }
 
-/** null: none. Else the first of what was done or told that is not the same. */
+/** The first difference in calls or results; null: none. */
 function differenceOf(graphql: readonly string[], compared: readonly string[]) {
   const at = graphql.findIndex((line, index) => line !== compared[index]);
   if (at < 0 && graphql.length === compared.length) return null;
@@ -217,7 +217,7 @@ function differenceOf(graphql: readonly string[], compared: readonly string[]) {
 
 export const DIFFERENCE = 'an operation means what graphql says it means';
 
-/** Keys in their order; of each error also what was thrown. */
+/** With the order of keys, and what was thrown for each error. */
 function answerOf(result: ExecutionResult | null): string {
   if (!result) return 'the variables do not fit';
   const errors = result.errors?.map((error) => [error.toJSON(), error.name, String(error.originalError)]);
@@ -230,13 +230,13 @@ interface Call {
   readonly merged: boolean;
 }
 
-/** The resolvers' side of one execution: what they were asked, in its order. Equal seeds answer equal questions alike. */
+/** The resolvers of one execution, which record their calls in order. Equal seeds give equal answers. */
 class World {
   readonly calls: Call[] = [];
 
   constructor(readonly seed: number) {}
 
-  /** The arguments, as they are written down. */
+  /** The arguments as they are recorded. */
   asked(args: Record<string, unknown>, info: GraphQLResolveInfo): string {
     const { path, fieldNodes, fieldName, returnType, parentType } = info;
     const given = written(args);
@@ -257,17 +257,17 @@ class World {
   private variables: unknown;
 }
 
-/** With everything that a resolver could see of a value: properties that are undefined, prototypes, the order of keys. */
+/** Includes everything that a resolver could see of a value: undefined properties, prototypes, the order of keys. */
 const written = (value: unknown) => inspect(value, { depth: null, breakLength: Infinity, maxArrayLength: null });
 
-/** The seed of an object, from which all its fields follow. */
+/** The seed of an object, which determines all its fields. */
 const SEED = Symbol('seed');
 interface Source {
   [SEED]: number;
 }
 
 /**
- * A copy whose every field answers by chance. Some have resolvers, some are read from their source, which has values,
+ * A copy of the schema whose fields answer randomly. Some have resolvers, others are read from their source, which has values,
  * promises and functions.
  */
 export function withChance(original: GraphQLSchema): GraphQLSchema {
@@ -288,7 +288,7 @@ export function withChance(original: GraphQLSchema): GraphQLSchema {
   return schema;
 }
 
-/** What a resolver does with its arguments is its own affair. (A default of the schema is shared, by graphql, too.) */
+/** Copies arguments, because resolvers may change them. (graphql, too, shares a default of the schema.) */
 function spoil(args: Record<string, unknown>, { fieldNodes }: GraphQLResolveInfo, seed: number): void {
   if (seed % 5 > 0) return;
   for (const { name, value } of fieldNodes[0]!.arguments ?? []) {
@@ -358,7 +358,7 @@ function source(type: GraphQLObjectType, seed: number): Source {
     if (field.resolve) continue;
     const random = new Random(hash(`${seed} ${field.name}`));
     if (random.isTrue(0.2)) {
-      // Asked for, with arguments: a method of its source.
+      // Called with arguments: a method of its source.
       const method = function (this: Source, args: Record<string, unknown>, world: World, info: GraphQLResolveInfo) {
         const given = world.asked(args, info);
         if (this !== made) throw new Error('a method was taken away from its source');
@@ -366,7 +366,7 @@ function source(type: GraphQLObjectType, seed: number): Source {
       };
       Object.assign(made, { [field.name]: method });
     } else {
-      // Read twice by graphql itself: the same value each time.
+      // graphql reads it twice, so it must be the same value each time.
       const at = random.seed();
       Object.defineProperty(made, field.name, { get: () => answer(field.type, new Random(at)), enumerable: true });
     }
@@ -386,7 +386,7 @@ interface Variable {
   readonly declaration: string;
 }
 
-/** One document. Fields of the same response name have the same arguments, so that they can be merged. */
+/** One document. Fields with the same response name have the same arguments, so that they can be merged. */
 class DocumentMaker {
   private readonly menus = new Map<string, { head: string; type: GraphQLOutputType; name: string }[]>();
   private readonly variables = new Map<string, Variable>();
@@ -409,7 +409,7 @@ class DocumentMaker {
 
   document(): { text: string; document: DocumentNode } {
     const { schema, random } = this;
-    // A fragment spreads only those that come after it, which are made first: there are no cycles.
+    // A fragment spreads only later ones, which are generated first, so there are no cycles.
     for (let n = this.planned.length - 1; n >= 0; n -= 1) {
       const { name, type } = this.planned[n]!;
       this.fragments.unshift({ name, type, body: this.selections(type, 1, n + 1) });
@@ -475,7 +475,7 @@ class DocumentMaker {
     return `${entry.head}${this.conditions()}${below}`;
   }
 
-  /** Few, so that one of them is often selected again. */
+  /** Few, so that names are often selected again. */
   private menuOf(type: GraphQLObjectType): { head: string; type: GraphQLOutputType; name: string }[] {
     const known = this.menus.get(type.name);
     if (known) return known;
@@ -513,7 +513,7 @@ class DocumentMaker {
     return first.slice(0, 4) === second.slice(0, 4) ? first : first + second;
   }
 
-  /** A literal, a variable, or a literal with variables in it. `hasDefault`: the place has one, so null may come in by a variable. */
+  /** A literal, a variable, or a literal that contains variables. `hasDefault`: the place has a default, so null may come in a variable. */
   private value(type: GraphQLInputType, hasDefault: boolean, depth: number): string {
     const { random } = this;
     const isRequired = isNonNullType(type);
@@ -538,7 +538,7 @@ class DocumentMaker {
     return literalOf(inputValue(nullable, random, 0), nullable);
   }
 
-  /** Of this type or a stricter one; where there is a default for it, of a looser one, too. */
+  /** A variable of this type or a stricter one; of a looser one if the place has a default. */
   private variable(nullable: GraphQLInputType, isRequired: boolean, hasDefault: boolean): string {
     const { random } = this;
     const isStrict = isRequired ? !(hasDefault && random.isTrue(0.7)) : random.isTrue(0.2);
@@ -556,7 +556,7 @@ class DocumentMaker {
   }
 }
 
-/** As JSON has it. Never null at its top, so that it may be a default. */
+/** As JSON. Never null at the top, so that it may be a default. */
 function inputValue(type: GraphQLInputType, random: Random, depth: number): unknown {
   const nullable = getNullableType(type) as GraphQLInputType;
   if (isListType(nullable)) {
@@ -603,7 +603,7 @@ function literalOf(value: unknown, type: GraphQLInputType): string {
 
 const WRONG = [null, 'wrong', 1.5, -1, true, [], {}, [null], { nobody: 'knows' }, 2 ** 40] as const;
 
-/** Left out, null, right, or wrong; and now and then one that the operation does not know. */
+/** Missing, null, right or wrong; sometimes one that the operation does not declare. */
 function variablesFor(
   schema: GraphQLSchema,
   operation: OperationDefinitionNode,

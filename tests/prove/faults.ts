@@ -1,72 +1,72 @@
-/** What is broken on purpose while a sale runs. Each fault begins, lasts, and is over; what it broke must mend by itself. */
+/** Faults injected during a sale. Each begins, lasts and ends; the servers must recover by themselves. */
 import { closeSync, openSync, rmSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Client } from 'pg';
 import type { Wire } from '../support/wire';
-import { ensure, until, type FailpointOrder, type Room, type ServerProcess } from './arena';
+import { ensure, until, type FailpointOrder, type Installation, type ServerProcess } from './fixture';
 import type { Random } from '../../src/tools/load/random';
 
-export interface Scene {
-  readonly room: Room;
+export interface FaultContext {
+  readonly installation: Installation;
   readonly random: Random;
   readonly servers: readonly ServerProcess[];
-  /** Between each server and PostgreSQL. */
+  /** Proxies between each server and PostgreSQL. */
   readonly wires: readonly Wire[];
   readonly products: readonly string[];
-  /** Nothing else is broken meanwhile: what this fault does to a server is certain, and is looked for. */
+  /** Whether this is the only fault, so that its effect on a server is certain and can be checked. */
   readonly isAlone: boolean;
 }
 
 export interface Fault {
   readonly name: string;
-  /** Ends a server and starts it again: no two of these at once, or they would start it twice. */
+  /** Restarts a server: two such faults must not run at once, or both would start it. */
   readonly restarts?: boolean;
-  /** Arms a failpoint of a server, which has room for one: no two of these at once, or one would wait for what the other disarmed. */
+  /** Arms a failpoint of a server, which has only one: two such faults must not run at once, or one would disarm the other's. */
   readonly arms?: boolean;
-  /** Ends a server without a word: what its clients had asked for may have happened, and nobody was told. */
+  /** Ends a server without answering its clients, whose requests may have taken effect. */
   readonly crashes?: boolean;
-  run(scene: Scene): Promise<void>;
-  /** What clients must have seen when the fault comes alone, or it has not been one. */
+  run(context: FaultContext): Promise<void>;
+  /** What clients must have seen when the fault is alone; otherwise it had no effect. */
   readonly mustSee?: readonly string[];
-  /** What an operator must find in the servers' log when the fault comes alone: of each, a line since it began. */
+  /** Lines that the servers' log must contain since the fault began, when it is alone. */
   readonly logs: readonly RegExp[];
   /**
-   * Whoever was cut off had not been begun with, when the fault comes alone. (A request that is still on its way when an
-   * idle connection is closed is lost unread: HTTP cannot help that, and clients send it again.)
+   * Whether requests that were cut off had not begun, when the fault is alone. (A request that is on its way while an idle
+   * connection is closed is lost unread; HTTP cannot avoid that, and clients repeat it.)
    */
   readonly answersWhatItBegan?: boolean;
 }
 
-/** How long what lasts lasts, in ms. */
+/** Duration of lasting faults, in ms. */
 const LASTS_MS = 3_000;
-/** A killed server is started again by whoever looks after it, after so long. */
+/** Delay after which a supervisor restarts a killed server. */
 const RESTART_MS = 300;
 const RESTARTS = 20;
-/** From the end of the process until it is ready again, through every attempt. */
+/** From the end of the process until it is ready again, over all attempts. */
 const READY_AGAIN_MS = 10_000;
 /** With SIGTERM. */
 const STOPS_WITHIN_MS = 15_000;
-/** How soon a fault must have found what it strikes. */
+/** Time within which a fault must have found its target. */
 const FOUND_WITHIN_MS = 30_000;
 const TERMINATIONS_A_SECOND = 10;
 
 const STARTED = /"event":"server.started"/;
-/** What a transaction says that lost its connection: PostgreSQL's last words where there was time for them. */
+/** Log messages of a transaction that lost its connection: PostgreSQL's last message if there was time for it. */
 const CUT = /"event":"lock.retry".*"reason":"(connection|ECONNRESET|EPIPE|57P01|57P02|57P03)"/;
 const OUTCOME_UNKNOWN = /"event":"lock.retry".*"outcomeUnknown":true/;
 const GAVE_UP_WAITING = /"event":"transaction.failed".*"reason":"55P03"/;
 
-const any = <T>({ random }: Scene, items: readonly T[]): T => random.oneOf(items);
+const any = <T>({ random }: FaultContext, items: readonly T[]): T => random.oneOf(items);
 
 export const FAULTS: readonly Fault[] = [
   {
     name: 'kill -9 of a server',
     restarts: true,
-    run: async (scene) => {
-      const server = any(scene, scene.servers);
+    run: async (context) => {
+      const server = any(context, context.servers);
       await server.kill();
-      await restart(server, scene);
+      await restart(server, context);
     },
     crashes: true,
     logs: [STARTED],
@@ -75,7 +75,7 @@ export const FAULTS: readonly Fault[] = [
     name: 'kill -9 of a server right after a COMMIT, before anybody was told',
     restarts: true,
     arms: true,
-    run: (scene) => killAt(scene, 'after-commit'),
+    run: (context) => killAt(context, 'after-commit'),
     crashes: true,
     logs: [STARTED],
   },
@@ -83,21 +83,21 @@ export const FAULTS: readonly Fault[] = [
     name: 'kill -9 of a server right before a COMMIT',
     restarts: true,
     arms: true,
-    run: (scene) => killAt(scene, 'before-commit'),
+    run: (context) => killAt(context, 'before-commit'),
     crashes: true,
     logs: [STARTED],
   },
   {
     name: 'SIGTERM and a new start, one server after the other',
     restarts: true,
-    run: async (scene) => {
-      for (const server of scene.servers) {
+    run: async (context) => {
+      for (const server of context.servers) {
         const startedAt = performance.now();
         const code = await server.kill('SIGTERM');
         const tookMs = Math.round(performance.now() - startedAt);
         const isOrderly = code === 0 && tookMs < STOPS_WITHIN_MS;
-        ensure(!scene.isAlone || isOrderly, `SIGTERM: a server ended with ${code} after ${tookMs} ms`);
-        await restart(server, scene);
+        ensure(!context.isAlone || isOrderly, `SIGTERM: a server ended with ${code} after ${tookMs} ms`);
+        await restart(server, context);
       }
     },
     answersWhatItBegan: true,
@@ -105,19 +105,19 @@ export const FAULTS: readonly Fault[] = [
   },
   {
     name: 'kill -9 of the postmaster',
-    run: async (scene) => {
-      process.kill(scene.room.arena.postmasterPid, 'SIGKILL');
-      await Promise.all([sleep(500), untilNotReady(scene)]);
+    run: async (context) => {
+      process.kill(context.installation.fixture.postmasterPid, 'SIGKILL');
+      await Promise.all([sleep(500), untilNotReady(context)]);
     },
     mustSee: ['UNAVAILABLE'],
     logs: [CUT],
   },
   {
     name: 'kill -9 of one backend',
-    run: async (scene) => {
-      // One that is at work: somebody waits for its answer.
+    run: async (context) => {
+      // A busy one, whose client waits for the answer.
       let isHit = false;
-      while (!isHit) isHit = signal(await busyBackend(scene), 'SIGKILL');
+      while (!isHit) isHit = signal(await busyBackend(context), 'SIGKILL');
       await sleep(500);
     },
     mustSee: ['UNAVAILABLE'],
@@ -125,38 +125,38 @@ export const FAULTS: readonly Fault[] = [
   },
   {
     name: 'pg_terminate_backend, 10 a second',
-    run: async (scene) => {
-      const lastsMs = scene.isAlone ? 20_000 : LASTS_MS;
+    run: async (context) => {
+      const lastsMs = context.isAlone ? 20_000 : LASTS_MS;
       const times = (lastsMs / 1_000) * TERMINATIONS_A_SECOND;
       const startedAt = performance.now();
       let terminated = 0;
       for (let n = 1; n <= times; n += 1) {
-        if (await terminate(scene.room, any(scene, await backends(scene.room)))) terminated += 1;
+        if (await terminate(context.installation, any(context, await backends(context.installation)))) terminated += 1;
         await sleep(startedAt + (n * lastsMs) / times - performance.now());
       }
-      // At some moments a server has no connection left that could be ended.
-      const isFault = !scene.isAlone || terminated >= 0.75 * times;
+      // At some moments a server has no connection left to terminate.
+      const isFault = !context.isAlone || terminated >= 0.75 * times;
       if (!isFault) throw new Error(`only ${terminated} of ${times} times there was a backend to be terminated`);
     },
     logs: [CUT],
   },
   {
     name: 'COMMIT is carried out, its answer lost',
-    run: (scene) => losing(scene, /COMMIT/, 'answer'),
+    run: (context) => losing(context, /COMMIT/, 'answer'),
     logs: [OUTCOME_UNKNOWN],
   },
-  { name: 'COMMIT is lost', run: (scene) => losing(scene, /COMMIT/, 'question'), logs: [OUTCOME_UNKNOWN] },
+  { name: 'COMMIT is lost', run: (context) => losing(context, /COMMIT/, 'question'), logs: [OUTCOME_UNKNOWN] },
   {
     name: 'any statement is lost, or its answer',
-    run: (scene) => losing(scene, /./, scene.random.isTrue(0.5) ? 'answer' : 'question'),
+    run: (context) => losing(context, /./, context.random.isTrue(0.5) ? 'answer' : 'question'),
     logs: [CUT],
   },
   {
     name: 'PostgreSQL cannot be reached',
-    run: async (scene) => {
-      for (const wire of scene.wires) wire.down();
-      await Promise.all([sleep(LASTS_MS), untilNotReady(scene)]);
-      for (const wire of scene.wires) wire.up();
+    run: async (context) => {
+      for (const wire of context.wires) wire.down();
+      await Promise.all([sleep(LASTS_MS), untilNotReady(context)]);
+      for (const wire of context.wires) wire.up();
     },
     mustSee: ['UNAVAILABLE'],
     logs: [CUT],
@@ -177,27 +177,27 @@ export const FAULTS: readonly Fault[] = [
       await sleep(LASTS_MS);
       for (const wire of wires) wire.slow(0);
     },
-    // Slow is no failure: the durations are in the metrics.
+    // Slowness is not logged; durations are in the metrics.
     logs: [],
   },
   {
     name: 'SIGSTOP of a server, then SIGCONT',
     restarts: true,
-    run: async (scene) => {
-      const server = any(scene, scene.servers);
+    run: async (context) => {
+      const server = any(context, context.servers);
       server.signal('SIGSTOP');
-      await sleep(scene.isAlone ? 30_000 : 2 * LASTS_MS);
+      await sleep(context.isAlone ? 30_000 : 2 * LASTS_MS);
       server.signal('SIGCONT');
     },
-    // It was not there to notice. Only when a transaction was open at that moment there is a lost connection to speak of.
+    // The connection is reported lost only if a transaction was open at that moment.
     logs: [],
   },
   {
     name: 'SIGSTOP of a backend, then SIGCONT',
-    run: async (scene) => {
-      // One that has a stock row locked: others wait for that, and its own client for its answer.
+    run: async (context) => {
+      // One that holds a stock row's lock: others wait for it, and its client waits for the answer.
       let pid: number;
-      do pid = await busyBackend(scene, '/* createHold%');
+      do pid = await busyBackend(context, '/* createHold%');
       while (!signal(pid, 'SIGSTOP'));
       try {
         await sleep(10_000);
@@ -210,8 +210,8 @@ export const FAULTS: readonly Fault[] = [
   },
   {
     name: 'somebody keeps a stock row locked',
-    run: async (scene) => {
-      const somebody = await lockingStock(scene);
+    run: async (context) => {
+      const somebody = await lockingStock(context);
       await sleep(LASTS_MS + 1_500);
       await somebody.end();
     },
@@ -221,32 +221,32 @@ export const FAULTS: readonly Fault[] = [
   {
     name: 'serialization failures and deadlocks at COMMIT',
     arms: true,
-    run: async (scene) => {
+    run: async (context) => {
       const codes = ['40001', '40P01'];
-      scene.servers.forEach((server, n) => {
+      context.servers.forEach((server, n) => {
         const order = { point: 'before-commit', action: 'throw', code: codes[n % 2]! } as const;
-        server.arm({ ...order, probability: 0.3, seed: scene.random.seed() });
+        server.arm({ ...order, probability: 0.3, seed: context.random.seed() });
       });
       await sleep(LASTS_MS);
-      for (const server of scene.servers) server.arm(null);
+      for (const server of context.servers) server.arm(null);
     },
     logs: [/"event":"lock.retry".*"reason":"40001"/, /"event":"lock.retry".*"reason":"40P01"/],
   },
   {
     name: 'every connection that PostgreSQL allows is in use',
-    run: async (scene) => {
+    run: async (context) => {
       const hogs: Client[] = [];
       const grab = async () => {
-        const hog = new Client({ connectionString: scene.room.url });
+        const hog = new Client({ connectionString: context.installation.url });
         hog.on('error', () => undefined);
         await hog.connect().then(
           () => hogs.push(hog),
           () => undefined,
         );
       };
-      // The servers have theirs already: these are ended, again and again, and whoever comes first gets the place.
+      // The servers already have theirs; these are terminated repeatedly, and anyone may take the free place.
       for (const patience = AbortSignal.timeout(LASTS_MS); !patience.aborted; await sleep(20)) {
-        for (const pid of await backends(scene.room)) await terminate(scene.room, pid);
+        for (const pid of await backends(context.installation)) await terminate(context.installation, pid);
         await Promise.all(Array.from({ length: 20 }, grab));
       }
       await Promise.all(hogs.map((hog) => hog.end().catch(() => undefined)));
@@ -256,28 +256,28 @@ export const FAULTS: readonly Fault[] = [
   },
 ];
 
-/** Neither is among the others: they need a small file system of their own. */
+/** These need a small file system of their own, so they are not among the others. */
 export const DISK_IS_FULL: Fault = {
   name: 'the disk of PostgreSQL is full',
-  run: ({ room }) => onFullDisk(room, () => sleep(LASTS_MS)),
+  run: ({ installation }) => onFullDisk(installation, () => sleep(LASTS_MS)),
   mustSee: ['UNAVAILABLE'],
   logs: [/"reason":"53100"/],
 };
 
 export const LOG_DOES_NOT_FIT: Fault = {
   name: 'the write-ahead log of PostgreSQL does not fit on its disk',
-  run: (scene) =>
-    onFullDisk(scene.room, async () => {
-      await untilLogDoesNotFit(scene.room);
-      await Promise.all([sleep(LASTS_MS), untilNotReady(scene)]);
+  run: (context) =>
+    onFullDisk(context.installation, async () => {
+      await untilLogDoesNotFit(context.installation);
+      await Promise.all([sleep(LASTS_MS), untilNotReady(context)]);
     }),
   mustSee: ['UNAVAILABLE'],
   logs: [CUT],
 };
 
-/** Filled again and again: PostgreSQL makes room, too, by removing log that it has no more need of. */
-async function onFullDisk({ arena }: Room, work: () => Promise<unknown>): Promise<void> {
-  const filler = join(arena.disk!, 'filler');
+/** Fills it repeatedly, because PostgreSQL also makes room by removing old WAL. */
+async function onFullDisk({ fixture }: Installation, work: () => Promise<unknown>): Promise<void> {
+  const filler = join(fixture.disk!, 'filler');
   let isOver = false;
   const keepFull = async () => {
     for (; !isOver; await sleep(50)) fill(filler);
@@ -289,8 +289,8 @@ async function onFullDisk({ arena }: Room, work: () => Promise<unknown>): Promis
   }
 }
 
-/** Uses up the files that PostgreSQL keeps for log to come, one with each turn, until it ends for want of another. */
-async function untilLogDoesNotFit({ sql }: Room): Promise<void> {
+/** Uses up the WAL files that PostgreSQL keeps in reserve, one per turn, until it ends for want of another. */
+async function untilLogDoesNotFit({ sql }: Installation): Promise<void> {
   const hasEnded = await until(FOUND_WITHIN_MS, async () => {
     await sql(`SELECT pg_logical_emit_message(false, 'prove', ''), pg_switch_wal()`).catch(() => undefined);
     return sql('SELECT 1').then(
@@ -298,10 +298,10 @@ async function untilLogDoesNotFit({ sql }: Room): Promise<void> {
       () => true,
     );
   });
-  if (!hasEnded) throw new Error('PostgreSQL still finds room for its log');
+  if (!hasEnded) throw new Error('PostgreSQL still finds installation for its log');
 }
 
-/** Until not even a few bytes more can be written. */
+/** Until not even a few more bytes can be written. */
 function fill(file: string): void {
   const descriptor = openSync(file, 'a');
   try {
@@ -322,19 +322,19 @@ export function faultNamed(name: string): Fault {
   return FAULTS.find((fault) => fault.name === name)!;
 }
 
-async function killAt(scene: Scene, point: FailpointOrder['point']): Promise<void> {
-  const server = any(scene, scene.servers);
+async function killAt(context: FaultContext, point: FailpointOrder['point']): Promise<void> {
+  const server = any(context, context.servers);
   server.expectEnd();
-  server.arm({ point, action: 'kill', probability: 0.2, seed: scene.random.seed() });
+  server.arm({ point, action: 'kill', probability: 0.2, seed: context.random.seed() });
   while (server.isRunning) await sleep(10);
-  await restart(server, scene);
+  await restart(server, context);
 }
 
-/** Of a server that has just ended. */
-async function restart(server: ServerProcess, { isAlone }: Scene): Promise<void> {
+/** For a server that has just ended. */
+async function restart(server: ServerProcess, { isAlone }: FaultContext): Promise<void> {
   const endedAt = performance.now();
   await sleep(RESTART_MS);
-  // While the database is away a server does not start, and says why: whoever looks after it tries again.
+  // Without its database a server does not start, and says why; the supervisor tries again.
   for (
     let attempt = 1;
     !(await server.start().then(
@@ -346,12 +346,12 @@ async function restart(server: ServerProcess, { isAlone }: Scene): Promise<void>
     await sleep(RESTART_MS);
   }
   const readyAfterMs = Math.round(performance.now() - endedAt);
-  // When the database is broken at the same time, it decides how soon.
+  // If the database is broken at the same time, it determines when.
   ensure(!isAlone || readyAfterMs < READY_AGAIN_MS, `a server was ready again only after ${readyAfterMs} ms`);
 }
 
-/** `/readyz` of every server says 503, so that a balancer takes it out; that it says 200 again is looked at after every fault. */
-async function untilNotReady({ servers, isAlone }: Scene): Promise<void> {
+/** `/readyz` of every server must answer 503, so that a load balancer removes it; after every fault it must answer 200 again. */
+async function untilNotReady({ servers, isAlone }: FaultContext): Promise<void> {
   if (!isAlone) return;
   for (const { client } of servers) {
     const isOut = await until(LASTS_MS, async () => (await client.status('/readyz')) === 503);
@@ -359,7 +359,7 @@ async function untilNotReady({ servers, isAlone }: Scene): Promise<void> {
   }
 }
 
-async function losing({ wires, random }: Scene, pattern: RegExp, loss: 'answer' | 'question'): Promise<void> {
+async function losing({ wires, random }: FaultContext, pattern: RegExp, loss: 'answer' | 'question'): Promise<void> {
   for (const wire of wires) {
     const own = random.fork();
     wire.lose(pattern, loss, () => own.isTrue(pattern.source === '.' ? 0.02 : 0.25));
@@ -368,9 +368,9 @@ async function losing({ wires, random }: Scene, pattern: RegExp, loss: 'answer' 
   for (const wire of wires) wire.lose(null);
 }
 
-/** Of the servers. Asked for anew each time, as they come and go; none while PostgreSQL does not answer. */
+/** The servers' backends, read each time because they change; none while PostgreSQL does not answer. */
 async function backends(
-  { sql }: Pick<Room, 'sql'>,
+  { sql }: Pick<Installation, 'sql'>,
   condition = 'true',
   values: readonly unknown[] = [],
 ): Promise<number[]> {
@@ -382,25 +382,25 @@ async function backends(
   return rows.map(({ pid }) => pid);
 }
 
-/** In a statement or a transaction; its last statement is `like` this. */
-async function busyBackend(scene: Scene, like = '%'): Promise<number> {
+/** In a statement or a transaction whose last statement is `like` this. */
+async function busyBackend(context: FaultContext, like = '%'): Promise<number> {
   let pids: number[] = [];
   const isFound = await until(FOUND_WITHIN_MS, async () => {
-    pids = await backends(scene.room, `state <> 'idle' AND query LIKE $1`, [like]);
+    pids = await backends(context.installation, `state <> 'idle' AND query LIKE $1`, [like]);
     return pids.length > 0;
   });
   if (!isFound) throw new Error(`no backend is at work with ${like}`);
-  return any(scene, pids);
+  return any(context, pids);
 }
 
-/** False when there was nothing to end. */
-async function terminate({ sql }: Pick<Room, 'sql'>, pid: number | undefined): Promise<boolean> {
+/** False when there was nothing to terminate. */
+async function terminate({ sql }: Pick<Installation, 'sql'>, pid: number | undefined): Promise<boolean> {
   if (pid === undefined) return false;
   const rows = await sql<{ isEnded: boolean }>('SELECT pg_terminate_backend($1) AS "isEnded"', [pid]).catch(() => []);
   return rows[0]?.isEnded === true;
 }
 
-/** False when the process is gone: something else was quicker. */
+/** False when the process had already ended. */
 function signal(pid: number, name: NodeJS.Signals): boolean {
   try {
     return process.kill(pid, name);
@@ -410,10 +410,10 @@ function signal(pid: number, name: NodeJS.Signals): boolean {
   }
 }
 
-/** A client of PostgreSQL that has the first product's stock row locked; tried again while something else is broken, too. */
-async function lockingStock({ room, products }: Scene): Promise<Client> {
+/** A client of PostgreSQL that holds the lock of the first product's stock row; retried while something else is broken, too. */
+async function lockingStock({ installation, products }: FaultContext): Promise<Client> {
   for (const patience = AbortSignal.timeout(FOUND_WITHIN_MS); ; await sleep(25)) {
-    const client = new Client({ connectionString: room.url });
+    const client = new Client({ connectionString: installation.url });
     client.on('error', () => undefined);
     try {
       await client.connect();

@@ -1,6 +1,6 @@
 /**
- * Every argument and every input field of the schema is given what nobody should send: by literals and by variables, over
- * HTTP and WebSocket, as a stranger, a customer and an operator. Whatever comes of it is never a fault of the server.
+ * Sends bad values to every argument and input field of the schema: as literals and variables, over HTTP and WebSocket, as an
+ * anonymous shopper, a customer and an operator. None may cause a fault of the server.
  */
 import {
   getNamedType,
@@ -23,10 +23,10 @@ import { WebSocket, type CloseEvent } from 'ws';
 import type { Random } from '../../src/tools/load/random';
 import { developmentSchema } from '../../src/graphql/schema';
 import { clientOf, paymentMessage, type Client } from '../support/server';
-import { ensure, type Room } from './arena';
+import { ensure, type Installation } from './fixture';
 import type { Tally } from './tally';
 
-/** Things that are there, so that what is asked about them gets as far as the database. */
+/** Existing objects, so that requests about them reach the database. */
 interface Known {
   readonly ids: readonly string[];
   readonly eventId: string;
@@ -60,12 +60,17 @@ export const INPUT_NEEDS = [
   'answers',
 ];
 
-/** Of 64 KiB: the socket is closed, as the protocol says. */
+/** Over 64 KiB the protocol closes the socket. */
 const MESSAGE_TOO_LARGE = 1009;
 
-/** To a server of its own, until the time is up. Afterwards every promise holds. */
-export async function proveInputs(room: Room, random: Random, isTimeLeft: () => boolean, tally: Tally): Promise<void> {
-  const server = await room.server();
+/** Runs against a separate server until the time is up. Afterwards every promise must hold. */
+export async function proveInputs(
+  installation: Installation,
+  random: Random,
+  isTimeLeft: () => boolean,
+  tally: Tally,
+): Promise<void> {
+  const server = await installation.server();
   const fuzzer = await InputFuzzer.open(await clientOf(server.client.url), developmentSchema(), random, tally);
   try {
     await fuzzer.everyNull();
@@ -76,10 +81,10 @@ export async function proveInputs(room: Room, random: Random, isTimeLeft: () => 
   ensure(server.deaths.length === 0, 'no input ends the server', server.deaths);
   const failed = server.logged('request.failed');
   ensure(failed.length === 0, 'no input is an error in the log', { failed });
-  await room.ensureClean();
+  await installation.ensureClean();
 }
 
-/** What makes and sends bad input. Close it. */
+/** Generates and sends bad input; must be closed. */
 export class InputFuzzer {
   private readonly sockets = new Map<Caller, SocketClient>();
   private readonly places: readonly Place[];
@@ -105,7 +110,7 @@ export class InputFuzzer {
     return new InputFuzzer(client, schema, known, random, tally);
   }
 
-  /** How many arguments and input fields there are. */
+  /** Number of arguments and input fields. */
   get size(): number {
     return this.places.length;
   }
@@ -114,7 +119,7 @@ export class InputFuzzer {
     for (const socket of this.sockets.values()) await socket.dispose();
   }
 
-  /** Null where a default stands, at every argument and input field that has one, or whose variable can have one. */
+  /** Sends null at every argument and input field that has a default, or whose variable can have one. */
   async everyNull(): Promise<void> {
     for (const place of this.places) {
       const asking = () => this.asking(place, nullOf(place.input));
@@ -124,7 +129,7 @@ export class InputFuzzer {
     }
   }
 
-  /** One request with something bad in it. */
+  /** Sends one request with a bad value. */
   async one(): Promise<void> {
     const { random } = this;
     const place = random.oneOf(this.places);
@@ -169,7 +174,7 @@ export class InputFuzzer {
   private async overSocket({ query, variables }: Asking, caller: Caller): Promise<Answer> {
     const operation = this.socketOf(caller).iterate({ query, variables });
     try {
-      // Of a subscription the first level is enough.
+      // The first level of a subscription is enough.
       const { value } = await operation.next();
       return value as Answer;
     } catch (errors) {
@@ -196,7 +201,7 @@ export class InputFuzzer {
       webSocketImpl: WebSocket,
       retryAttempts: 0,
       lazy: false,
-      // Every operation is told so as well.
+      // Also reported for every operation.
       onNonLazyError: () => undefined,
       ...(name && { connectionParams: { authorization: `Bearer ${this.client.tokens[name]}` } }),
     });
@@ -204,7 +209,7 @@ export class InputFuzzer {
     return socket;
   }
 
-  /** A document that gives this to the place, and to all around it what fits. */
+  /** A document with this value at the place, and valid values around it. */
   private asking(place: Place, given: Given): Asking {
     const { random, known } = this;
     const variables: Record<string, unknown> = {};
@@ -234,7 +239,7 @@ export class InputFuzzer {
 }
 
 type Input = GraphQLArgument | GraphQLInputField;
-/** A literal, or a variable of this type with this value; undefined: left out. */
+/** A literal, or a variable of this type with this value; undefined: omitted. */
 type Given = { readonly literal: string } | { readonly type: string; readonly value: unknown };
 
 /** An argument of a root field, or an input field in it. */
@@ -242,7 +247,7 @@ interface Place {
   readonly keyword: 'query' | 'mutation' | 'subscription';
   readonly field: GraphQLField<unknown, unknown>;
   readonly input: Input;
-  /** The inputs around it. */
+  /** The inputs that contain it. */
   readonly path: readonly Input[];
 }
 
@@ -264,14 +269,14 @@ function placesOf(schema: GraphQLSchema): Place[] {
   );
 }
 
-/** A variable that is null although its place is not: allowed where the place, or the variable itself, has a default. */
+/** A variable that is null at a non-null place: allowed if the place or the variable has a default. */
 function nullOf({ type, defaultValue }: Input): Given {
   const nullable = getNullableType(type) as GraphQLInputType;
   const isLoose = !isNonNullType(type) || defaultValue !== undefined;
   return { type: isLoose ? String(nullable) : `${String(nullable)} = ${someLiteral(nullable)}`, value: null };
 }
 
-/** A default for a variable that is never taken. */
+/** A default of a variable that is never used. */
 function someLiteral(type: GraphQLInputType): string {
   const nullable = getNullableType(type) as GraphQLInputType;
   if (isListType(nullable)) return '[]';
@@ -365,7 +370,7 @@ const TIMES = [
 ] as const;
 const OTHERS = [null, true, false, [], {}, [null], [[]], { x: 1 }, [{}]] as const;
 
-/** Cursors of every list, with places that no list has given. */
+/** Cursors of every list, with positions that no list has returned. */
 function badCursor(random: Random, known: Known): string {
   const list = random.oneOf(['products', 'orders', 'paymentEvents', 'stockReports', 'x']);
   const part = () => random.oneOf<unknown>([...TEXTS, ...NUMBERS, ...OTHERS, random.oneOf(known.ids)]);
@@ -383,7 +388,7 @@ function badValue(type: GraphQLInputType, known: Known, random: Random): unknown
     const fields = Object.values(nullable.getFields()).filter(() => random.isTrue(0.7));
     return Object.fromEntries(fields.map((field) => [field.name, badValue(field.type, known, random)]));
   }
-  // Mostly what the type takes, for what it does not take is refused early.
+  // Mostly values of the right type, because others are refused early.
   const id = random.oneOf(known.ids);
   const fitting: Record<string, readonly unknown[]> = {
     ID: [id, id.toUpperCase(), ...TEXTS, ...NUMBERS],
@@ -419,7 +424,7 @@ function innerOf(type: GraphQLInputType): GraphQLInputType {
   return isListType(nullable) ? (nullable.ofType as GraphQLInputType) : nullable;
 }
 
-/** Everything that is to be had without arguments, so that answers are read as well. */
+/** All fields without arguments, so that answers are read, too. */
 function selectionOf(type: GraphQLOutputType, depth: number): string {
   const named = getNamedType(type);
   if (!isObjectType(named)) return '';

@@ -1,26 +1,26 @@
-/** `npm run prove`: breaks on purpose whatever can break, and looks whether every promise holds. */
+/** `npm run prove`: injects faults, and checks that every promise holds. */
 import { existsSync, statfsSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { MultiBar, type SingleBar } from 'cli-progress';
 import { Command } from 'commander';
 import { runCommand, wholeNumberOption } from '../../src/cli/options';
-import { Arena, FAILURE_FILE, Violation } from './arena';
+import { Fixture, FAILURE_FILE, Violation } from './fixture';
 import { Random } from '../../src/tools/load/random';
 import { Tally } from './tally';
 import { DISK_IS_FULL, faultNamed, FAULTS, LOG_DOES_NOT_FIT, type Fault } from './faults';
-import { proveCertain } from './certain';
+import { proveRaces } from './deterministic-races';
 import { DOCUMENT_NEEDS, proveAllDocuments } from './documents';
 import { INPUT_NEEDS, proveInputs } from './inputs';
 import { COST_NEEDS, proveCost } from './cost';
 import { MODEL_NEEDS, proveModel } from './model';
 import { proveRounds, ROUND_NEEDS } from './rounds';
-import { sabotage, SABOTAGES } from './sabotage';
+import { catchMutation, MUTATIONS } from './mutations';
 import { proveWire, WIRE_NEEDS } from './wire';
-import { proveSwarm, SALE_NEEDS, SWARM_NEEDS, type Measured } from './swarm';
+import { proveSaleUnderFaults, SALE_NEEDS, FAULTY_SALE_NEEDS, type Measured } from './sale-under-faults';
 
-/** 1: a promise is broken, or a sabotage went unnoticed · 2: the proof could not be made. */
+/** 1: a promise is broken, or a mutation was not caught · 2: the proof could not be carried out. */
 const EXIT = { violated: 1, unproven: 2 } as const;
-/** Few connections, so that they can be used up. */
+/** Few connections, so that they can be exhausted. */
 const POSTGRES_SETTINGS = { max_connections: '60', shared_buffers: '64MB' };
 
 interface Options {
@@ -42,11 +42,11 @@ interface Part {
 }
 
 interface Run {
-  readonly arena: Arena;
+  readonly fixture: Fixture;
   readonly seed: number;
   readonly tally: Tally;
   readonly needs: readonly string[];
-  /** Part of the names of the faults that are wanted. */
+  /** Parts of the names of the selected faults. */
   readonly fault: string;
   /** Of the part, from 0 to 1 and beyond. */
   progress(): number;
@@ -54,9 +54,9 @@ interface Run {
 }
 
 const TIMES_FULL = 6;
-/** What may be filled without harm. */
+/** A directory that may be filled without harm. */
 const SMALL_BYTES = 1_000_000_000;
-/** A part goes on beyond its time until what it needs has happened, but not for ever. */
+/** A part continues after its time until what it needs has happened, but not for ever. */
 const MAX_OVERTIME = 5;
 const isTimeLeft = (run: Run) => () =>
   run.progress() < 1 || (run.tally.missing(run.needs).length > 0 && run.progress() < MAX_OVERTIME);
@@ -67,27 +67,27 @@ const PARTS: readonly Part[] = [
     about: 'races in which one side surely waits for the other; each tells a mistake from the right way',
     share: 0.001,
     needs: ['races'],
-    run: async (run) => proveCertain(await run.arena.room(), run.tally),
+    run: async (run) => proveRaces(await run.fixture.installation(), run.tally),
   },
   {
     name: 'model',
     about: 'one client; after each step the database says what the specification says',
     share: 0.25,
     needs: MODEL_NEEDS,
-    run: async (run) => proveModel(await run.arena.room(), run.seed, isTimeLeft(run), run.tally),
+    run: async (run) => proveModel(await run.fixture.installation(), run.seed, isTimeLeft(run), run.tally),
   },
   {
     name: 'rounds',
     about: 'several clients, two servers; some serial order explains every answer and the end',
     share: 0.3,
     needs: ROUND_NEEDS,
-    run: async (run) => proveRounds(await run.arena.room(), run.seed, isTimeLeft(run), run.tally),
+    run: async (run) => proveRounds(await run.fixture.installation(), run.seed, isTimeLeft(run), run.tally),
   },
   {
     name: 'swarm',
     about: 'a sale on two servers while one to three faults strike; every client was told the truth',
     share: 0.45,
-    needs: SWARM_NEEDS,
+    needs: FAULTY_SALE_NEEDS,
     run: async (run) => {
       for (let n = 0; n === 0 || isTimeLeft(run)(); n += 1) {
         const seed = run.seed + n;
@@ -101,7 +101,7 @@ const PARTS: readonly Part[] = [
     about: 'bad values for every argument and input field, over HTTP and WebSocket; none is a fault of the server',
     share: 0.05,
     needs: INPUT_NEEDS,
-    run: async (run) => proveInputs(await run.arena.room(), new Random(run.seed), isTimeLeft(run), run.tally),
+    run: async (run) => proveInputs(await run.fixture.installation(), new Random(run.seed), isTimeLeft(run), run.tally),
   },
   {
     name: 'documents',
@@ -117,8 +117,8 @@ const PARTS: readonly Part[] = [
     share: 0.1,
     needs: WIRE_NEEDS,
     run: async (run) => {
-      const room = await run.arena.room();
-      const server = await room.server({ PLAYGROUND: 'on', KEEP_ALIVE_SECONDS: '2' });
+      const installation = await run.fixture.installation();
+      const server = await installation.server({ PLAYGROUND: 'on', KEEP_ALIVE_SECONDS: '2' });
       const target = {
         ...{ url: server.client.url, pid: server.pid },
         complaints: () =>
@@ -133,7 +133,7 @@ const PARTS: readonly Part[] = [
     name: 'faults',
     about: 'every fault of the table, one after another, measured',
     share: 0,
-    needs: SWARM_NEEDS,
+    needs: FAULTY_SALE_NEEDS,
     run: async (run) => {
       for (const [n, fault] of FAULTS.entries()) {
         if (!fault.name.includes(run.fault)) continue;
@@ -147,7 +147,7 @@ const PARTS: readonly Part[] = [
     share: 0,
     needs: COST_NEEDS,
     run: async (run) => {
-      const lines = await proveCost(await run.arena.room(), new Random(run.seed), isTimeLeft(run), run.tally);
+      const lines = await proveCost(await run.fixture.installation(), new Random(run.seed), isTimeLeft(run), run.tally);
       for (const line of lines) run.say(line);
     },
   },
@@ -161,18 +161,18 @@ const PARTS: readonly Part[] = [
         const fault = n % 2 === 0 ? DISK_IS_FULL : LOG_DOES_NOT_FIT;
         await strike(run, `disk, seed ${run.seed + n}`, new Random(run.seed + n), [fault]);
       }
-      // A server that lives finds out what became of its COMMIT: only one that ends leaves its clients without knowing.
+      // A running server learns the outcome of its COMMIT; only one that ends leaves its clients without an answer.
       const seed = run.seed + TIMES_FULL;
       await strike(run, `disk, seed ${seed}`, new Random(seed), [DISK_IS_FULL, CRASH]);
     },
   },
 ];
 
-/** What brings about all that a sale needs, in turns, so that even a short run has it. */
+/** The faults that cause everything a sale needs, in turns, so that even a short run has it. */
 const CRASH = faultNamed('kill -9 of a server right after a COMMIT, before anybody was told');
 const LOSSES = [faultNamed('COMMIT is carried out, its answer lost'), faultNamed('COMMIT is lost')];
 
-/** By the seed of the sale, so that one can be had again without those before it. */
+/** By the seed of the sale, so that it can be repeated without those before it. */
 function chooseFaults(seed: number, random: Random): Fault[] {
   const faults = [seed % 2 === 0 ? CRASH : random.oneOf(LOSSES)];
   while (faults.length < 3 && random.isTrue(0.5)) {
@@ -187,7 +187,7 @@ function chooseFaults(seed: number, random: Random): Fault[] {
 async function strike(run: Run, name: string, random: Random, faults: readonly Fault[]): Promise<void> {
   const title = faults.map((fault) => fault.name).join(' + ');
   try {
-    const measured = await proveSwarm(run.arena, random, faults, run.tally);
+    const measured = await proveSaleUnderFaults(run.fixture, random, faults, run.tally);
     run.say(`${title}\n      ${row(measured)}`);
   } catch (error) {
     if (error instanceof Error) error.message = `${name}, ${title}: ${error.message}`;
@@ -219,7 +219,7 @@ const command = new Command('prove')
   )
   .action(async (given: Partial<Options> & { minutes: number }) => {
     const seed = given.seed ?? Math.floor(Math.random() * 2 ** 31);
-    process.exitCode = given.sabotage ? await proveSabotages(seed, given.only) : await prove({ ...given, seed });
+    process.exitCode = given.sabotage ? await proveMutations(seed, given.only) : await prove({ ...given, seed });
   });
 
 async function prove({ seed, minutes, only, fault = '', disk }: Options): Promise<number> {
@@ -232,17 +232,17 @@ async function prove({ seed, minutes, only, fault = '', disk }: Options): Promis
   process.stdout.write(`seed ${seed}, ${minutes} min\n`);
   const shares = parts.reduce((sum, { share }) => sum + share, 0);
   for (const part of parts) {
-    const arena = await Arena.open(POSTGRES_SETTINGS, disk);
-    // Parts that have no share of a whole run have all the time when they are asked for alone.
+    const fixture = await Fixture.open(POSTGRES_SETTINGS, disk);
+    // Parts without a share of a whole run get all the time when they are selected alone.
     const ms = (shares === 0 ? 1 / parts.length : part.share / shares) * minutes * 60_000;
-    const code = await provePart(part, arena, seed, ms, fault);
+    const code = await provePart(part, fixture, seed, ms, fault);
     if (code !== 0) return code;
   }
   process.stdout.write('✔ Every promise held.\n');
   return 0;
 }
 
-/** Bad usage, before anything has begun. */
+/** Checks the options before anything starts. */
 function checkDisk(disk: string | undefined, only: readonly string[] = []): void {
   if ((disk !== undefined) !== only.includes('disk'))
     command.error('error: --disk <folder> and --only disk go together');
@@ -256,18 +256,18 @@ function checkDisk(disk: string | undefined, only: readonly string[] = []): void
   }
 }
 
-/** A table "n of n caught"; first of all the same races must find nothing in the program as it is. */
-async function proveSabotages(seed: number, only?: readonly string[]): Promise<number> {
+/** Prints a table "n of n caught". First, the same races must find nothing in the unchanged program. */
+async function proveMutations(seed: number, only?: readonly string[]): Promise<number> {
   if (only && only.join() !== 'certain') command.error('error: a sabotage is looked for by the part certain');
-  const arena = await Arena.open(POSTGRES_SETTINGS);
+  const fixture = await Fixture.open(POSTGRES_SETTINGS);
   try {
     process.stdout.write(`seed ${seed}\n`);
-    const found = await sabotage(arena, { name: 'nothing', noticedBy: [], edits: [] }, seed);
+    const found = await catchMutation(fixture, { name: 'nothing', noticedBy: [], edits: [] }, seed);
     if (found.length > 0) throw new Error(`the proof finds fault with the program as it is: ${found[0]!.reason}`);
     process.stdout.write(`✔    ${'nothing (control)'.padEnd(50)} nothing found\n`);
     let count = 0;
-    for (const [n, mistake] of SABOTAGES.entries()) {
-      const failed = await sabotage(arena, mistake, seed);
+    for (const [n, mistake] of MUTATIONS.entries()) {
+      const failed = await catchMutation(fixture, mistake, seed);
       const caught = failed.find(({ mark, race }) => mark === '✘' && mistake.noticedBy.includes(race));
       if (caught) count += 1;
       const title = `${caught ? '✔' : '✘'} ${String(n + 1).padStart(2)} ${mistake.name.padEnd(50)}`;
@@ -276,14 +276,14 @@ async function proveSabotages(seed: number, only?: readonly string[]): Promise<n
         process.stdout.write(`       also ${mark} ${race}: ${reason}\n`);
       }
     }
-    process.stdout.write(`${count} of ${SABOTAGES.length} caught\n`);
-    return count === SABOTAGES.length ? 0 : EXIT.violated;
+    process.stdout.write(`${count} of ${MUTATIONS.length} caught\n`);
+    return count === MUTATIONS.length ? 0 : EXIT.violated;
   } finally {
-    await arena.close(false);
+    await fixture.close(false);
   }
 }
 
-async function provePart(part: Part, arena: Arena, seed: number, ms: number, fault: string): Promise<number> {
+async function provePart(part: Part, fixture: Fixture, seed: number, ms: number, fault: string): Promise<number> {
   const startedAt = performance.now();
   const progress = () => (performance.now() - startedAt) / Math.max(ms, 1);
   const bar = progressBar(part.name, progress);
@@ -291,8 +291,8 @@ async function provePart(part: Part, arena: Arena, seed: number, ms: number, fau
   const said: string[] = [];
   let failure: unknown;
   try {
-    await part.run({ arena, seed, tally, needs: part.needs, fault, progress, say: (line) => said.push(line) });
-    // One fault alone does not bring about everything.
+    await part.run({ fixture, seed, tally, needs: part.needs, fault, progress, say: (line) => said.push(line) });
+    // A single fault does not cause everything.
     const missing = fault === '' ? tally.missing(part.needs) : [];
     if (missing.length > 0) failure = new Error(`nothing is proven, as these never happened: ${missing.join(', ')}`);
   } catch (error) {
@@ -304,16 +304,16 @@ async function provePart(part: Part, arena: Arena, seed: number, ms: number, fau
   process.stdout.write(`${mark} ${part.name}: ${tally}\n${said.map((line) => `    ${line}\n`).join('')}`);
   if (failure) {
     const message = failure instanceof Error ? (isViolation ? failure.message : failure.stack) : String(failure);
-    writeFileSync(join(arena.directory, FAILURE_FILE), JSON.stringify({ part: part.name, seed, message }, null, 1));
+    writeFileSync(join(fixture.directory, FAILURE_FILE), JSON.stringify({ part: part.name, seed, message }, null, 1));
     process.stdout.write(`${message}\n\n${isViolation ? 'A promise is broken' : 'The proof could not be made'}.`);
-    const again = `--only ${part.name}${arena.disk === undefined ? '' : ` --disk ${arena.disk}`} --seed ${seed}`;
-    process.stdout.write(` Again: npm run prove -- ${again}\nLogs and histories: ${arena.directory}\n`);
+    const again = `--only ${part.name}${fixture.disk === undefined ? '' : ` --disk ${fixture.disk}`} --seed ${seed}`;
+    process.stdout.write(` Again: npm run prove -- ${again}\nLogs and histories: ${fixture.directory}\n`);
   }
-  await arena.close(Boolean(failure));
+  await fixture.close(Boolean(failure));
   return failure ? (isViolation ? EXIT.violated : EXIT.unproven) : 0;
 }
 
-/** On a terminal only: what a log keeps is the lines. */
+/** Only on a terminal; a log keeps the lines. */
 function progressBar(name: string, progress: () => number): { stop(): void } {
   if (!process.stdout.isTTY) return { stop: () => undefined };
   const bars = new MultiBar({ format: '  {name} {bar} {percentage}%', clearOnComplete: true, hideCursor: true });

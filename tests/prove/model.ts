@@ -1,16 +1,16 @@
-/** The model: one client, random operations, and after each one the database must say what the specification says. */
+/** The model: one client sends random operations, and after each one the database must agree with the specification. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import fc from 'fast-check';
 import { serverOn, type Server } from '../support/checkout';
 import { expire, expireIn, makeOrderOverdue } from '../support/time';
-import { ensure, Violation, type Room } from './arena';
+import { ensure, Violation, type Installation } from './fixture';
 import { Random } from '../../src/tools/load/random';
 import type { Tally } from './tally';
 import { clientOf, readState, type Client } from './client';
 import { canonical, explain, step, type Call, type Op, type Reply, type State } from './spec';
-import { Universe } from './universe';
+import { Generator } from './generator';
 
-/** How often each of these comes is drawn by fast-check, which also finds the shortest sequence that fails. */
+/** fast-check draws the frequencies of these, and finds the shortest failing sequence. */
 type Intent = { readonly kind: 'ask' | 'expire' | 'atExpiry' | 'overdue' | 'sweep'; readonly seed: number };
 
 const INTENTS = fc.record<Intent>({
@@ -18,7 +18,7 @@ const INTENTS = fc.record<Intent>({
   seed: fc.nat(),
 });
 
-/** What must have happened, or the run proves nothing. */
+/** Events without which the run proves nothing. */
 export const MODEL_NEEDS = [
   'refusals',
   'replays',
@@ -33,33 +33,38 @@ export const MODEL_NEEDS = [
   'limits reached',
 ];
 
-/** What a walk needs. `aimMs`: so long before its expiry a hold is asked for, so that it ends about when it is judged. */
+/** `aimMs`: how long before its expiry a hold is requested, so that it ends about when it is judged. */
 interface Stage {
-  readonly room: Room;
+  readonly installation: Installation;
   readonly server: Server;
   readonly client: Client;
   aimMs: number;
 }
 
 const FIRST_AIM_MS = 5;
-/** Beyond it the machine is too busy to aim at anything. */
+/** Above this the machine is too busy to hit the moment of expiry. */
 const MAX_AIM_MS = 40;
 
-async function stageIn(room: Room): Promise<Stage> {
-  const server = serverOn(await room.database(), room.arena.log);
-  return { room, server, client: clientOf(server), aimMs: FIRST_AIM_MS };
+async function stageIn(installation: Installation): Promise<Stage> {
+  const server = serverOn(await installation.database(), installation.fixture.log);
+  return { installation, server, client: clientOf(server), aimMs: FIRST_AIM_MS };
 }
 
-/** Runs sequences until the time is over; throws a violation with the shortest one that fails. */
-export async function proveModel(room: Room, seed: number, untilMs: () => boolean, tally: Tally): Promise<void> {
-  let stage = await stageIn(room);
+/** Runs sequences until the time is over; throws a violation with the shortest failing one. */
+export async function proveModel(
+  installation: Installation,
+  seed: number,
+  untilMs: () => boolean,
+  tally: Tally,
+): Promise<void> {
+  let stage = await stageIn(installation);
   const tryOut = async (intents: readonly Intent[], world: number) => {
     try {
       await walk(stage, intents, world, tally);
     } catch (error) {
       // On another database, or every shorter sequence would find again what this one broke.
-      await stage.room.close();
-      stage = await stageIn(await room.arena.room());
+      await stage.installation.close();
+      stage = await stageIn(await installation.fixture.installation());
       throw error;
     }
   };
@@ -80,14 +85,14 @@ export async function proveModel(room: Room, seed: number, untilMs: () => boolea
 }
 
 async function walk(stage: Stage, intents: readonly Intent[], world: number, tally: Tally): Promise<void> {
-  const { room, server, client } = stage;
-  const universe = new Universe();
-  await universe.stock(new Random(world), server, 2);
-  let state = await readState(room.sql, universe.products, `${universe.eventPrefix}%`);
+  const { installation, server, client } = stage;
+  const generator = new Generator();
+  await generator.stock(new Random(world), server, 2);
+  let state = await readState(installation.sql, generator.products, `${generator.eventPrefix}%`);
   const story: unknown[] = [];
   for (const intent of intents) {
     const random = new Random(intent.seed);
-    const op = universe.op(random, state);
+    const op = generator.op(random, state);
     const expected = structuredClone(state);
     switch (intent.kind) {
       case 'ask': {
@@ -100,7 +105,7 @@ async function walk(stage: Stage, intents: readonly Intent[], world: number, tal
       case 'expire': {
         const hold = random.oneOf([...live(state), '']);
         if (hold === '') continue;
-        await expire(room.sql, hold);
+        await expire(installation.sql, hold);
         story.push(['expire', hold]);
         step(expected, { kind: 'expire', hold }, { code: 'ok' });
         tally.add('expiries');
@@ -109,13 +114,13 @@ async function walk(stage: Stage, intents: readonly Intent[], world: number, tal
       case 'atExpiry': {
         const hold = random.oneOf([...live(state), '']);
         if (hold === '') continue;
-        const about = aboutHold(random, universe, hold, state, op);
+        const about = aboutHold(random, generator, hold, state, op);
         const ms = stage.aimMs + random.integer(-2, 2);
-        await expireIn(room.sql, hold, ms);
+        await expireIn(installation.sql, hold, ms);
         const reply = await client(about);
         await sleep(Math.max(ms, 0) + 4);
         story.push(['at the expiry of', hold, about, reply]);
-        const now = await readState(room.sql, universe.products, `${universe.eventPrefix}%`);
+        const now = await readState(installation.sql, generator.products, `${generator.eventPrefix}%`);
         const asked = { op: about, reply };
         const passes = { op: { kind: 'expire', hold } as const, reply: { code: 'ok' } };
         const inTime = explain(state, oneByOne(asked, passes), now);
@@ -123,19 +128,19 @@ async function walk(stage: Stage, intents: readonly Intent[], world: number, tal
         const order = inTime ?? tooLate;
         ensure(order !== null, 'an answer at an expiry that no order of the two explains', { story, state, now });
         for (const call of order) step(expected, call.op, call.reply);
-        // What the expiry does not concern is on neither side.
+        // Operations that the expiry does not concern are on neither side.
         if (!tooLate) tally.add('just in time');
         if (!inTime) tally.add('just too late');
         stage.aimMs += inTime && tooLate ? 0 : inTime ? -1 : 1;
         stage.aimMs = Math.min(Math.max(stage.aimMs, 0), MAX_AIM_MS);
-        if (await isClosedAtExpiry(room, hold)) tally.add('at the very millisecond');
+        if (await isClosedAtExpiry(installation, hold)) tally.add('at the very millisecond');
         break;
       }
       case 'overdue': {
         const order = random.oneOf([...unpaid(state), '']);
         if (order === '') continue;
-        await makeOrderOverdue(room.sql, order);
-        // Nothing but the sweep cancels it.
+        await makeOrderOverdue(installation.sql, order);
+        // Only the sweep cancels it.
         await server.sweep();
         story.push(['payment window passes, sweep', order]);
         sweep(expected, [order]);
@@ -149,41 +154,41 @@ async function walk(stage: Stage, intents: readonly Intent[], world: number, tal
         break;
       }
     }
-    state = await readState(room.sql, universe.products, `${universe.eventPrefix}%`);
+    state = await readState(installation.sql, generator.products, `${generator.eventPrefix}%`);
     ensure(canonical(state) === canonical(expected), 'the database is not where the promises lead', {
       story,
       state,
       expected,
     });
-    // The rows do not say which keys adjustments had; the specification remembers.
-    for (const id of universe.products) state.products[id]!.adjusted = expected.products[id]!.adjusted;
+    // The rows do not contain the keys of adjustments, so the specification provides them.
+    for (const id of generator.products) state.products[id]!.adjusted = expected.products[id]!.adjusted;
     tally.add('steps');
   }
-  // Once a walk: it takes two to three times as long as a step (25 ms to 10), and after each there would be a fifth of the
-  // walks. The shortest walk that fails still tells the step.
+  // Once per walk: it takes 25 ms, two to three times as long as a step, and after each step it would reduce the walks to a
+  // fifth. The shortest failing walk still shows the step.
   try {
-    await room.ensureClean();
+    await installation.ensureClean();
   } catch (error) {
     if (error instanceof Violation) ensure(false, error.message, { story });
     throw error;
   }
 }
 
-/** Each ends before the next begins. */
+/** One after another. */
 const oneByOne = (...calls: readonly Pick<Call, 'op' | 'reply'>[]): Call[] =>
   calls.map((call, n) => ({ ...call, from: 2 * n, until: 2 * n + 1 }));
 
-/** Overdue, and found to be so at its very expiry: only where something was written, so it is told and not required. */
-async function isClosedAtExpiry(room: Room, hold: string): Promise<boolean> {
+/** Overdue, and judged at its very expiry: visible only if something was written, so it is counted but not required. */
+async function isClosedAtExpiry(installation: Installation, hold: string): Promise<boolean> {
   const text = `SELECT FROM holds WHERE id = $1 AND status = 'EXPIRED' AND closed_at = expires_at`;
-  return (await room.sql(text, [hold])).length > 0;
+  return (await installation.sql(text, [hold])).length > 0;
 }
 
 const live = (state: State) => Object.keys(state.holds).filter((id) => state.holds[id]!.status === 'ACTIVE');
 const unpaid = (state: State) =>
   Object.keys(state.orders).filter((id) => state.orders[id]!.status === 'PENDING_PAYMENT');
 
-function aboutHold(random: Random, { eventPrefix }: Universe, hold: string, state: State, otherwise: Op): Op {
+function aboutHold(random: Random, { eventPrefix }: Generator, hold: string, state: State, otherwise: Op): Op {
   const { customer, quantity, product } = state.holds[hold]!;
   const amount = quantity * 1_000;
   const id = `${eventPrefix}${random.id()}`;
@@ -196,7 +201,7 @@ function aboutHold(random: Random, { eventPrefix }: Universe, hold: string, stat
   ]);
 }
 
-/** What a sweep does that shows: unpaid orders, and events whose hold has ended. In ascending id, each on its own. */
+/** Visible effects of a sweep: unpaid orders, and events whose hold has ended, each by itself in ascending id. */
 function sweep(state: State, overdueOrders: readonly string[]): void {
   for (const order of overdueOrders) step(state, { kind: 'sweepOrder', order }, { code: 'ok' });
   for (const event of Object.keys(state.events).sort()) step(state, { kind: 'sweepEvent', event }, { code: 'ok' });

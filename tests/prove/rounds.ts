@@ -1,16 +1,16 @@
 /**
- * The rounds: several clients at once against two server processes on one database. Some serial order of what they asked,
- * in which nothing comes before what had ended when it began, must explain every answer and the end state.
+ * The rounds: several clients at once against two servers on one database. Some serial order of their requests that respects
+ * real time must explain every answer and the final state (linearizability).
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { serverOn, type Server } from '../support/checkout';
 import { expireIn, makeOrderOverdue } from '../support/time';
-import { ensure, type Room } from './arena';
+import { ensure, type Installation } from './fixture';
 import { Random } from '../../src/tools/load/random';
 import type { Tally } from './tally';
 import { readState, type Client } from './client';
 import { explain, step, type Call, type Op, type State } from './spec';
-import { Universe } from './universe';
+import { Generator } from './generator';
 
 export const ROUND_NEEDS = [
   'rounds with operations at once',
@@ -25,17 +25,17 @@ export const ROUND_NEEDS = [
 
 const ROUNDS_A_UNIVERSE = 6;
 
-/** Rounds until the time is over. Two servers, and this process as a third that sweeps and fills the shelves. */
+/** Plays rounds until the time is over. Two servers, and this process as a third one that sweeps and adds products. */
 export async function proveRounds(
-  room: Room,
+  installation: Installation,
   seed: number,
   isTimeLeft: () => boolean,
   tally: Tally,
   settings: Record<string, string> = {},
 ): Promise<void> {
-  const servers = [await room.server(settings), await room.server(settings)];
+  const servers = [await installation.server(settings), await installation.server(settings)];
   const clients = servers.map((server) => server.client.ask);
-  const own = serverOn(await room.database(), room.arena.log);
+  const own = serverOn(await installation.database(), installation.fixture.log);
   let reruns = 0;
   const countReruns = () => {
     const all = servers.flatMap((server) => server.logged('lock.retry')).length;
@@ -44,14 +44,14 @@ export async function proveRounds(
   };
   for (let n = 0; isTimeLeft(); n += 1) {
     const random = new Random(seed + n);
-    const universe = new Universe();
-    await universe.stock(random, own, 2);
-    let state = await readState(room.sql, universe.products, `${universe.eventPrefix}%`);
-    state = await warmUp(room, universe, random, clients, state);
+    const generator = new Generator();
+    await generator.stock(random, own, 2);
+    let state = await readState(installation.sql, generator.products, `${generator.eventPrefix}%`);
+    state = await warmUp(installation, generator, random, clients, state);
     for (let round = 0; round < ROUNDS_A_UNIVERSE; round += 1) {
       state = await playRound(
-        room,
-        universe,
+        installation,
+        generator,
         random,
         clients,
         own,
@@ -61,11 +61,11 @@ export async function proveRounds(
       );
     }
     tally.add('rounds', ROUNDS_A_UNIVERSE);
-    if (n % 10 === 0) await room.ensureClean();
-    // Only until there is one, for which a run goes on beyond its time: the logs of a long run are long.
+    if (n % 10 === 0) await installation.ensureClean();
+    // Only until there is one, because the logs of a long run are long.
     if (reruns === 0) countReruns();
   }
-  await room.ensureClean();
+  await installation.ensureClean();
   countReruns();
   for (const server of servers) {
     ensure(server.deaths.length === 0, 'a server ended by itself', server.deaths);
@@ -75,22 +75,28 @@ export async function proveRounds(
   }
 }
 
-/** Something to meet at: a few holds, orders and events, one after another. */
-async function warmUp(room: Room, universe: Universe, random: Random, clients: Client[], from: State): Promise<State> {
+/** Creates a few holds, orders and events as common objects. */
+async function warmUp(
+  installation: Installation,
+  generator: Generator,
+  random: Random,
+  clients: Client[],
+  from: State,
+): Promise<State> {
   let state = from;
   for (let n = random.integer(2, 6); n > 0; n -= 1) {
-    const op = universe.op(random, state);
+    const op = generator.op(random, state);
     const reply = await random.oneOf(clients)(op);
     const expected = structuredClone(state);
     ensure(step(expected, op, reply), 'an answer that the promises do not allow', { op, reply, state });
-    state = await look(room, universe, expected);
+    state = await look(installation, generator, expected);
   }
   return state;
 }
 
 async function playRound(
-  room: Room,
-  universe: Universe,
+  installation: Installation,
+  generator: Generator,
   random: Random,
   clients: readonly Client[],
   own: Server,
@@ -98,12 +104,12 @@ async function playRound(
   tally: Tally,
   name: string,
 ): Promise<State> {
-  const ops = chooseOps(universe, random, start);
+  const ops = chooseOps(generator, random, start);
   const expiring = random.isTrue(0.4) ? random.oneOf([null, ...live(start)]) : null;
   const overdue = random.isTrue(0.3) ? random.oneOf([null, ...unpaid(start)]) : null;
   const sweeps = random.isTrue(0.35);
-  if (overdue) await makeOrderOverdue(room.sql, overdue);
-  if (overdue) universe.overdueOrders.add(overdue);
+  if (overdue) await makeOrderOverdue(installation.sql, overdue);
+  if (overdue) generator.overdueOrders.add(overdue);
   const from = performance.now();
   const byItself = (op: Op, isOptional = false): Call => ({
     op,
@@ -112,7 +118,7 @@ async function playRound(
     until: Infinity,
     isOptional,
   });
-  if (expiring) await expireIn(room.sql, expiring, random.integer(0, 12));
+  if (expiring) await expireIn(installation.sql, expiring, random.integer(0, 12));
 
   const asked = ops.map(async (op, index): Promise<Call> => {
     const client = clients[index % clients.length]!;
@@ -126,17 +132,17 @@ async function playRound(
   await swept;
   if (expiring) await sleep(13);
 
-  const end = await look(room, universe, null);
+  const end = await look(installation, generator, null);
   for (const { op, reply } of answered) {
     ensure(reply.code !== 'INTERNAL', `${name}: an unexpected error`, { op, reply });
   }
-  // Nothing happened; and without a fault nobody may be left in the dark.
+  // Nothing happened; and without a fault no outcome may be unknown.
   const told = answered.filter(({ reply }) => reply.code !== 'BUSY');
   tally.add('BUSY', answered.length - told.length);
   const calls: Call[] = [
     ...told,
     ...(expiring ? [byItself({ kind: 'expire', hold: expiring })] : []),
-    ...(sweeps ? [...universe.overdueOrders].map((order) => byItself({ kind: 'sweepOrder', order }, true)) : []),
+    ...(sweeps ? [...generator.overdueOrders].map((order) => byItself({ kind: 'sweepOrder', order }, true)) : []),
     ...(sweeps ? ripe(start, end).map((event) => byItself({ kind: 'sweepEvent', event }, true)) : []),
   ];
   const order = explain(start, calls, end);
@@ -152,32 +158,32 @@ async function playRound(
     end,
   });
   noteRound(tally, start, answered, end);
-  for (const id of universe.overdueOrders) {
-    if (end.orders[id]?.status !== 'PENDING_PAYMENT') universe.overdueOrders.delete(id);
+  for (const id of generator.overdueOrders) {
+    if (end.orders[id]?.status !== 'PENDING_PAYMENT') generator.overdueOrders.delete(id);
   }
   if (expiring) tally.add('expiries in a round');
   if (sweeps) tally.add('sweeps in a round');
-  // The rows do not say which keys adjustments had: the specification remembers, along the order that explains.
+  // The rows do not contain the keys of adjustments; the specification provides them in the order that explains the round.
   const remembered = structuredClone(start);
   for (const { op, reply } of order) step(remembered, op, reply);
-  for (const id of universe.products) end.products[id]!.adjusted = remembered.products[id]!.adjusted;
+  for (const id of generator.products) end.products[id]!.adjusted = remembered.products[id]!.adjusted;
   return end;
 }
 
-/** Several clients want the same: copies of one operation, or operations that speak of the same things. */
-function chooseOps(universe: Universe, random: Random, state: State): Op[] {
+/** Operations that conflict: copies of one, or several about the same objects. */
+function chooseOps(generator: Generator, random: Random, state: State): Op[] {
   const count = random.integer(2, 8);
-  const ops = Array.from({ length: count }, () => universe.op(random, state));
+  const ops = Array.from({ length: count }, () => generator.op(random, state));
   for (let n = 1; n < count; n += 1) if (random.isTrue(0.25)) ops[n] = ops[n - 1]!;
   if (random.isTrue(0.3)) {
-    const product = random.oneOf(universe.products);
+    const product = random.oneOf(generator.products);
     const customer = random.oneOf(['', 'alice']);
     return ops.map(() => ({ kind: 'hold', product, quantity: random.integer(1, 2), customer, key: null }));
   }
   return ops;
 }
 
-/** What a sweep may settle: what was parked before, or came in the round. */
+/** Events that a sweep may settle: parked before, or received in the round. */
 function ripe(start: State, end: State): string[] {
   const known = Object.keys(end.events).filter(
     (id) => !['APPLIED', 'REFUND_DUE'].includes(start.events[id]?.outcome ?? ''),
@@ -185,9 +191,9 @@ function ripe(start: State, end: State): string[] {
   return known.filter((id) => end.events[id]!.outcome !== 'PARKED').slice(0, 4);
 }
 
-async function look(room: Room, universe: Universe, expected: State | null): Promise<State> {
-  const state = await readState(room.sql, universe.products, `${universe.eventPrefix}%`);
-  if (expected) for (const id of universe.products) state.products[id]!.adjusted = expected.products[id]!.adjusted;
+async function look(installation: Installation, generator: Generator, expected: State | null): Promise<State> {
+  const state = await readState(installation.sql, generator.products, `${generator.eventPrefix}%`);
+  if (expected) for (const id of generator.products) state.products[id]!.adjusted = expected.products[id]!.adjusted;
   return state;
 }
 
@@ -195,7 +201,7 @@ const live = (state: State) => Object.keys(state.holds).filter((id) => state.hol
 const unpaid = (state: State) =>
   Object.keys(state.orders).filter((id) => state.orders[id]!.status === 'PENDING_PAYMENT');
 
-/** Both were under way at the same moment, as their client saw it. */
+/** Whether both were in progress at the same moment, as their client saw it. */
 const isAtOnce = (one: Call, other: Call) => one !== other && one.from < other.until && other.from < one.until;
 
 function noteRound(tally: Tally, start: State, calls: readonly Call[], end: State): void {

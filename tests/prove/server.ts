@@ -1,6 +1,6 @@
-/** The server as a child of the proof: the same program, in which the parent may arm failpoints. */
+/** The server as a child process of the proof, in which the parent may arm failpoints. */
 import { armFailpoints } from '../../src/postgres/failpoints';
-import type { FailpointOrder } from './arena';
+import type { FailpointOrder } from './fixture';
 import { Random } from '../../src/tools/load/random';
 
 process.on('message', (order: FailpointOrder | 'disarm') => {
@@ -12,7 +12,7 @@ process.on('message', (order: FailpointOrder | 'disarm') => {
     throw Object.assign(new Error(`failpoint ${point}`), { code: order.code });
   });
 });
-// Neither the parent's interest nor its end decides how long a server lives.
+// Neither the channel nor the parent's end decides how long the server lives.
 process.channel?.unref();
 process.on('disconnect', () => process.kill(process.pid, 'SIGKILL'));
 

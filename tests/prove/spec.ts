@@ -1,12 +1,11 @@
 /**
- * What the checkout promises, said a second time: a sequential specification written from DESIGN §7 and §8, which shares no
- * line with src/. The model walks beside one client with it; the rounds ask whether any serial order of it explains what
- * several clients saw at once.
+ * A sequential specification of the checkout, written from docs/design.md without sharing code with src/. The model compares
+ * one client with it; the rounds search for a serial order of it that explains what several clients saw at once.
  */
 
 export const PRICE_MINOR = 1_000;
 
-/** What clients ask for, and, below, what happens by itself. */
+/** Requests of clients and, below, events that happen by themselves. */
 export type Op =
   | { kind: 'hold'; product: string; quantity: number; customer: string; key: string | null }
   | { kind: 'release'; hold: string; customer: string }
@@ -33,9 +32,9 @@ export interface HoldState {
   quantity: number;
   customer: string;
   key: string | null;
-  /** An overdue hold is EXPIRED, whoever has done the bookkeeping. */
+  /** An overdue hold is EXPIRED, whether or not a sweep has recorded it. */
   status: 'ACTIVE' | 'CONSUMED' | 'RELEASED' | 'EXPIRED';
-  /** Its units are out of the available stock. */
+  /** Whether its units are out of the available stock. */
   isOut: boolean;
   order: string | null;
 }
@@ -67,7 +66,7 @@ export interface State {
 
 export const emptyState = (): State => ({ products: {}, holds: {}, orders: {}, events: {} });
 
-/** Carries the op out. Answers false when the reply is none that the promises allow here. */
+/** Applies the operation. Returns false when the promises do not allow this reply. */
 export function step(s: State, op: Op, reply: Reply): boolean {
   const says = (code: string, more: Partial<Reply> = {}) =>
     reply.code === code && Object.entries(more).every(([name, value]) => reply[name as keyof Reply] === value);
@@ -209,7 +208,7 @@ function cancel(s: State, order: OrderState, by: string): void {
   for (const id of order.holds) s.holds[id]!.isOut = false;
 }
 
-/** All units or none, within the limit. */
+/** Takes all units or none, within the limit. */
 function takeAgain(s: State, holds: readonly HoldState[]): boolean {
   const sums: Record<string, number> = {};
   for (const { product, customer, quantity } of holds) {
@@ -226,7 +225,7 @@ function takeAgain(s: State, holds: readonly HoldState[]): boolean {
 const totalOf = (s: State, holds: readonly string[]) =>
   holds.reduce((sum, id) => sum + s.holds[id]!.quantity * PRICE_MINOR, 0);
 
-/** Judges an event by what it names now, and then what waited for it. `newId`: of an order that it may place. */
+/** Judges an event by what it refers to, and then the events that waited for it. `newId`: of an order that it may place. */
 function judge(s: State, eventId: string, newId: string | null): void {
   const event = s.events[eventId]!;
   const { type, reference, amount } = event;
@@ -293,7 +292,7 @@ function judgeForOrder(s: State, eventId: string, orderId: string): void {
     return end(event, open.length > 0 ? 'APPLIED' : 'IGNORED', orderId);
   }
   const own = s.events[order.paidBy!]!;
-  // Another payment's refund waits for that payment (README, Decisions).
+  // Another payment's refund waits for that payment (docs/design.md#payment-events).
   if (payment !== null && own.payment !== null && payment !== own.payment) return;
   if (order.status === 'REFUNDED') {
     const unnamed = successes.find(([id, other]) => id !== order.paidBy && other.payment === null && !other.isSettled);
@@ -306,7 +305,7 @@ function judgeForOrder(s: State, eventId: string, orderId: string): void {
   end(event, 'APPLIED', orderId);
 }
 
-/** What is parked under these ids, in the order of arrival, until nothing more applies. */
+/** Applies events parked under these ids in their order of arrival, until nothing changes. */
 function settleParked(s: State, references: readonly string[]): void {
   for (let hasMoved = true; hasMoved;) {
     hasMoved = false;
@@ -328,16 +327,16 @@ function judgeAgain(s: State, eventId: string): void {
 export interface Call {
   readonly op: Op;
   readonly reply: Reply;
-  /** On one clock. What happens by itself: from the first to the last moment at which it can have. */
+  /** Interval on one clock. For events that happen by themselves, from the earliest to the latest possible moment. */
   readonly from: number;
   readonly until: number;
-  /** It may as well not happen: a sweep may leave to the next one what is busy. */
+  /** Optional: a sweep may leave busy objects to the next one. */
   readonly isOptional?: boolean;
 }
 
 /**
- * A serial order of the calls, respecting that what ended before another began comes first, after which the state is
- * `end`; null when there is none. `end` is compared by `sameState`.
+ * A serial order of the calls, respecting real time, after which the state is `end`; null when there is none. `end` is
+ * compared by `sameState`.
  */
 export function explain(start: State, calls: readonly Call[], end: State): readonly Call[] | null {
   const wanted = canonical(end);
@@ -369,7 +368,7 @@ export function explain(start: State, calls: readonly Call[], end: State): reado
   return search(start, 0, []);
 }
 
-/** Two states are the same when they read the same. An event's order counts where it did something to it. */
+/** Two states are the same when they print the same. The order of events counts only where it had an effect. */
 export function canonical({ products, holds, orders, events }: State): string {
   const sorted = <T>(record: Record<string, T>) => Object.entries(record).sort(([a], [b]) => (a < b ? -1 : 1));
   return JSON.stringify([

@@ -1,6 +1,6 @@
-/** Counts what happened in a run, so that a run in which nothing interesting happened can be refused as proof. */
+/** Counts events in a run, so that a run without interesting events is not accepted as proof. */
 
-/** What of interest has happened: a run in which some of it is missing proves nothing. */
+/** The events that must have happened; a run without one of them proves nothing. */
 export class Tally {
   readonly counts = new Map<string, number>();
 

@@ -1,4 +1,4 @@
-/** The wire's part of `npm run prove`, short and with a fixed seed: the same attacks, on a server process of its own. */
+/** The wire part of `npm run prove`, short and with a fixed seed, against a separate server process. */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { freshDatabase } from '../support/database';
@@ -7,7 +7,7 @@ import { Random } from '../../src/tools/load/random';
 import { Tally } from './tally';
 import { proveWire, WIRE_NEEDS } from './wire';
 
-test('no bytes from outside end the server, keep a socket of it, disturb other clients or delay its stop', async () => {
+test('no bytes from a client end the server, leak a socket, disturb other clients or delay its shutdown', async () => {
   const [db, build] = await Promise.all([freshDatabase(), buildProject()]);
   try {
     const logFile = join(build.directory, 'wire.log');

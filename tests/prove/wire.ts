@@ -1,43 +1,43 @@
-/** Bytes that no client should send, thousands of sockets of them, beside clients that are served as if there were none. */
+/** Malformed bytes on thousands of sockets, while well-behaved clients must be served as usual. */
 import { randomUUID } from 'node:crypto';
 import { readdirSync, readFileSync } from 'node:fs';
 import { connect, type Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { ensure, until } from './arena';
+import { ensure, until } from './fixture';
 import type { Random } from '../../src/tools/load/random';
 import type { Tally } from './tally';
 
-/** What has to happen while time is left; the stop comes afterwards. */
+/** Events that must happen while time is left; the shutdown comes afterwards. */
 export const WIRE_NEEDS = [
   ...['sockets', 'answers', 'refusals', 'WebSockets', 'upgrades ignored', 'requests beside', 'clean endings'],
 ];
 const AT_ONCE = 24;
-/** A socket is given up after this, in ms; some stay silent until the server closes them, and are counted at the end. */
+/** A socket is closed after this, in ms; some stay silent until the server closes them, and are counted at the end. */
 const PATIENCE_MS = 1_500;
-/** Beyond the server's own limits of 17 s for a request and 20 s for an answer. */
+/** Above the server's own limits of 17 s for a request and 20 s for an answer. */
 const SETTLE_MS = 30_000;
-/** A request beside them is answered within this, in ms: late enough for a machine that does much else. */
+/** Time limit in ms of well-formed requests at the same time, generous for a busy machine. */
 const BESIDE_MS = 10_000;
 const STOP_MS = 15_000;
 const MAX_GROWTH_BYTES = 150 * 1024 * 1024;
-/** Connections to the database, the log: these may come and go. */
+/** Connections to the database and the log, which may come and go. */
 const FREE_DESCRIPTORS = 24;
 
-/** A server in a process of its own. */
+/** A server process. */
 export interface WireTarget {
   readonly url: string;
   readonly pid: number;
-  /** What it has logged that no bytes from outside may bring about: `uncaught`, `request.failed`. */
+  /** Log events that no bytes from clients may cause: `uncaught`, `request.failed`. */
   complaints(): readonly string[];
-  /** null: it runs. */
+  /** null: it is running. */
   death(): string | null;
-  /** SIGTERM; answers with the exit code. */
+  /** Sends SIGTERM; resolves with the exit code. */
   stop(): Promise<number | null>;
 }
 
 /**
- * Throws a Violation when the server ends, leaves a well-formed request beside the others without its answer, keeps a
- * descriptor or memory once they are gone, or does not stop in time. Ends the server.
+ * Throws a Violation when the server ends, does not answer a well-formed request, leaks a descriptor or memory, or does not stop
+ * in time. Ends the server.
  */
 export async function proveWire(
   target: WireTarget,
@@ -45,7 +45,7 @@ export async function proveWire(
   isTimeLeft: () => boolean,
   tally: Tally,
 ): Promise<void> {
-  // What a first crowd leaves behind for good is what a process needs.
+  // The first crowd's remains are what a process needs permanently.
   await crowd(target, random, tally, 4);
   await settle(target, tally);
   const before = usageOf(target.pid);
@@ -89,7 +89,7 @@ async function insistently(
 }
 
 const askJson = async (url: string, path: string, init: RequestInit): Promise<string> => {
-  // Each on a connection of its own: one that the server closes as idle in this very moment would be nobody's fault.
+  // Each on its own connection: one that the server closes as idle at this moment would be no fault.
   const headers = { 'content-type': 'application/json', connection: 'close', ...init.headers };
   const response = await fetch(`${url}${path}`, { ...init, headers, signal: AbortSignal.timeout(BESIDE_MS) });
   return `${response.status} ${await response.text()}`;
@@ -380,7 +380,7 @@ function frame(random: Random): Buffer {
   return Buffer.concat([Buffer.from(head), key, payload.map((byte, n) => byte ^ key[n % 4]!)]);
 }
 
-/** Once its clients are gone the server has no socket of theirs. */
+/** Once its clients are gone, the server must have no socket of theirs. */
 async function settle({ url, pid, death }: WireTarget, tally: Tally): Promise<void> {
   const port = Number(new URL(url).port);
   const isQuiet = await until(SETTLE_MS, async () => socketsAt(port) === 0);
@@ -388,7 +388,7 @@ async function settle({ url, pid, death }: WireTarget, tally: Tally): Promise<vo
   tally.add('clean endings');
 }
 
-/** Accepted sockets of the port that a process still holds: in the kernel's table they have an inode. */
+/** Accepted sockets of the port that a process still holds; in the kernel's table they have an inode. */
 function socketsAt(port: number): number {
   const local = `:${port.toString(16).toUpperCase().padStart(4, '0')}`;
   const LISTENS = '0A';
@@ -405,7 +405,7 @@ function usageOf(pid: number): { descriptors: number; bytes: number } {
   return { descriptors, bytes: kilobytes * 1_024 };
 }
 
-/** Half-sent, upgraded, refused, silent: all of them are open when the stop begins. */
+/** Half-sent, upgraded, refused and silent sockets, all open when the shutdown begins. */
 async function stopAmidst(target: WireTarget, random: Random, tally: Tally): Promise<void> {
   const sockets = Array.from({ length: 60 }, () => {
     const socket = connect({ port: Number(new URL(target.url).port), host: '127.0.0.1', allowHalfOpen: true });

@@ -135,7 +135,7 @@ async function payAtExpiry(serverOf: (n: number) => Server, leadMs: number): Pro
   const added = Array.from({ length: 50 }, (_, n) =>
     checkedProduct({ sku: newKey(), name: `Last of ${n}`, priceMinor: 1_000, currency: 'USD', totalStock: 1 }),
   );
-  await importProducts(shop.checkout, added, { actor: 'test', reason: 'test' });
+  await importProducts(shop, added, { actor: 'test', reason: 'test' });
   const products = added.map(({ product }) => product);
   const holds = await Promise.all(products.map((product, n) => untilTaken(() => serverOf(n).hold(product))));
   await expireEachIn(shop.sql, holdIds(holds), (n) => leadMs + (n % 7));

@@ -10,7 +10,7 @@ import { run, setStatementTimeout, sql } from '../../src/postgres/statement';
 import { Random } from '../../src/tools/load/random';
 import { Tally } from '../prove/tally';
 import { HttpClient } from '../prove/client';
-import { audit, shop, untilRecovered, type Intent, type Sale } from '../prove/swarm';
+import { audit, shop, untilRecovered, type Intent, type Sale } from '../prove/sale-under-faults';
 import { expectClean } from '../support/invariants';
 import { testLogger } from '../support/log';
 import { buildProject, type Build } from '../support/process';
@@ -50,7 +50,7 @@ testWithStandby.each(Array.from({ length: ROUNDS }, (_, n) => n + 1))(
         random: new Random(round),
         products,
         servers: [{ client: new HttpClient(server.url) }],
-        room: {
+        installation: {
           sql: async (text, values) => (await after.query(text, values && [...values])).rows,
           ensureClean: () => expectClean({ url: standby.url }),
         },

@@ -6,7 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { Random } from '../../src/tools/load/random';
 import { Tally } from '../prove/tally';
 import { HttpClient } from '../prove/client';
-import { audit, shop, type Intent, type Sale } from '../prove/swarm';
+import { audit, shop, type Intent, type Sale } from '../prove/sale-under-faults';
 import { freshDatabase, type FreshDatabase } from '../support/database';
 import { expectClean } from '../support/invariants';
 import { findPgBouncer, startPgBouncer, type PgBouncer } from '../support/pgbouncer';
@@ -51,7 +51,7 @@ test('a rolling restart of four servers under load neither loses nor oversells a
     random: new Random(4),
     products: [hot],
     servers: clients.map((client) => ({ client })),
-    room: { sql: db.sql, ensureClean: () => expectClean(db) },
+    installation: { sql: db.sql, ensureClean: () => expectClean(db) },
   };
   const history: Intent[] = [];
   const load = { isOn: true };

@@ -3,7 +3,6 @@ import { execFileSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { resolve } from 'node:path';
 import { Client } from 'pg';
-import { sweepOnce } from '../../src/checkout/sweep';
 import { grantsFor } from '../../src/database/grants';
 import { migrate } from '../../src/database/migrate';
 import { openDatabase } from '../../src/database/database';
@@ -87,7 +86,7 @@ test('with these rights the server is ready, sells, takes payments, sweeps and r
   });
   expect(await webhook.json()).toMatchObject({ outcome: 'APPLIED' });
   await expire(db.sql, expired);
-  expect(await sweepOnce(target.app.checkout)).toMatchObject({ expiredHolds: 1, skipped: 0 });
+  expect(await target.app.checkout.sweep()).toMatchObject({ expiredHolds: 1, skipped: 0 });
   expect((await reconcile(url)).violations).toEqual([]);
 });
 

@@ -30,7 +30,7 @@ export async function openServedShop(env: NodeJS.ProcessEnv = {}): Promise<Serve
   };
   return {
     ...fresh,
-    ...serverOn(app.database, fresh.log, { metrics: app.checkout.metrics }),
+    ...serverOn(app.database, fresh.log, { metrics: app.metrics }),
     app,
     get: (path) => send(path),
     post: (path, body, headers) =>

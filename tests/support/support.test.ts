@@ -35,7 +35,7 @@ onOneServer('a deadlock that a retry hides is counted', async () => {
         [a, b],
         [b, a],
       ].map(([one, other], index) =>
-        serverOf(index).checkout.database.inTransaction('control', async ({ em }) => {
+        serverOf(index).database.inTransaction('control', async ({ em }) => {
           await run(em, lock(one!));
           if (++arrived === 2) bothHaveOne();
           await both;

@@ -20,7 +20,7 @@ afterAll(() => server.close());
 async function growth(work: () => Promise<unknown>, of: TestServer = server): Promise<Record<string, number>> {
   const read = async () =>
     new Map(
-      (await of.app.checkout.metrics.text())
+      (await of.app.metrics.text())
         .split('\n')
         .filter((line) => /^flashsale_\w+(_total|_count)[{ ]/.test(line))
         .map((line) => [

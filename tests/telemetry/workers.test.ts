@@ -2,7 +2,6 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { createProduct } from '../../src/checkout/create-product';
 import { build, ROOT, type Build } from '../support/build';
 import { openShop, type Shop } from '../support/checkout';
 import { findFreePort } from '../../src/tools/load/ports';
@@ -73,7 +72,7 @@ async function hold(productId: string): Promise<void> {
 const granted = 'flashsale_holds_total{result="GRANTED"}';
 
 test('every scrape covers all workers, before and after one of them dies', async () => {
-  const created = await createProduct(shop.checkout, {
+  const created = await shop.createProduct({
     ...{ sku: 'SHARED', name: 'Shared', priceMinor: 100, currency: 'USD', totalStock: 100, actor: 'test' },
   });
   if (!created.granted) throw new Error('not created');

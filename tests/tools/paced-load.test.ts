@@ -1,4 +1,4 @@
-/** The open model of the benchmark: whoever is kept waiting is counted from the moment at which they meant to ask. */
+/** The benchmark's open model: latency counts from the moment a request was due. */
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -6,7 +6,7 @@ import { runPaced, type PacedOrder, type Stream } from '../../src/tools/bench/pa
 
 interface SlowServer {
   readonly port: number;
-  /** When each request of a stream came, in ms since the server started. */
+  /** Arrival of each request of a stream, in ms since the server started. */
   readonly arrivals: Map<string, number[]>;
 }
 
@@ -17,7 +17,7 @@ afterEach(async () => {
   await closed;
 });
 
-/** Answers each request once `pauseMs` of its stream have passed. */
+/** Answers each request after the `pauseMs` of its stream. */
 async function serve(pauseMs: (stream: string, sinceMs: number) => number): Promise<SlowServer> {
   const arrivals = new Map<string, number[]>();
   const startedAt = performance.now();
@@ -46,7 +46,7 @@ const order = (port: number): PacedOrder => ({
   noise: stream('/noise', 200),
 });
 
-test('requests go on being sent while none is answered, and every one is counted', async () => {
+test('a paced load keeps sending while nothing is answered, and counts every request', async () => {
   const { port, arrivals } = await serve((name) => (name === '/noise' ? 1_500 : 0));
   const told: object[] = [];
   const result = await runPaced(order(port), (message) => told.push(message));
@@ -55,23 +55,23 @@ test('requests go on being sent while none is answered, and every one is counted
   expect(told).toEqual([{ kind: 'begun' }, { kind: 'ended' }]);
   const noise = arrivals.get('/noise')!;
   expect(noise).toHaveLength(240);
-  // The first answer comes when the last request has been sent.
+  // The first answer comes after the last request was sent.
   expect(noise.at(-1)! - noise[0]!).toBeLessThan(1_500);
   expect(noise.at(-1)! - noise[0]!).toBeGreaterThan(1_100);
 });
 
-test('a server that stalls is charged with all whom it kept waiting', async () => {
+test('a stalled server is charged for every request that it delays', async () => {
   const { port } = await serve((_, sinceMs) => Math.max(0, 800 - sinceMs));
   const { wrong, p50Ms, p99Ms } = await runPaced(order(port), () => undefined);
 
-  // Due from 200 ms on, evenly until 1,200 ms: the first waited for 600 ms, those after 800 ms for none.
+  // Requests are due evenly from 200 to 1,200 ms: the first waited 600 ms, those after 800 ms did not wait.
   expect(wrong).toBeNull();
   expect(p99Ms).toBeGreaterThan(500);
   expect(p50Ms).toBeGreaterThan(50);
   expect(p50Ms).toBeLessThan(200);
 });
 
-test('latency counts from the moment at which a request was due, and a late generator says so', async () => {
+test('latency counts from the moment a request was due, and a late generator reports itself', async () => {
   const { port } = await serve(() => 0);
   const running = runPaced(order(port), () => undefined);
   await sleep(400);
@@ -84,7 +84,7 @@ test('latency counts from the moment at which a request was due, and a late gene
   expect(late).toMatch(/^the load generator sent a tenth of its requests \d+ ms late or more$/);
 });
 
-test('the first wrong answer ends it', async () => {
+test('the first wrong answer ends a paced load', async () => {
   const { port, arrivals } = await serve(() => 0);
   const wanted = order(port);
   const { wrong } = await runPaced({ ...wanted, probe: { ...wanted.probe, expected: ['refused'] } }, () => undefined);

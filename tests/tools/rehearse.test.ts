@@ -1,4 +1,4 @@
-/** `npm run rehearse` tells a sale that kept its promises from one that broke them. */
+/** `npm run rehearse` distinguishes a sale that kept its promises from one that broke them. */
 import { execFile } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -36,8 +36,8 @@ function run(args: readonly string[], settings: Record<string, string> = {}): Pr
 
 const brokenIn = (summary: Summary) => summary.checks.filter((check) => check.broken > 0).map((check) => check.says);
 
-/** Each is done to one row, once the first hold is there. */
-const SABOTAGES: readonly (readonly [string, string, readonly string[]])[] = [
+/** Each corrupts one row, once the first hold exists. */
+const CORRUPTIONS: readonly (readonly [string, string, readonly string[]])[] = [
   [
     'a unit appears',
     `UPDATE stock SET available = available + 1
@@ -52,7 +52,7 @@ const SABOTAGES: readonly (readonly [string, string, readonly string[]])[] = [
   [
     'a payment is forgotten',
     `DELETE FROM payment_events WHERE event_id = (SELECT min(event_id) FROM payment_events WHERE outcome = 'APPLIED')`,
-    // Whoever sends it again has it recorded anew, so the shoppers' own history may be complete.
+    // A retry would record it again, so the shoppers' own history may be complete.
     ['reconcile recomputes everything from the facts'],
   ],
 ];
@@ -79,7 +79,7 @@ describe('on a server', () => {
     return run(args, { DATABASE_URL: fresh.url, ...settings });
   }
 
-  test('a small rehearsal against a sound server keeps every promise, and every story is told', async () => {
+  test('a small rehearsal on a correct server keeps every promise and covers every behaviour', async () => {
     const { code, stdout, stderr } = await rehearse(['--never', '30', '--release', '20', '--refund', '20']);
     const summary = JSON.parse(stdout) as Summary;
     expect({ code, broken: brokenIn(summary), stderr: stderr.includes('error') }).toEqual({
@@ -102,7 +102,7 @@ describe('on a server', () => {
     expect(report).not.toMatch(/(src|href)=|@import|url\(|<script|NaN|undefined/);
   });
 
-  test.each(SABOTAGES)('%s during the sale, and the rehearsal fails and says so', async (_, corruption, seen) => {
+  test.each(CORRUPTIONS)('a rehearsal fails and says why after %s during the sale', async (_, corruption, seen) => {
     let isOver = false;
     const sabotage = async () => {
       for (let changed = 0; changed === 0 && !isOver; await sleep(20)) {
@@ -118,7 +118,7 @@ describe('on a server', () => {
     expect(readFileSync(join(folder, 'report.html'), 'utf8')).toContain('checks failed');
   });
 
-  test('a server with other secrets is told in one line', async () => {
+  test('a server with other secrets ends a rehearsal with one line', async () => {
     const { code, stdout, stderr } = await rehearse([], { JWT_SECRET: 'x'.repeat(32) });
     expect({ code, stdout }).toEqual({ code: 1, stdout: '' });
     expect(stderr).toMatch(/^error: The server does not accept this configuration’s tokens/);
@@ -140,13 +140,13 @@ test.each([
   [['--url', 'http://shop.example'], /--allow-remote/],
   [['--url', 'ftp://localhost'], /http:\/\/ or https:\/\//],
   [['--url', 'http://localhost:1', '--start'], /give one of them/],
-])('bad usage is told in one line: %j', async (args, says) => {
+])('a rehearsal with bad usage ends with one line: %j', async (args, says) => {
   const { code, stdout, stderr } = await run(args);
   expect({ code, stdout }).toEqual({ code: 2, stdout: '' });
   expect(stderr.split('\n')[0]).toMatch(says);
 });
 
-test('a server that is not there is told in one line', async () => {
+test('an unreachable server ends a rehearsal with one line', async () => {
   const ended = await run(['--url', 'http://127.0.0.1:1']);
   expect(ended).toMatchObject({ code: 1, stdout: '', stderr: 'error: Nothing listens at http://127.0.0.1:1.\n' });
 });
@@ -162,7 +162,7 @@ describe('the parts', () => {
     shares: {} as Plan['shares'],
   };
 
-  test('the same seed gives the same arrivals, most of them in a burst, all of them in time', () => {
+  test('the same seed gives the same arrivals, most of them in a burst, all in time', () => {
     const times = arrivalTimes(plan, new Random(7));
     expect(times).toEqual(arrivalTimes(plan, new Random(7)));
     expect(times).not.toEqual(arrivalTimes(plan, new Random(8)));
@@ -171,14 +171,14 @@ describe('the parts', () => {
     expect(times.filter((ms) => ms < 10_000).length).toBeGreaterThan(500);
   });
 
-  test('shares are weights', () => {
+  test('shares of behaviours are weights', () => {
     const random = new Random(1);
     const picks = Array.from({ length: 10_000 }, () => random.pick({ a: 1, b: 3, c: 0 }));
     expect(picks.filter((pick) => pick === 'a').length / 10_000).toBeCloseTo(0.25, 1);
     expect(picks).not.toContain('c');
   });
 
-  test('units that may have been given back are claimed no longer, and claimed again once they are paid', () => {
+  test('units that may have been given back are not claimed, and are claimed again once paid', () => {
     let now = 0;
     const history = new History(() => now);
     const hold = (quantity: number, until: number) =>
@@ -203,7 +203,7 @@ describe('the parts', () => {
     [1, [0, 0.2, 0.4, 0.6, 0.8, 1]],
     [34, [0, 10, 20, 30, 40]],
     [4_880, [0, 1_000, 2_000, 3_000, 4_000, 5_000]],
-  ])('an axis up to %p has round ticks', (highest, ticks) => {
+  ])('a plot’s axis up to %p has round ticks', (highest, ticks) => {
     expect(ticksUpTo(highest).map((tick) => Math.round(tick * 10) / 10)).toEqual(ticks);
   });
 });

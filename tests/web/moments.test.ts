@@ -1,4 +1,4 @@
-/** The pages are right at every moment, not only after a reload: tried by browsers that lose their network, server, clock, tab and storage. */
+/** The pages are right at every moment: in browsers that lose their network, server, clock, tab and storage. */
 import { readFileSync } from 'node:fs';
 import type { BrowserContext, Page, Route } from 'playwright-core';
 import { projectPath } from '../../src/config';
@@ -10,10 +10,10 @@ import { proxyTo, type Proxy } from '../support/proxy';
 import { paymentMessage, serve } from '../support/server';
 import { expire, expireIn, makeOrderOverdue } from '../support/time';
 
-/** What the browser says by itself of requests that fail because a test wants it. */
+/** The browser's own messages about requests that a test makes fail. */
 const NETWORK = /Failed to load resource|WebSocket connection|net::ERR/;
 
-/** The documents of the storefront by name: requests carry nothing but their hash. */
+/** The storefront's documents by name, because requests contain only their hash. */
 const hashes = new Map(
   Object.entries(
     JSON.parse(readFileSync(projectPath('src/web/client/generated/persisted-documents.json'), 'utf8')) as Record<
@@ -80,7 +80,7 @@ inBrowser('at every moment', () => {
     await page.getByText(name, { exact: true }).waitFor();
   }
 
-  /** The hold that was granted last. */
+  /** The latest hold. */
   async function lastHold() {
     const [row] = await shop.sql<{ id: string; amount: string; currency: string }>(
       `SELECT id, quantity * unit_price_minor AS amount, currency FROM holds ORDER BY created_at DESC, id DESC LIMIT 1`,
@@ -98,7 +98,7 @@ inBrowser('at every moment', () => {
   const pay = async (about: { id: string; total: { amountMinor: number; currency: string } }) =>
     expect((await server.webhook(paymentMessage('succeeded', about))).body.outcome).toBe('APPLIED');
 
-  /** Every text that the holds have had since, for what must not even flash up. */
+  /** Records every text of the holds from now on, for texts that must not even flash up. */
   async function noteTexts(page: Page): Promise<() => Promise<string>> {
     await page.evaluate(`(() => {
       window.seen = '';
@@ -114,7 +114,7 @@ inBrowser('at every moment', () => {
     return hashes.get(body?.extensions?.persistedQuery?.sha256Hash ?? '');
   };
 
-  /** As a browser tells it of a tab that somebody else is in front of. */
+  /** Simulates hiding and showing the tab. */
   const setVisibility = (page: Page, state: 'hidden' | 'visible') =>
     page.evaluate(`(() => {
       Object.defineProperty(document, 'visibilityState', { value: '${state}', configurable: true });
@@ -122,7 +122,7 @@ inBrowser('at every moment', () => {
     })()`);
 
   describe('the end of a hold', () => {
-    it('shows the order that a payment made of it, and never says that it expired', async () => {
+    it('a hold that a payment turned into an order never shows as expired', async () => {
       await shop.product(3, { name: 'Paid at zero' });
       const page = await visit();
       await hold(page, 'Paid at zero');
@@ -137,7 +137,7 @@ inBrowser('at every moment', () => {
       expect(await seen()).not.toMatch(/Expired|went back on sale/);
     });
 
-    it('is asked about until the shop has answered: an outage at zero is no expiry', async () => {
+    it('a hold that ends during an outage does not show as expired until the shop has answered', async () => {
       browser.forgive(NETWORK);
       await shop.product(3, { name: 'Paid in an outage' });
       const page = await visit();
@@ -159,7 +159,7 @@ inBrowser('at every moment', () => {
       expect(await seen()).not.toMatch(/Expired|went back on sale/);
     });
 
-    it('may be dismissed, and a payment that comes later still shows its order, also after a reload', async () => {
+    it('a late payment for a dismissed hold still shows its order, even after a reload', async () => {
       await shop.product(3, { name: 'Dismissed' });
       const page = await visit();
       await hold(page, 'Dismissed');
@@ -177,7 +177,7 @@ inBrowser('at every moment', () => {
       await orderIs(page, 'Paid');
     });
 
-    it('takes the bar of a phone away with it', async () => {
+    it('the hold bar of a phone disappears when the hold ends', async () => {
       await shop.product(3, { name: 'On a phone' });
       const page = await visit({ viewport: PHONE });
       await hold(page, 'On a phone');
@@ -195,34 +195,37 @@ inBrowser('at every moment', () => {
     it.each([
       ['an anonymous shopper', null],
       ['a customer', 'outis'],
-    ])('that a reload of %s meets does not empty the lists, and ends without another one', async (_who, customer) => {
-      browser.forgive(NETWORK);
-      const name = `Outlasting ${customer}`;
-      await shop.product(9, { name });
-      const page = await visit();
-      if (customer) await signIn(page, customer);
-      await hold(page, name);
-      await order(page);
-      await orderIs(page, 'Waiting for payment');
-      await hold(page, name);
-      await page.route('**/graphql', (route) => route.abort());
-      await page.reload();
-      await ordersOf(page).getByText('Your orders cannot be shown now').waitFor({ timeout: 10_000 });
-      await holdsOf(page).getByText('Your holds cannot be shown now').waitFor({ timeout: 10_000 });
-      await page.getByText('The shop cannot be reached.').waitFor({ timeout: 10_000 });
-      await page.getByText('Reconnecting').waitFor();
-      expect(await page.getByText(/No orders yet|Nothing on hold|Nothing is on sale/).count()).toBe(0);
-      expect(await seriousIssues(page)).toEqual([]);
-      await page.unroute('**/graphql');
-      await orderIs(page, 'Waiting for payment');
-      await holdsOf(page).getByText(name).waitFor();
-      await cardOf(page, name).waitFor();
-      // The order's units are no longer waited for: nothing is left behind for the checks at the end.
-      await page.getByRole('button', { name: 'Cancel the order' }).click();
-      await orderIs(page, 'Cancelled');
-    });
+    ])(
+      'a reload of %s during an outage does not empty the lists, which recover without another reload',
+      async (_who, customer) => {
+        browser.forgive(NETWORK);
+        const name = `Outlasting ${customer}`;
+        await shop.product(9, { name });
+        const page = await visit();
+        if (customer) await signIn(page, customer);
+        await hold(page, name);
+        await order(page);
+        await orderIs(page, 'Waiting for payment');
+        await hold(page, name);
+        await page.route('**/graphql', (route) => route.abort());
+        await page.reload();
+        await ordersOf(page).getByText('Your orders cannot be shown now').waitFor({ timeout: 10_000 });
+        await holdsOf(page).getByText('Your holds cannot be shown now').waitFor({ timeout: 10_000 });
+        await page.getByText('The shop cannot be reached.').waitFor({ timeout: 10_000 });
+        await page.getByText('Reconnecting').waitFor();
+        expect(await page.getByText(/No orders yet|Nothing on hold|Nothing is on sale/).count()).toBe(0);
+        expect(await seriousIssues(page)).toEqual([]);
+        await page.unroute('**/graphql');
+        await orderIs(page, 'Waiting for payment');
+        await holdsOf(page).getByText(name).waitFor();
+        await cardOf(page, name).waitFor();
+        // Cancels the order, so that the final checks find nothing open.
+        await page.getByRole('button', { name: 'Cancel the order' }).click();
+        await orderIs(page, 'Cancelled');
+      },
+    );
 
-    it('of the server is over as soon as it is back: stock, names and windows are as they are now', async () => {
+    it('after an outage of the server, stock, names and sale windows are up to date at once', async () => {
       browser.forgive(NETWORK);
       const product = await shop.product(5, { name: 'Before the restart' });
       const proxy = await proxyTo(server.url);
@@ -244,7 +247,7 @@ inBrowser('at every moment', () => {
       }
     });
 
-    it('without a word, as of a phone that has left its network, is noticed, and what is shown is not called live', async () => {
+    it('a connection that is lost silently, as on a phone that leaves its network, is not called live', async () => {
       browser.forgive(NETWORK);
       const proxy: Proxy = await proxyTo(server.url);
       try {
@@ -260,7 +263,7 @@ inBrowser('at every moment', () => {
       }
     });
 
-    it('does not keep a sale open that has ended, nor one shut that has begun', async () => {
+    it('sales open and end on time during an outage', async () => {
       browser.forgive(NETWORK);
       const soon = (ms: number) => new Date(Date.now() + ms);
       await shop.product(5, { name: 'Ending', saleEndsAt: soon(8_000) });
@@ -279,7 +282,7 @@ inBrowser('at every moment', () => {
       }
     });
 
-    it('of the operators’ server shows no figure as one of now, and ends by itself', async () => {
+    it('an outage of the server is shown for all figures of the operators’ page, and ends without a reload', async () => {
       browser.forgive(NETWORK);
       await shop.product(5, { name: 'Watched by operators' });
       const proxy = await proxyTo(server.url);
@@ -301,7 +304,7 @@ inBrowser('at every moment', () => {
   });
 
   describe('the clock', () => {
-    it('of a device is never taken for the shop’s: until the shop has told the time, nothing has expired', async () => {
+    it('a device’s clock never decides: until the shop has told the time, nothing is expired', async () => {
       browser.forgive(NETWORK);
       await shop.product(3, { name: 'Of unknown age' });
       const page = await visit({
@@ -323,7 +326,7 @@ inBrowser('at every moment', () => {
         .waitFor({ timeout: 10_000 });
     });
 
-    it('of a device may be set by an hour in either direction while the page is open', async () => {
+    it('a countdown is right after the device’s clock is set by an hour in either direction', async () => {
       await shop.product(3, { name: 'Steady' });
       const page = await visit();
       await hold(page, 'Steady');
@@ -338,11 +341,11 @@ inBrowser('at every moment', () => {
       }
     });
 
-    it('of a page whose timers stood still for ten minutes is put right by the shop', async () => {
+    it('a countdown is corrected after the page’s timers stood still for ten minutes', async () => {
       await shop.product(3, { name: 'Slept over' });
       const page = await visit({ prepare: (context) => context.clock.install() });
       await hold(page, 'Slept over');
-      // Ten minutes by the page's own clock, none by the shop's: it must not believe itself.
+      // Ten minutes on the page's clock, none on the shop's.
       await page.clock.fastForward('10:00');
       await page.evaluate(`document.dispatchEvent(new Event('visibilitychange'))`);
       await holdsOf(page)
@@ -353,7 +356,7 @@ inBrowser('at every moment', () => {
   });
 
   describe('a tab', () => {
-    it('that is not looked at asks nothing, and is right as soon as it is looked at', async () => {
+    it('a hidden tab sends no requests, and is up to date as soon as it is shown', async () => {
       await shop.product(3, { name: 'Out of sight' });
       const page = await visit();
       await hold(page, 'Out of sight');
@@ -370,7 +373,7 @@ inBrowser('at every moment', () => {
       await orderIs(page, 'Paid', 3_000);
     });
 
-    it('that comes from the back/forward cache asks at once', async () => {
+    it('a tab restored from the back/forward cache refreshes at once', async () => {
       await shop.product(3, { name: 'Cached' });
       const page = await visit();
       await hold(page, 'Cached');
@@ -379,7 +382,7 @@ inBrowser('at every moment', () => {
       await orderIs(page, 'Paid', 3_000);
     });
 
-    it('knows what another one did: sign-in, hold, release, order, sign-out', async () => {
+    it('two tabs share sign-in, hold, release, order and sign-out', async () => {
       await shop.product(9, { name: 'In two tabs' });
       const first = await visit();
       const second = await first.context().newPage();
@@ -414,7 +417,7 @@ inBrowser('at every moment', () => {
         }`,
       ],
       ['full', `Storage.prototype.setItem = () => { throw new DOMException('full', 'QuotaExceededError'); };`],
-    ])('whose storage is %s can sign in, hold, order and watch as any other', async (what, content) => {
+    ])('a tab with %s storage can sign in, hold, order and follow the order', async (what, content) => {
       const name = `Stored nowhere: ${what}`;
       await shop.product(5, { name, maxPerCustomer: 4 });
       const page = await visit({ prepare: (context) => context.addInitScript({ content }) });
@@ -434,7 +437,7 @@ inBrowser('at every moment', () => {
   });
 
   describe('a customer', () => {
-    it('whose sign-in expires is told so, and finds the hold again after signing in', async () => {
+    it('an expired sign-in is announced, and the hold is there after signing in again', async () => {
       browser.forgive(/status of 401/);
       await shop.product(5, { name: 'Outliving a token' });
       const token = await signToken(server.config.auth, { sub: 'short', roles: [], ttlSeconds: 6 });
@@ -456,7 +459,7 @@ inBrowser('at every moment', () => {
       await holdsOf(page).getByText('Nothing on hold').waitFor();
     });
 
-    it('keeps the order that was made before signing in', async () => {
+    it('an order made before signing in is still listed after it', async () => {
       await shop.product(5, { name: 'Ordered by nobody' });
       const page = await visit();
       await hold(page, 'Ordered by nobody');
@@ -470,7 +473,7 @@ inBrowser('at every moment', () => {
       await orderIs(page, 'Cancelled');
     });
 
-    it('of many orders sees all of them', async () => {
+    it('a customer with many orders can list all of them', async () => {
       const product = await shop.product(60, { name: 'Collected' });
       for (let count = 0; count < 45; count += 1) await shop.orderOf(product, { customerId: 'collector' });
       const page = await visit();
@@ -485,7 +488,7 @@ inBrowser('at every moment', () => {
       }
     });
 
-    it('is told why an order was cancelled, and why a payment comes back', async () => {
+    it('an order says why it was cancelled, and why a payment is refunded', async () => {
       await shop.product(9, { name: 'Fallen through' });
       const page = await visit();
       const placed = async () => {
@@ -510,7 +513,7 @@ inBrowser('at every moment', () => {
     it.each([
       ['desktop', DESKTOP],
       ['phone', PHONE],
-    ])('who holds in two currencies places two orders, and is refused none: %s', async (device, viewport) => {
+    ])('holds in two currencies are placed as two orders without a refusal: %s', async (device, viewport) => {
       await shop.product(3, { name: `In euros, ${device}`, priceMinor: 3_200, currency: 'EUR' });
       await shop.product(3, { name: `In dollars, ${device}`, priceMinor: 18_900 });
       const page = await visit({ viewport });
@@ -526,7 +529,7 @@ inBrowser('at every moment', () => {
       expect(await page.locator('.notice').count()).toBe(0);
     });
 
-    it('sees why something was not done without scrolling for it', async () => {
+    it('the reason why an action failed is visible without scrolling', async () => {
       await shop.product(3, { name: 'Taken away' });
       const page = await visit({ viewport: { width: 390, height: 500 } });
       for (let count = 0; count < 3; count += 1) await hold(page, 'Taken away');
@@ -537,7 +540,7 @@ inBrowser('at every moment', () => {
       await order(page);
       const notice = holdsOf(page).getByText('This hold was released.');
       await notice.waitFor();
-      // In sight is what nothing else covers, such as the bar at a phone's bottom.
+      // Visible means not covered, for example by the bar at the bottom of a phone.
       const isInSight = await notice.evaluate((element: any) => {
         const { left, top, bottom } = element.getBoundingClientRect();
         const { ownerDocument } = element;
@@ -547,7 +550,7 @@ inBrowser('at every moment', () => {
       await page.unroute('**/graphql');
     });
 
-    it('who asked for a unit that may come back is told when it may have done so, also while the shop is away', async () => {
+    it('a shopper who was refused learns when a unit may have come back, even while the shop is away', async () => {
       browser.forgive(NETWORK);
       const product = await shop.product(1, { name: 'Awaited' });
       const other = valueOf(await shop.createHold({ productId: product.id, quantity: 1, customerId: '' }));

@@ -1,4 +1,4 @@
-/** P17, for prices: what a browser believes of a currency does not change what something costs. */
+/** P17 for prices: a browser's own data about currencies does not change what a price says. */
 import type { Page } from 'playwright-core';
 import { inBrowser, openBrowser, type Visitors } from '../support/browser';
 import { openShop, type Shop } from '../support/checkout';
@@ -29,7 +29,7 @@ inBrowser('money on the pages', () => {
   const priceOf = (page: Page, name: string) =>
     page.getByRole('article', { name, exact: true }).locator('.price').textContent();
 
-  it('the storefront shows the price of each currency of ISO 4217 in its own minor unit', async () => {
+  it('the storefront shows the price of each ISO 4217 currency in its own minor unit', async () => {
     const currencies = pricedCurrencies();
     for (const [currency] of currencies) {
       await shop.product(1, { name: `Priced in ${currency}`, priceMinor: 1_234_567, currency });
@@ -55,7 +55,7 @@ inBrowser('money on the pages', () => {
     expect(await priceOf(page, 'The dearest')).toBe('CLF 900,719,925,474.0991'.replace(' ', '\u00a0'));
   });
 
-  it('a browser of another language shows the same amount in its own way of writing', async () => {
+  it('a browser with another language formats the same amount in its locale', async () => {
     await shop.product(1, { name: 'Aaa pezsgő', priceMinor: 499_000, currency: 'HUF' });
     const page = await browser.open({ locale: 'hu-HU' });
     await page.goto(server.url);
@@ -63,7 +63,7 @@ inBrowser('money on the pages', () => {
     expect(await priceOf(page, 'Aaa pezsgő')).toBe('4990,00 Ft'.replace(' ', '\u00a0'));
   });
 
-  it('holds, the button that orders them, and orders show HUF and JPY as their products do', async () => {
+  it('holds, the order button and orders show HUF and JPY like their products', async () => {
     await shop.product(3, { name: 'Aab forint', priceMinor: 499_000, currency: 'HUF' });
     await shop.product(3, { name: 'Aab yen', priceMinor: 5_000, currency: 'JPY' });
     for (const [name, price] of [
@@ -86,7 +86,7 @@ inBrowser('money on the pages', () => {
     }
   });
 
-  it('the operators’ page shows a payment as it was made, also in a currency that ISO 4217 does not list', async () => {
+  it('the operators’ page shows a payment’s amount unchanged, even in a currency that ISO 4217 does not list', async () => {
     const product = await shop.product(3, { name: 'Paid oddly', priceMinor: 499_000, currency: 'HUF' });
     const hold = await server.hold(product.id);
     const order = await server.order(hold.id);

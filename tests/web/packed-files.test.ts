@@ -1,4 +1,4 @@
-/** Pages and their parts on the wire: which bytes a browser gets, and when it gets none. */
+/** Encodings and 304 answers of pages and their assets. */
 import { fastify, type FastifyInstance } from 'fastify';
 import { packFile, sendFile } from '../../src/web/packed-files';
 
@@ -32,7 +32,7 @@ test.each([
   else expect(rawPayload.length).toBeLessThan(text.length / 2);
 });
 
-test('a browser that has the page already gets 304, however it names what it has', async () => {
+test('a browser that has the file gets 304, for every form of If-None-Match', async () => {
   const { etag } = (await get()).headers as { etag: string };
   const strong = etag.replace(/^W\//, '');
   for (const value of [etag, strong, `"x", ${etag}`, `"x" , ${strong}, "y"`, '*']) {

@@ -1,4 +1,4 @@
-/** The playground in a real browser: ready operations at the press of a button, and nothing from anywhere else. */
+/** The playground in a real browser: ready-made operations run with one click, and nothing is loaded from other origins. */
 import { inBrowser, openBrowser, type Visitors } from '../support/browser';
 import { openShop, type Shop } from '../support/checkout';
 import { expectClean } from '../support/invariants';
@@ -27,7 +27,7 @@ inBrowser('the playground', () => {
     await shop?.close();
   });
 
-  it('holds a unit at the press of a button, and shows the answer', async () => {
+  it('the playground’s first operation holds a unit and shows the answer', async () => {
     const page = await browser.open();
     await page.goto(`${server.url}/graphql`);
     await page.getByRole('tab', { name: 'HoldUnit' }).click();

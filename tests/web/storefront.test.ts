@@ -1,4 +1,4 @@
-/** The storefront in a real browser, with nothing but loopback to reach: bought from end to end, and every "no" in words. */
+/** The storefront in a real browser that reaches only loopback: purchases from end to end, and every refusal in words. */
 import type { Page, Route } from 'playwright-core';
 import {
   DESKTOP,
@@ -37,7 +37,7 @@ inBrowser('the storefront', () => {
     await shop?.close();
   });
 
-  /** A shopper of their own: nothing is shared with another window but the shop. */
+  /** A separate shopper, who shares only the shop with other windows. */
   async function visit(
     options: { viewport?: typeof DESKTOP; signedInAs?: string; clockIsOffBy?: number } = {},
   ): Promise<Page> {
@@ -86,14 +86,14 @@ inBrowser('the storefront', () => {
   const orderIs = (page: Page, status: string) =>
     ordersOf(page).getByRole('heading', { name: status, exact: true }).waitFor({ timeout: 10_000 });
 
-  /** The hold that was granted last. */
+  /** The latest hold. */
   async function lastHoldId(): Promise<string> {
     const [row] = await shop.sql<{ id: string }>('SELECT id FROM holds ORDER BY created_at DESC, id DESC LIMIT 1');
     return row!.id;
   }
 
   describe('a purchase', () => {
-    it('goes from hold to paid, and another window sees the stock fall within a second', async () => {
+    it('a shopper goes from hold to paid, and another window sees the stock fall within a second', async () => {
       await shop.product(5, { name: 'Bought once' });
       const [shopper, onlooker] = [await visit(), await visit({ viewport: PHONE })];
       await stockIs(onlooker, 'Bought once', '5 of 5 left');
@@ -111,7 +111,7 @@ inBrowser('the storefront', () => {
       await orderIs(shopper, 'Paid');
     });
 
-    it('may be made of several holds, and paid twice without a second effect', async () => {
+    it('an order can contain several holds, and a second payment has no second effect', async () => {
       await shop.product(5, { name: 'Shirt' });
       await shop.product(5, { name: 'Socks' });
       const page = await visit();
@@ -125,7 +125,7 @@ inBrowser('the storefront', () => {
       await orderIs(page, 'Paid');
     });
 
-    it('may be paid before it is ordered, refunded, fail, and be cancelled', async () => {
+    it('a hold can be paid before it is ordered; orders can be refunded, fail, and be cancelled', async () => {
       await shop.product(9, { name: 'Restless' });
       const page = await visit({ signedInAs: 'carol' });
       await hold(page, 'Restless');
@@ -151,7 +151,7 @@ inBrowser('the storefront', () => {
   });
 
   describe('a hold', () => {
-    it('runs out in the sight of the shopper, and its unit comes back', async () => {
+    it('a hold expires on the page, and its unit comes back', async () => {
       const product = await shop.product(1, { name: 'Fleeting' });
       const page = await visit();
       const granted = valueOf(await shop.createHold({ productId: product.id, quantity: 1, customerId: '' }));
@@ -165,7 +165,7 @@ inBrowser('the storefront', () => {
       expect(await page.getByRole('status').first().textContent()).toMatch(/Fleeting: your hold ran out|On sale/);
     });
 
-    it('counts down in the time of the shop on a device whose clock is wrong', async () => {
+    it('a hold counts down in the shop’s time on a device whose clock is wrong', async () => {
       await shop.product(1, { name: 'Punctual' });
       const page = await visit({ clockIsOffBy: 3 * 3_600_000 });
       await hold(page, 'Punctual');
@@ -173,7 +173,7 @@ inBrowser('the storefront', () => {
       expect(label).toMatch(/on hold for another (2 minutes|1 minute 5\d seconds)/);
     });
 
-    it('is released, survives a reload, and goes along when its shopper signs in', async () => {
+    it('a hold survives a reload, follows its shopper who signs in, and can be released', async () => {
       await shop.product(4, { name: 'Faithful' });
       const page = await visit();
       await hold(page, 'Faithful');
@@ -195,7 +195,7 @@ inBrowser('the storefront', () => {
       ['not started', { saleStartsAt: new Date(Date.now() + 3_600_000) }, /the sale has not started/],
       ['ended', { saleEndsAt: new Date(Date.now() - 3_600_000) }, /The sale has ended/],
       ['for customers', { maxPerCustomer: 1 }, /Sign in first/],
-    ])('is said in words: %s', async (what, more, words) => {
+    ])('a refusal is shown in words: %s', async (what, more, words) => {
       const name = `Refused: ${what}`;
       await shop.product(what === 'sold out' ? 0 : 3, { name, ...more });
       const page = await visit();
@@ -203,7 +203,7 @@ inBrowser('the storefront', () => {
       await cardOf(page, name).getByRole('alert').filter({ hasText: words }).waitFor();
     });
 
-    it('says when held units may come back', async () => {
+    it('a refused shopper sees when held units may come back', async () => {
       const product = await shop.product(1, { name: 'Contended' });
       await shop.hold(product);
       const page = await visit();
@@ -213,7 +213,7 @@ inBrowser('the storefront', () => {
         .waitFor();
     });
 
-    it('is said of a limit, and of holds that ended elsewhere; two currencies are two orders', async () => {
+    it('refusals for limits, mixed currencies and holds that ended elsewhere are shown in words', async () => {
       await shop.product(3, { name: 'Limited', maxPerCustomer: 1 });
       await shop.product(3, { name: 'In euros', currency: 'EUR' });
       await shop.product(9, { name: 'In dollars' });
@@ -240,14 +240,14 @@ inBrowser('the storefront', () => {
       }
     });
 
-    it('is said of an order that can no longer be cancelled', async () => {
+    it('the refusal to cancel a paid order is shown in words', async () => {
       await shop.product(2, { name: 'Quickly paid' });
       const page = await visit();
       await hold(page, 'Quickly paid');
       await order(page);
       await orderIs(page, 'Waiting for payment');
       const cancel = page.getByRole('button', { name: 'Cancel the order' });
-      // The page must not hear of the payment before the click.
+      // The page must not learn of the payment before the click.
       await page.route('**/graphql', (route) => (isAbout(route, 'orderId') ? route.continue() : undefined));
       const [row] = await shop.sql<{ id: string; hold_id: string }>(
         `SELECT o.id, l.hold_id FROM orders o JOIN order_lines l ON l.order_id = o.id ORDER BY o.created_at DESC LIMIT 1`,
@@ -260,7 +260,7 @@ inBrowser('the storefront', () => {
       await says(page, /can no longer be cancelled/);
     });
 
-    it('for being busy is asked again with the same key, and so is an answer that got lost', async () => {
+    it('a BUSY answer and a lost answer are retried with the same key', async () => {
       const product = await shop.product(5, { name: 'Crowded' });
       const page = await visit();
       const keys: string[] = [];
@@ -271,7 +271,7 @@ inBrowser('the storefront', () => {
         const busy = { code: 'BUSY', message: 'busy', field: null, retryAfterMs: 50, stockReturnsAt: null };
         if (keys.length === 1)
           return route.fulfill({ json: { data: { createHold: { hold: null, userErrors: [busy] } } } });
-        // The shop grants it, and nobody hears of it.
+        // The shop grants the hold, but the answer is lost.
         if (keys.length === 2) await route.fetch();
         return keys.length === 2 ? route.fulfill({ body: '<html>' }) : route.continue();
       });
@@ -287,7 +287,7 @@ inBrowser('the storefront', () => {
     it.each([
       ['desktop', DESKTOP],
       ['phone', PHONE],
-    ])('axe finds nothing serious, in any state: %s', async (_name, viewport) => {
+    ])('the storefront has no serious accessibility issue in any state: %s', async (_name, viewport) => {
       await shop.product(3, { name: `Checked ${viewport.width}`, maxPerCustomer: 2 });
       const page = await visit({ viewport, signedInAs: 'grace' });
       expect(await seriousIssues(page)).toEqual([]);
@@ -302,7 +302,7 @@ inBrowser('the storefront', () => {
       expect(await page.evaluate('document.documentElement.scrollWidth <= innerWidth')).toBe(true);
     });
 
-    it('is bought with the keyboard alone, and the focus follows', async () => {
+    it('a purchase needs only the keyboard, and the focus follows', async () => {
       await shop.product(3, { name: '0 Typed' });
       const page = await visit();
       const press = async (name: RegExp) => {
@@ -322,7 +322,7 @@ inBrowser('the storefront', () => {
       await orderIs(page, 'Paid');
     });
 
-    it('weighs less than 200 kB, paints within a second, and is cached for ever but for the page', async () => {
+    it('the storefront weighs less than 200 kB, paints within a second, and its assets are cached for ever', async () => {
       await expectLight(await visit(), server.url);
     });
   });

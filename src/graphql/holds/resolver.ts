@@ -1,11 +1,9 @@
 /** Queries and mutations of holds. */
 import { Arg, Ctx, FieldResolver, ID, Mutation, Query, Resolver, Root } from 'type-graphql';
 import type { HoldAnswer } from '../../checkout/create-hold';
-import { releaseHold } from '../../checkout/release-hold';
 import type { Hold as HoldRecord } from '../../domain/records';
 import type { Answer } from '../../domain/refusals';
-import { by, type Context } from '../http/context';
-import { outcomeOf } from '../http/errors';
+import type { Context } from '../http/context';
 import { Order } from '../orders/types';
 import { presentProduct, Product } from '../products/types';
 import { CreateHoldInput, Hold, HoldPayload, presentHold, ReleaseHoldInput } from './types';
@@ -30,7 +28,7 @@ export class HoldResolver {
     @Arg('input', () => CreateHoldInput) input: CreateHoldInput,
     @Ctx() context: Context,
   ): Promise<HoldPayload> {
-    const answer = context.room.createHold({ ...input, ...by(context) });
+    const answer = context.checkout.createHold(input, context.caller, context.requestId);
     return holdPayload(
       context,
       answer.then((known) => primeProduct(context, known)),
@@ -46,7 +44,7 @@ export class HoldResolver {
     @Arg('input', () => ReleaseHoldInput) { holdId }: ReleaseHoldInput,
     @Ctx() context: Context,
   ): Promise<HoldPayload> {
-    return holdPayload(context, releaseHold(context.checkout, context.caller, holdId));
+    return holdPayload(context, context.checkout.releaseHold({ holdId }, context.caller, context.requestId));
   }
 
   @FieldResolver(() => Product)
@@ -65,17 +63,18 @@ export class HoldResolver {
 
 /** The decision has read the product, so a document that asks for it needs no further query, which could fail. */
 function primeProduct({ loaders }: Context, answer: HoldAnswer): HoldAnswer {
-  if (answer.granted && answer.product) loaders.product.prime(answer.product.id, presentProduct(answer.product));
+  if (answer.granted) loaders.product.prime(answer.product.id, presentProduct(answer.product));
   return answer;
 }
 
 async function holdPayload({ loaders }: Context, answer: Promise<Answer<HoldRecord>>): Promise<HoldPayload> {
-  const { object, isReplay, userErrors } = await outcomeOf(answer);
+  const { value, replay, refusals } = await answer;
+  const userErrors = refusals;
   loaders.clearHoldsAndOrders();
-  if (!object) return { hold: null, userErrors };
+  if (!value) return { hold: null, userErrors };
   // Only the database's clock can tell whether an older hold is overdue by now.
-  if (isReplay && object.status === 'ACTIVE') return { hold: await loaders.hold.load(object.id), userErrors };
-  const hold = presentHold(object, object.createdAt);
-  loaders.hold.prime(object.id, hold);
+  if (replay && value.status === 'ACTIVE') return { hold: await loaders.hold.load(value.id), userErrors };
+  const hold = presentHold(value, value.createdAt);
+  loaders.hold.prime(value.id, hold);
   return { hold, userErrors };
 }

@@ -40,7 +40,7 @@ export async function openApollo(room: Room, config: Config): Promise<ApolloServ
     validationOptions: { maxErrors: MAX_VALIDATION_ERRORS },
     documentStore: room.guard.remembered,
     formatError: (formatted, error) => mask(formatted, error, requestIds.get(error as object)),
-    logger: quietLogger(room.checkout.log),
+    logger: quietLogger(room.log),
     plugins: [
       ApolloServerPluginCacheControlDisabled(),
       ApolloServerPluginLandingPageDisabled(),

@@ -1,10 +1,12 @@
 /** What every resolver gets: the services of the process, the caller, and the loaders of one operation. */
 import type { GraphQLSchema } from 'graphql';
-import { inRequest, type Caller, type Checkout } from '../../checkout/checkout';
-import type { CreateHold } from '../../checkout/create-hold';
-import type { CreateOrder } from '../../checkout/create-order';
+import type { Checkout } from '../../checkout/checkout';
+import type { Caller } from '../../checkout/dependencies';
 import type { AuthConfig } from '../../config';
+import type { Database } from '../../database/database';
 import { CallerError } from '../../domain/errors';
+import type { Logger } from '../../telemetry/logger';
+import type { Metrics } from '../../telemetry/metrics';
 import type { Admission } from '../../admission/admission';
 import type { Client, ClientOf } from '../../admission/clients';
 import type { Work } from '../../admission/operation';
@@ -21,8 +23,9 @@ import type { TrustedDocuments } from '../documents/trusted';
 export interface Room {
   readonly schema: GraphQLSchema;
   readonly checkout: Checkout;
-  readonly createHold: CreateHold;
-  readonly createOrder: CreateOrder;
+  readonly database: Database;
+  readonly log: Logger;
+  readonly metrics: Metrics;
   readonly levels: StockLevels;
   readonly reads: SharedReads;
   readonly watch: StockWatch;
@@ -77,15 +80,14 @@ export class Context {
     this.loaders = new Loaders(room.reads, caller);
   }
 
-  /** For use cases that serve one request: their log lines carry its id. */
   get checkout(): Checkout {
-    return inRequest(this.room.checkout, this.requestId);
+    return this.room.checkout;
   }
-}
 
-/** What use cases that share transactions need besides their input. */
-export function by({ caller, requestId }: Context): { readonly customerId: string; readonly requestId: string } {
-  return { customerId: caller.customerId, requestId };
+  /** A read that decides nothing. Throws `Busy` and `Unavailable`. */
+  get read(): Database['read'] {
+    return this.room.database.read;
+  }
 }
 
 export function requireAdmin({ caller }: Context): void {

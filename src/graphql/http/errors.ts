@@ -8,7 +8,6 @@ import {
   type GraphQLFormattedError,
 } from 'graphql';
 import { Busy, CallerError, RateLimited, Unavailable } from '../../domain/errors';
-import { refusal, type Answer, type Refusal } from '../../domain/refusals';
 import type { Logger } from '../../telemetry/logger';
 import type { Metrics } from '../../telemetry/metrics';
 
@@ -144,30 +143,11 @@ export function expectedError(error: unknown): GraphQLError | null {
     return new GraphQLError(message, { extensions: { code: 'RATE_LIMITED', retryAfterMs } });
   }
   if (error instanceof Busy || error instanceof Unavailable) {
-    // Mutations return BUSY as data (`outcomeOf`). For a query it only means that it could not be served now.
+    // Mutations return BUSY as data (`openCheckout`). For a query it only means that it could not be served now.
     const message = 'The service is not available at the moment: try again';
     return new GraphQLError(message, {
       extensions: { code: 'SERVICE_UNAVAILABLE', retryAfterMs: error.retryAfterMs },
     });
   }
   return null;
-}
-
-export interface Outcome<T> {
-  readonly object: T | null;
-  readonly isReplay: boolean;
-  readonly userErrors: readonly Refusal[];
-}
-
-/** Refusals are data, and so is BUSY, which means that nothing happened. */
-export async function outcomeOf<T>(answer: Promise<Answer<T>>): Promise<Outcome<T>> {
-  try {
-    const result = await answer;
-    return result.granted
-      ? { object: result.value, isReplay: result.replay, userErrors: [] }
-      : { object: null, isReplay: false, userErrors: result.refusals };
-  } catch (error) {
-    if (!(error instanceof Busy)) throw error;
-    return { object: null, isReplay: false, userErrors: [refusal('BUSY', { retryAfterMs: error.retryAfterMs })] };
-  }
 }

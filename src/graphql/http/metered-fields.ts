@@ -1,6 +1,6 @@
 /** Every root field of a schema counts its answers: queries, mutations and subscriptions, whoever executes them. */
 import { GraphQLError, type GraphQLFieldResolver, type GraphQLSchema } from 'graphql';
-import { labelOfFailure } from '../../checkout/measure';
+import { labelOfFailure } from '../../checkout/outcomes';
 import type { Context } from './context';
 
 /**
@@ -23,7 +23,7 @@ function metered(name: string, resolve: Resolver): Resolver {
   return (source, args, context, info) => {
     const askedAt = performance.now();
     const count = (result: string) =>
-      context.room.checkout.metrics.operation(name, result, (performance.now() - askedAt) / 1_000);
+      context.room.metrics.operation(name, result, (performance.now() - askedAt) / 1_000);
     const onError = (error: unknown) => count(codeOf(error));
     try {
       const answer: unknown = resolve(source, args, context, info);

@@ -1,7 +1,7 @@
 /** The one way in, for HTTP and WebSocket alike: client → verified caller → trusted or guarded document → admitted → context. */
 import type { Client } from '../../admission/clients';
 import type { Work } from '../../admission/operation';
-import type { Caller } from '../../checkout/checkout';
+import type { Caller } from '../../checkout/dependencies';
 import type { Priced } from '../documents/cost';
 import type { Asked, TrustedRequest } from '../documents/trusted';
 import { Context, type Room } from './context';

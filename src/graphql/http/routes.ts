@@ -3,7 +3,6 @@ import { isUtf8 } from 'node:buffer';
 import { HeaderMap, type ApolloServer } from '@apollo/server';
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { GraphQLError } from 'graphql';
-import type { Checkout } from '../../checkout/checkout';
 import type { Config } from '../../config';
 import { readFirstProductId } from '../../database/read-models';
 import { UnreadableRequest } from '../../domain/errors';
@@ -21,7 +20,7 @@ export const MAX_BODY_BYTES = 256 * 1024;
 
 /** In a scope of their own, where errors have GraphQL's shape. */
 export function graphqlRoutes(apollo: ApolloServer<Context>, room: Room, config: Config) {
-  const { checkout, clientOf } = room;
+  const { clientOf } = room;
 
   const handle = async (request: FastifyRequest, reply: FastifyReply): Promise<string> => {
     const isPost = request.method === 'POST';
@@ -38,7 +37,7 @@ export function graphqlRoutes(apollo: ApolloServer<Context>, room: Room, config:
   return async (scope: FastifyInstance): Promise<void> => {
     scope.removeContentTypeParser(['text/plain', 'application/json']);
     scope.addContentTypeParser('application/json', { parseAs: 'buffer' }, jsonParser(scope));
-    scope.setErrorHandler((error: FastifyError, request, reply) => answerError(checkout, error, request, reply));
+    scope.setErrorHandler((error: FastifyError, request, reply) => answerError(room, error, request, reply));
     if (config.playground) registerPlaygroundAssets(scope);
     scope.route({
       method: ['GET', 'POST'],
@@ -47,7 +46,7 @@ export function graphqlRoutes(apollo: ApolloServer<Context>, room: Room, config:
       handler: async (request, reply) => {
         if (!config.playground || !asksForPlayground(request)) return handle(request, reply);
         // The page is useful without a database, too: its examples then name no product.
-        const productId = await checkout.database.read(readFirstProductId).catch(() => null);
+        const productId = await room.database.read(readFirstProductId).catch(() => null);
         return servePlayground(reply, { ...config, productId });
       },
     });
@@ -123,7 +122,7 @@ function jsonParser(scope: FastifyInstance) {
 
 /** Answers what failed before execution: unreadable bodies, tokens that do not verify, refused documents. */
 function answerError(
-  { log, metrics }: Checkout,
+  { log, metrics }: Room,
   error: FastifyError,
   request: FastifyRequest,
   reply: FastifyReply,

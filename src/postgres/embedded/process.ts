@@ -320,9 +320,6 @@ export async function isPostmaster(pid: number, data: string): Promise<boolean> 
     const directory = await fs.readlink(`/proc/${pid}/cwd`).catch(() => undefined); // one started by hand says `-D .`
     return path.basename(words[0] ?? '') === 'postgres' && (words.includes(data) || directory === data);
   }
-  if (process.platform === 'win32') {
-    return (await output('tasklist', ['/FI', `PID eq ${pid}`])).includes('postgres.exe');
-  }
   const command = await output('ps', ['-ww', '-o', 'command=', '-p', String(pid)]);
   return /^\S*postgres /.test(command) && command.includes(` ${data}`);
 }
@@ -407,7 +404,7 @@ export async function shutDown(site: Site, { pid }: Postmaster, withinMs: number
   ] as const;
   for (const { signal, wait } of steps) {
     try {
-      await send(site, signal, pid);
+      await send(signal, pid);
     } catch (error) {
       if (codeOf(error) !== 'ESRCH') return log(`PostgreSQL (pid ${pid}) cannot be stopped: ${messageOf(error)}`);
     }
@@ -418,16 +415,14 @@ export async function shutDown(site: Site, { pid }: Postmaster, withinMs: number
   log(`PostgreSQL (pid ${pid}) does not stop: it is left running`);
 }
 
-async function send({ home, binaries }: Site, signal: 'INT' | 'QUIT' | 'KILL', pid: number): Promise<void> {
-  // Windows has no such signals; there PostgreSQL brings its own.
-  if (process.platform === 'win32') return run(home, binaries, 'pg_ctl', ['kill', signal, String(pid)]);
+async function send(signal: 'INT' | 'QUIT' | 'KILL', pid: number): Promise<void> {
   const backends = await childrenOf(pid);
   process.kill(pid, `SIG${signal}`);
-  // One that was stopped (SIGSTOP) hears of it when it goes on.
-  for (const each of [pid, ...backends]) tell(each, signal === 'KILL' ? 'SIGKILL' : 'SIGCONT');
+  // A stopped process (SIGSTOP) gets the signal only when it continues.
+  for (const each of [pid, ...backends]) sendQuietly(each, signal === 'KILL' ? 'SIGKILL' : 'SIGCONT');
 }
 
-function tell(pid: number, signal: NodeJS.Signals): void {
+function sendQuietly(pid: number, signal: NodeJS.Signals): void {
   try {
     process.kill(pid, signal);
   } catch {

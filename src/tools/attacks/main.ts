@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Command } from 'commander';
 import { environmentForChild, loadDotEnv, loadSettings, projectPath } from '../../config';
-import { createProduct } from '../../checkout/create-product';
+import { openCheckout } from '../../checkout/checkout';
 import { startEmbeddedPostgres, type EmbeddedPostgres } from '../../postgres/embedded';
 import { migrate } from '../../database/migrate';
 import { openDatabase, type Database } from '../../database/database';
@@ -29,7 +29,7 @@ const START_WITHIN_MS = 60_000;
 /** Until sockets are open and a flood has reached its height. */
 const ATTACK_SETTLES_MS = 1_500;
 
-/** Limits loopback, because the attacker runs on this machine; holds are unlimited, because the crowd stands for many addresses. */
+/** The attacker runs on loopback, so it is limited; holds are not, because the crowd stands for many addresses. */
 const LIMITED = { RATE_LIMIT: 'hold=-/-,loopback=on' };
 /** Counts every hold but refuses none. */
 const COUNTING = { RATE_LIMIT: 'hold=-/999999999,loopback=on' };
@@ -161,14 +161,21 @@ async function withShop(work: (shop: { databaseUrl: string; productId: string })
     const embedded = await (starting = startEmbeddedPostgres({ directory, log: () => undefined, signal }));
     database = await openDatabase({ url: embedded.url, poolSize: 2, log });
     await migrate(database, embedded.url);
-    const checkout = { database, log, metrics: new Metrics(), holdTtlSeconds, orderPaymentWindowSeconds };
+    const { createProduct } = openCheckout({
+      database,
+      log,
+      metrics: new Metrics(),
+      holdTtlSeconds,
+      orderPaymentWindowSeconds,
+    });
+    const caller = { customerId: 'attacks', isAdmin: true };
     const name = `Attacked ${newId()}`;
-    const input = { sku: name, name, priceMinor: 4_999, currency: 'USD', totalStock: STOCK, actor: 'attacks' };
-    const product = await createProduct(checkout, input);
+    const input = { sku: name, name, priceMinor: 4_999, currency: 'USD', totalStock: STOCK };
+    const product = await createProduct(input, caller);
     if (!product.granted) throw new Error('The product to sell could not be created');
     for (let count = 1; count <= PRODUCTS; count += 1) {
       const sku = `${name} ${count}`;
-      await createProduct(checkout, { ...input, sku, name: sku, description: DESCRIPTION });
+      await createProduct({ ...input, sku, name: sku, description: DESCRIPTION }, caller);
     }
     await work({ databaseUrl: embedded.url, productId: product.value.id });
   };

@@ -1,9 +1,6 @@
 /** What a slice needs before its clock starts: products, holds and unpaid orders, created by the use cases. */
 import { randomUUID } from 'node:crypto';
-import type { Checkout } from '../../checkout/checkout';
-import { createHoldOf } from '../../checkout/create-hold';
-import { createOrderOf } from '../../checkout/create-order';
-import { createProduct } from '../../checkout/create-product';
+import { openCheckout } from '../../checkout/checkout';
 import { openDatabase } from '../../database/database';
 import { createTables } from '../load/scratch-database';
 import type { Hold, Order } from '../../domain/records';
@@ -30,27 +27,26 @@ export async function openSupplies(url: string): Promise<Supplies> {
   const log = createLogger({ level: 'silent', file: null, environment: 'test' });
   await createTables(url, log);
   const database = await openDatabase({ url, poolSize: 8, log });
-  const checkout: Checkout = {
+  const checkout = openCheckout({
     database,
     log,
     metrics: new Metrics(),
     holdTtlSeconds: HOLD_TTL_SECONDS,
     orderPaymentWindowSeconds: HOLD_TTL_SECONDS,
-  };
-  const createHold = createHoldOf(checkout);
-  const createOrder = createOrderOf(checkout);
+  });
+  const shopper = { customerId: '', isAdmin: false };
   return {
     product: async (units = PLENTY) => {
       const name = `Bench ${randomUUID()}`;
-      const input = { sku: name, name, priceMinor: 4_999, currency: 'USD', totalStock: units, actor: 'bench' };
-      return valueOf(await createProduct(checkout, input)).id;
+      const input = { sku: name, name, priceMinor: 4_999, currency: 'USD', totalStock: units };
+      return valueOf(await checkout.createProduct(input, { customerId: 'bench', isAdmin: true })).id;
     },
     holds: (productId, count) =>
       inPortions(Array.from({ length: count }), async () =>
-        valueOf(await createHold({ productId, quantity: 1, customerId: '' })),
+        valueOf(await checkout.createHold({ productId, quantity: 1 }, shopper)),
       ),
     orders: (holds) =>
-      inPortions(holds, async (hold) => valueOf(await createOrder({ holdIds: [hold.id], customerId: '' }))),
+      inPortions(holds, async (hold) => valueOf(await checkout.createOrder({ holdIds: [hold.id] }, shopper))),
     close: () => database.close(),
   };
 }

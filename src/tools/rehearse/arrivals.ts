@@ -19,8 +19,8 @@ export function arrivalTimes({ shoppers, durationSeconds }: Plan, random: Random
 }
 
 /**
- * Starts each visit at its time and resolves when all have ended. `visit` gets the intended time, from which latency is measured, so
- * that this process's own delays count as waiting.
+ * Starts each visit at its time and resolves when all have ended. `visit` gets the intended time, from which latency is
+ * measured, so that this process's own delays count as waiting.
  */
 export async function letIn(
   times: readonly number[],

@@ -1,8 +1,8 @@
 /** The parameters of a rehearsal: shoppers, stock, and the share of each behaviour. */
 
 /**
- * What a shopper does after a granted hold, with its default share. Shares are weights that need not add up to 100, so that one can
- * be changed alone.
+ * What a shopper does after a granted hold, with its default share. Shares are weights that need not add up to 100, so that
+ * one can be changed alone.
  */
 export const stories = {
   onTime: { flag: 'on-time', share: 45, says: 'order, then pay' },

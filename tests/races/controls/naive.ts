@@ -25,8 +25,8 @@ async function insertHold(em: EntityManager, product: Product, customerId: strin
 /** No lock: the stock is read, judged and written back. */
 export const naiveHold =
   (product: Product) =>
-  ({ checkout }: Server): Promise<boolean> =>
-    checkout.database.inTransaction('naiveHold', async ({ em }) => {
+  ({ database }: Server): Promise<boolean> =>
+    database.inTransaction('naiveHold', async ({ em }) => {
       const stock = await read<{ available: number }>(
         em,
         sql`SELECT available FROM stock WHERE product_id = ${product.id}`,
@@ -40,8 +40,8 @@ export const naiveHold =
 /** The limit is read in the statement that locks: after the wait the row is new, and the sum is old. */
 export const naiveLimitedHold =
   (product: Product, customerId: string) =>
-  ({ checkout }: Server): Promise<boolean> =>
-    checkout.database.inTransaction('naiveLimitedHold', async ({ em }) => {
+  ({ database }: Server): Promise<boolean> =>
+    database.inTransaction('naiveLimitedHold', async ({ em }) => {
       const level = await read<{ available: number; own: number }>(
         em,
         sql`SELECT available, (SELECT coalesce(sum(quantity), 0)::int FROM holds h WHERE h.product_id = ${product.id}
@@ -57,8 +57,8 @@ export const naiveLimitedHold =
 /** Overdue holds are found before the lock, and closed without looking at their status again. */
 export const naiveSweep =
   (product: Product) =>
-  ({ checkout }: Server): Promise<void> =>
-    checkout.database.inTransaction('naiveSweep', async ({ em }) => {
+  ({ database }: Server): Promise<void> =>
+    database.inTransaction('naiveSweep', async ({ em }) => {
       const overdue = await read<{ ids: string[]; units: number }>(
         em,
         sql`SELECT array_agg(id) AS ids, coalesce(sum(quantity), 0)::int AS units FROM holds
@@ -75,8 +75,8 @@ export const naiveSweep =
 /** "Have we seen this event?" is asked before anything is written: two copies both hear no. */
 export const naiveFailure =
   (message: PaymentMessage, order: Order, hold: Hold) =>
-  ({ checkout }: Server): Promise<void> =>
-    checkout.database.inTransaction('naiveFailure', async ({ em }) => {
+  ({ database }: Server): Promise<void> =>
+    database.inTransaction('naiveFailure', async ({ em }) => {
       const seen = await read<{ n: number }>(
         em,
         sql`SELECT count(*)::int AS n FROM payment_events WHERE event_id = ${message.eventId}`,
@@ -105,8 +105,8 @@ export const naiveFailure =
 /** Parked events are looked for before the hold is locked: one that is just being parked is missed, for ever. */
 export const naiveOrder =
   (hold: Hold) =>
-  ({ checkout }: Server): Promise<string> =>
-    checkout.database.inTransaction('naiveOrder', async ({ em }) => {
+  ({ database }: Server): Promise<string> =>
+    database.inTransaction('naiveOrder', async ({ em }) => {
       const orderId = randomUUID();
       const parked = await read<{ n: number }>(
         em,

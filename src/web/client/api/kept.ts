@@ -1,4 +1,4 @@
-/** Values that the browser stores for a page, as JSON. Where storage is forbidden or full, the open tab remembers them instead. */
+/** Stores a page's values in the browser as JSON. Where storage is forbidden or full, the open tab keeps them in memory. */
 
 export interface Kept {
   /** null: nothing is stored, or not as JSON. */

@@ -74,15 +74,9 @@ function Row({ report }: { report: Report }) {
         <th scope="row">
           {product.name} <code class="quiet">{product.sku}</code>
         </th>
-        <td class="number" data-label="Total">
-          {count(total)}
-        </td>
+        <td class="number">{count(total)}</td>
         {WHERE.map((where) => (
-          <td
-            key={where}
-            class={`number units-${where}${report[where] === 0 ? ' zero' : ''}`}
-            data-label={UNITS[where]}
-          >
+          <td key={where} class={`number units-${where}${report[where] === 0 ? ' zero' : ''}`}>
             {count(report[where])}
           </td>
         ))}

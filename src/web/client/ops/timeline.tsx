@@ -100,9 +100,7 @@ function Moments({ order, hold, customerId, moments }: History) {
             <div>
               <p>
                 <strong>{kindInWords(moment)}</strong>
-                {moment.units !== 0 && (
-                  <span class={`units-moved ${moment.units < 0 ? 'taken' : 'back'}`}>{unitsMoved(moment.units)}</span>
-                )}
+                {moment.units !== 0 && <span class="units-moved">{unitsMoved(moment.units)}</span>}
               </p>
               <Details moment={moment} />
             </div>

@@ -18,7 +18,7 @@ export interface Feed<T> {
 
 const NOTHING = { answer: null, answeredAt: null, problem: null };
 
-/** Asks when `about` changes, which forgets the last answer, and then every `everyMs` or less often. `about` null asks nothing. */
+/** Asks when `about` changes, which drops the last answer, then every `everyMs` or less often. `about` null asks nothing. */
 export function useFeed<T>(about: string | null, ask: () => Promise<T>, everyMs: number): Feed<T> {
   const [state, setState] = useState<Omit<Feed<T>, 'askAgain'>>(NOTHING);
   const latestAsk = useRef(ask);

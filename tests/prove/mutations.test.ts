@@ -1,10 +1,10 @@
-/** What `npm run prove -- --sabotage` needs, without running it: every edit of the sources moves what a mistake replaces. */
+/** Checks, without running it, that `npm run prove -- --sabotage` can apply every mutation to the sources. */
 import { readFileSync } from 'node:fs';
 import { projectPath } from '../../src/config';
-import { RACE_NAMES } from './certain';
-import { SABOTAGES } from './sabotage';
+import { RACE_NAMES } from './deterministic-races';
+import { MUTATIONS } from './mutations';
 
-test.each(SABOTAGES)('the sources can be sabotaged: $name', ({ edits, noticedBy }) => {
+test.each(MUTATIONS)('the mutation can be applied to the sources: $name', ({ edits, noticedBy }) => {
   for (const { file, find } of edits) {
     expect({ file, find, times: readFileSync(projectPath(file), 'utf8').split(find).length - 1 }).toMatchObject({
       times: 1,

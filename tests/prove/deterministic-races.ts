@@ -1,6 +1,6 @@
 /**
- * Races that are certain: one side stops before its COMMIT until PostgreSQL says that the other waits for it. Each of them
- * tells one mistake from the right way, so that a sabotage is caught at once and not by luck.
+ * Deterministic races: one side stops before its COMMIT until PostgreSQL reports that the other waits for it. Each race
+ * distinguishes one mistake from correct code, so that the mistake is caught every time.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { armFailpoints } from '../../src/postgres/failpoints';
@@ -8,14 +8,15 @@ import { ALICE, codesOf, eventOf, message, newKey, serverOn, type Shop } from '.
 import { deadlocks } from '../support/invariants';
 import { collide, collideWithLock, NoRace, stampede } from '../support/races';
 import { expireIn } from '../support/time';
-import { ensure, Violation, type Room } from './arena';
+import { ensure, Violation, type Installation } from './fixture';
+import { refused } from '../../src/domain/refusals';
 import type { Tally } from './tally';
 
-/** Long enough to be judged live, short enough for the patience of a race. */
+/** Long enough to be judged as live, short enough for the time limit of a race. */
 const LEFT_MS = 700;
 
-/** Instead of an answer, so that the race says what it ought to have been. */
-const thrown = (error: unknown) => ({ granted: false as const, refusals: [], error: String(error) });
+/** Returned instead of an answer, so that the race says what was expected. */
+const thrown = (error: unknown) => ({ ...refused(), error: String(error) });
 
 const RACES = {
   'the last unit, wanted by two': async (shop) => {
@@ -121,7 +122,7 @@ const RACES = {
     armFailpoints(async (point, where) => {
       if (point !== 'after-lock' || locked.size === 2) return;
       locked.add(where);
-      // Each has one lock: where locks have no order, each now waits for the other's.
+      // Each side holds one lock; without a lock order, each now waits for the other's.
       for (let n = 0; n < 60 && locked.size < 2; n += 1) await sleep(10);
     });
     try {
@@ -142,7 +143,7 @@ const RACES = {
           return server.sweep();
         },
       ]);
-      // A sweep waits 200 ms and no more. On a busy machine the order may take longer: then they have not met.
+      // A sweep waits at most 200 ms. On a busy machine the order may take longer, and then the two have not met.
       if (others[0]!.skipped > 0) continue;
       const [row] = await shop.sql<{ status: string }>('SELECT status FROM holds WHERE id = $1', [hold.id]);
       return ensure(row!.status === 'CONSUMED', 'a hold closes once', { row });
@@ -188,7 +189,7 @@ const RACES = {
 export type Race = keyof typeof RACES;
 export const RACE_NAMES = Object.keys(RACES) as Race[];
 
-/** One that failed, in the line that says so: `✘` a promise is broken, `?` it did not take place, which proves nothing. */
+/** A failed race, in the line that reports it: `✘` a promise is broken, `?` the race did not happen, which proves nothing. */
 export interface Failed {
   readonly mark: '✘' | '?';
   readonly race: Race;
@@ -197,7 +198,7 @@ export interface Failed {
 
 const lineOf = ({ mark, race, reason }: Failed) => `${mark} ${race}: ${reason}`;
 
-/** Finds those lines again in what a run has printed. Of a reason it is the first line. */
+/** Parses these lines from the output of a run. Only the first line of a reason is kept. */
 export function failedIn(output: string): Failed[] {
   return output.split('\n').flatMap((line) => {
     const mark = line.startsWith('✘') ? '✘' : '?';
@@ -206,22 +207,22 @@ export function failedIn(output: string): Failed[] {
   });
 }
 
-/** All of them, one after another, whatever becomes of the others; a broken promise in any of them is a violation. */
-export async function proveCertain(room: Room, tally: Tally): Promise<void> {
+/** Runs all races, whatever fails; a broken promise in any of them is a violation. */
+export async function proveRaces(installation: Installation, tally: Tally): Promise<void> {
   const failed: Failed[] = [];
-  let shop = await shopIn(room);
+  let shop = await shopIn(installation);
   for (const race of RACE_NAMES) {
     try {
       await RACES[race](shop);
-      await room.ensureClean();
+      await installation.ensureClean();
       tally.add('races');
     } catch (error) {
-      // Whatever else goes wrong here does so because somebody was not answered as they must be.
+      // Any other error here happens because a caller got a wrong answer.
       const mark = error instanceof NoRace ? '?' : '✘';
       failed.push({ mark, race, reason: error instanceof Error ? error.message : String(error) });
-      // On another database, or the next one would find again what this one broke.
-      room = await room.arena.room();
-      shop = await shopIn(room);
+      // Uses another database, so that the next race does not find again what this one broke.
+      installation = await installation.fixture.installation();
+      shop = await shopIn(installation);
     }
   }
   const lines = failed.map(lineOf).join('\n');
@@ -229,10 +230,17 @@ export async function proveCertain(room: Room, tally: Tally): Promise<void> {
   if (failed.length > 0) throw new Error(`nothing is proven by races that did not take place:\n${lines}`);
 }
 
-async function shopIn(room: Room): Promise<Shop> {
-  const database = await room.database();
-  const { log } = room.arena;
-  const openAnother = () => room.database();
-  const close = async () => undefined; // with the room
-  return { url: room.url, database, log, sql: room.sql, openAnother, close, ...serverOn(database, log) };
+async function shopIn(installation: Installation): Promise<Shop> {
+  const database = await installation.database();
+  const { log } = installation.fixture;
+  const openAnother = () => installation.database();
+  const close = async () => undefined; // with the installation
+  return {
+    url: installation.url,
+    log,
+    sql: installation.sql,
+    openAnother,
+    close,
+    ...serverOn(database, log),
+  };
 }

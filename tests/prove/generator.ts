@@ -1,4 +1,4 @@
-/** Operations chosen at random, so that they meet: few products, few customers, keys and ids that come again. */
+/** Generates random operations that conflict: few products, few customers, repeated keys and ids. */
 import { randomUUID } from 'node:crypto';
 import { orderIdOf } from '../../src/database/ids';
 import type { Random } from '../../src/tools/load/random';
@@ -7,13 +7,13 @@ import type { Server } from '../support/checkout';
 
 export const CUSTOMERS = ['', 'alice', 'bob'];
 
-/** The ids of everything that one run speaks of. */
-export class Universe {
-  /** Order keys and event ids are the customers' and the provider's own: no two universes of a database share them. */
+/** The ids of all objects in one run. */
+export class Generator {
+  /** Order keys and event ids are unique to a generator, so generators of one database never share them. */
   private readonly tag = randomUUID().slice(0, 8);
   readonly eventPrefix = `evt-${this.tag}-`;
   readonly products: string[] = [];
-  /** Whose payment window has passed, and which no sweep has seen yet. */
+  /** Orders whose payment window has passed and that no sweep has seen yet. */
   readonly overdueOrders = new Set<string>();
 
   /** Products with 0 to 3 units, some of them limited. */
@@ -25,7 +25,7 @@ export class Universe {
     }
   }
 
-  /** Something that a client may ask for, whether it makes sense or not. */
+  /** Any request of a client, sensible or not. */
   op(random: Random, state: State): Op {
     const customer = random.oneOf(CUSTOMERS);
     const holds = Object.keys(state.holds);
@@ -58,7 +58,7 @@ export class Universe {
     return this.event(random, state);
   }
 
-  /** A new event about a hold, an order, an order that is yet to come, or nothing. */
+  /** A new event about a hold, an order, a future order, or nothing. */
   private event(random: Random, state: State): Op {
     const references = [...Object.keys(state.holds), ...Object.keys(state.orders)];
     const type: EventType = random.oneOf(['succeeded', 'succeeded', 'succeeded', 'failed', 'refunded']);
@@ -76,7 +76,7 @@ export class Universe {
     return { kind: 'event', id: `${this.eventPrefix}${random.id()}`, type, reference, amount, payment };
   }
 
-  /** A copy of an event, or one of the same id that says something else. */
+  /** A copy of an event, or a contradicting one with the same id. */
   private again(random: Random, state: State, id: string): Op {
     const { type, reference, amount, payment } = state.events[id]!;
     return { kind: 'event', id, type, reference, amount: random.isTrue(0.85) ? amount : 7, payment };

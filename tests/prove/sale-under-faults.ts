@@ -1,16 +1,16 @@
 /**
- * The swarm: a sale over HTTP against two servers while something breaks. Every client writes down what it asked and what
- * it was told; afterwards the database must agree with every one of them.
+ * A sale over HTTP against two servers during faults. Every client records its requests and answers; afterwards the database
+ * must agree with each of them.
  */
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { serverOn } from '../support/checkout';
 import { Wire } from '../support/wire';
-import { ensure, until, type Arena, type Room, type ServerProcess } from './arena';
+import { ensure, until, type Fixture, type Installation, type ServerProcess } from './fixture';
 import type { Random } from '../../src/tools/load/random';
 import type { Tally } from './tally';
-import type { Fault, Scene } from './faults';
+import type { Fault, FaultContext } from './faults';
 import { PRICE_MINOR, type Op, type Reply } from './spec';
 
 const SHOPPERS = 20;
@@ -22,27 +22,27 @@ const HOLD_TTL_SECONDS = 3;
 const PAYMENT_WINDOW_SECONDS = 4;
 const CUSTOMERS = ['', '', 'alice', 'bob', 'carol', 'dave'];
 
-/** Not of `restart`: that is work which found, once locked, that it needs an earlier lock. */
+/** Without `restart`, which only means that work needed an earlier lock. */
 const RERUN = /"event":"lock.retry".*"reason":"(?!restart")/;
 const RERUNS = 're-runs after a failure';
 const CRASHES = 'requests whose COMMIT was carried out while their server crashed';
-/** Of any sale in which something breaks. */
+/** Needed of any sale with a fault. */
 export const SALE_NEEDS = ['acknowledged', 'refusals', 'unknown outcomes', 'unknown, and it had happened', RERUNS];
-export const SWARM_NEEDS = [...SALE_NEEDS, CRASHES];
+export const FAULTY_SALE_NEEDS = [...SALE_NEEDS, CRASHES];
 
-/** In the directory of a run that failed: every intent of every client, with all that it was told. */
+/** In the directory of a failed run: every intent of every client, with all its answers. */
 const HISTORY_FILE = 'history.jsonl';
 
 interface Attempt {
   readonly reply: Reply;
   readonly from: number;
   readonly until: number;
-  /** When it was asked, by the clock of this machine, which is PostgreSQL's too. */
+  /** When it was sent, on this machine's clock, which is also PostgreSQL's. */
   readonly askedAt: number;
   readonly server: number;
 }
 
-/** One intent of one client: it is asked again, with its key, until the client knows. */
+/** One intent of one client, repeated with its key until its outcome is known. */
 export interface Intent {
   readonly op: Op;
   readonly replies: Attempt[];
@@ -53,31 +53,31 @@ export interface Measured {
   readonly refused: number;
   readonly busy: number;
   readonly unknown: number;
-  /** Of those, how many were granted when they were asked again at the end. */
+  /** Of those, how many were granted when they were repeated at the end. */
   readonly granted: number;
   /** From the end of the fault until both servers sell again. */
   readonly recoveredMs: number;
   readonly slowestMs: number;
 }
 
-/** Nobody knows what became of it, until it is asked again. */
+/** Unknown until it is repeated. */
 const isUnknown = ({ code }: Reply) => code === 'UNAVAILABLE' || code === 'LOST';
-/** Nothing happened: nobody listened, or nobody had time. */
+/** Nothing happened: it was not received, or the server was busy. */
 const isToRepeat = (reply: Reply) => isUnknown(reply) || reply.code === 'BUSY' || reply.code === 'UNREACHED';
 
 /**
- * One sale with these faults, one after another or at once. Throws a violation with the history of whom it concerns, and
- * leaves everybody's history with the logs.
+ * Runs one sale with these faults, one after another or at once. Throws a violation with the history of the clients concerned,
+ * and leaves everyone's history with the logs.
  */
-export async function proveSwarm(
-  arena: Arena,
+export async function proveSaleUnderFaults(
+  fixture: Fixture,
   random: Random,
   faults: readonly Fault[],
   tally: Tally,
   settings: Record<string, string> = {},
 ): Promise<Measured> {
-  const room = await arena.room();
-  const own = serverOn(await room.database(), arena.log);
+  const installation = await fixture.installation();
+  const own = serverOn(await installation.database(), fixture.log);
   const products: string[] = [];
   for (const [stock, maxPerCustomer] of [
     [40, null],
@@ -87,12 +87,12 @@ export async function proveSwarm(
   ] as const) {
     products.push((await own.product(stock, { maxPerCustomer })).id);
   }
-  const wires = [await Wire.to(room.url), await Wire.to(room.url)];
+  const wires = [await Wire.to(installation.url), await Wire.to(installation.url)];
   const isAlone = faults.length === 1;
   const servers: ServerProcess[] = [];
   for (const wire of wires) {
     servers.push(
-      await room.server(
+      await installation.server(
         {
           SWEEP_CRON: '* * * * * *',
           HOLD_TTL_SECONDS: String(HOLD_TTL_SECONDS),
@@ -103,29 +103,29 @@ export async function proveSwarm(
       ),
     );
   }
-  const scene: Scene = { room, random, servers, wires, products, isAlone };
+  const context: FaultContext = { installation, random, servers, wires, products, isAlone };
   const history: Intent[] = [];
   const load = { isOn: true };
-  const shoppers = Array.from({ length: SHOPPERS }, (_, n) => shop(scene, n, history, load));
+  const shoppers = Array.from({ length: SHOPPERS }, (_, n) => shop(context, n, history, load));
   try {
     await sleep(LOAD_BEFORE_MS);
     const linesBefore = servers.map((server) => server.logLines().length);
     const struck = await Promise.allSettled(
       faults.map(async (fault, n) => {
         await sleep(n * random.integer(0, 1_500));
-        await fault.run(scene);
+        await fault.run(context);
       }),
     );
-    // All of them are over by now: what is taken down afterwards stays down.
+    // All faults are over by now; what is stopped afterwards stays stopped.
     for (const end of struck) if (end.status === 'rejected') throw end.reason;
-    const recoveredMs = await untilRecovered(scene);
+    const recoveredMs = await untilRecovered(context);
     await sleep(LOAD_AFTER_MS);
     load.isOn = false;
     await Promise.all(shoppers);
-    const measured = { ...(await audit(scene, history, tally)), recoveredMs };
+    const measured = { ...(await audit(context, history, tally)), recoveredMs };
     ensureLively(servers);
     const lines = servers.flatMap((server, n) => server.logLines().slice(linesBefore[n]));
-    const begun = hadHappened(whoWasTold(history, 'LOST'), history, await readStored(room));
+    const begun = hadHappened(whoWasTold(history, 'LOST'), history, await readStored(installation));
     if (isAlone) ensureTold(faults[0]!, history, lines, begun);
     tally.add(RERUNS, lines.filter((line) => RERUN.test(line)).length);
     if (faults.some((fault) => fault.crashes)) tally.add(CRASHES, begun.length);
@@ -133,28 +133,28 @@ export async function proveSwarm(
     return measured;
   } catch (error) {
     const told = history.map((intent) => JSON.stringify(intent)).join('\n');
-    writeFileSync(join(arena.directory, HISTORY_FILE), `${told}\n`);
+    writeFileSync(join(fixture.directory, HISTORY_FILE), `${told}\n`);
     throw error;
   } finally {
     load.isOn = false;
-    await room.close();
+    await installation.close();
     await Promise.all(wires.map((wire) => wire.close()));
   }
 }
 
-/** What shoppers, and whoever judges their sale, need of a scene. */
-export type Sale = Pick<Scene, 'random' | 'products'> & {
+/** The context that shoppers and the audit need. */
+export type Sale = Pick<FaultContext, 'random' | 'products'> & {
   readonly servers: readonly Pick<ServerProcess, 'client'>[];
-  readonly room: Pick<Room, 'sql' | 'ensureClean'>;
+  readonly installation: Pick<Installation, 'sql' | 'ensureClean'>;
 };
 
-/** A shopper: holds, orders, pays, changes their mind; asks again when they do not know. */
-export async function shop(scene: Sale, number: number, history: Intent[], load: { isOn: boolean }): Promise<void> {
-  const { random, products } = scene;
+/** A shopper: holds, orders, pays, changes their mind; repeats requests with an unknown outcome. */
+export async function shop(context: Sale, number: number, history: Intent[], load: { isOn: boolean }): Promise<void> {
+  const { random, products } = context;
   const customer = CUSTOMERS[number % CUSTOMERS.length]!;
   for (let n = 0; load.isOn; n += 1) {
     const name = `${number}-${n}-${random.id()}`;
-    const ask = (op: Op) => insist(scene, { op, replies: [] }, history);
+    const ask = (op: Op) => insist(context, { op, replies: [] }, history);
     const product = random.oneOf(products);
     const owner = product === products[2] && customer === '' ? 'alice' : customer;
     const quantity = random.integer(1, 2);
@@ -191,7 +191,7 @@ export async function shop(scene: Sale, number: number, history: Intent[], load:
   }
 }
 
-/** As a good client does: the same request with the same key, at another server, a few times. */
+/** Repeats a request with its key at another server a few times, as a good client does. */
 async function insist({ servers, random }: Sale, intent: Intent, history: Intent[]): Promise<Reply> {
   history.push(intent);
   for (let attempt = 1; ; attempt += 1) {
@@ -204,7 +204,7 @@ async function insist({ servers, random }: Sale, intent: Intent, history: Intent
   }
 }
 
-/** Every server is ready, and sells of the last product. */
+/** Waits until every server is ready and sells the last product. */
 export async function untilRecovered({ servers, products, random }: Sale): Promise<number> {
   const startedAt = performance.now();
   for (const { client } of servers) {
@@ -220,7 +220,7 @@ export async function untilRecovered({ servers, products, random }: Sale): Promi
   return Math.round(performance.now() - startedAt);
 }
 
-/** What one fault alone says to clients and to the log, and what it must not have done. `begun`: carried out, and cut off. */
+/** Checks what one fault alone must show clients and the log, and what it must not have done. `begun`: executed, and cut off. */
 function ensureTold(
   fault: Fault,
   history: readonly Intent[],
@@ -241,7 +241,7 @@ function ensureTold(
 const whoWasTold = (history: readonly Intent[], code: string) =>
   history.filter(({ replies }) => replies.some(({ reply }) => reply.code === code));
 
-/** The servers were not ended by what they met, and met nothing that they do not know. */
+/** The servers have not ended by themselves, and have met no unknown error. */
 function ensureLively(servers: readonly ServerProcess[]): void {
   for (const server of servers) {
     ensure(server.deaths.length === 0, 'a server ended by itself', server.deaths);
@@ -251,9 +251,9 @@ function ensureLively(servers: readonly ServerProcess[]): void {
   }
 }
 
-/** What clients were told, against what is stored; first the last answers are asked for that are still missing. */
+/** Compares clients' answers with the database, after requesting those that are still missing. */
 export async function audit(
-  scene: Sale,
+  context: Sale,
   history: readonly Intent[],
   tally: Tally,
 ): Promise<Omit<Measured, 'recoveredMs'>> {
@@ -261,9 +261,9 @@ export async function audit(
     ({ replies }) => replies.some(({ reply }) => isUnknown(reply)) && !replies.some(({ reply }) => reply.code === 'ok'),
   );
   let granted = 0;
-  for (const intent of unknown) if (await learn(scene, intent)) granted += 1;
+  for (const intent of unknown) if (await learn(context, intent)) granted += 1;
 
-  const stored = await readStored(scene.room);
+  const stored = await readStored(context.installation);
   for (const intent of history) {
     const problem = contradiction(intent, stored);
     ensure(problem === null, `a client was told otherwise: ${problem}`, { intent: intent.op, replies: intent.replies });
@@ -273,7 +273,7 @@ export async function audit(
     const isKnown = keys.has(hold.key) || hold.key?.startsWith('canary-');
     ensure(isKnown === true, 'a hold that nobody asked for', { hold });
   }
-  await scene.room.ensureClean();
+  await context.installation.ensureClean();
 
   const last = history.map(({ replies }) => replies.at(-1)!.reply);
   const took = history.flatMap(({ replies }) => replies.map(({ from, until: at }) => at - from));
@@ -294,7 +294,7 @@ export async function audit(
   return measured;
 }
 
-/** Asks with the same key until somebody knows. Answers whether it had happened, or has now. */
+/** Repeats with the same key until the outcome is known. Returns whether it had happened or has now. */
 async function learn({ servers }: Sale, intent: Intent): Promise<boolean> {
   let reply: Reply = { code: '' };
   const isKnown = await until(RECOVERS_WITHIN_MS, async () => {
@@ -328,7 +328,7 @@ interface Stored {
   events: Map<string, { outcome: string }>;
 }
 
-async function readStored({ sql }: Pick<Room, 'sql'>): Promise<Stored> {
+async function readStored({ sql }: Pick<Installation, 'sql'>): Promise<Stored> {
   const holds = await sql<StoredHold>(
     'SELECT id, idempotency_key AS key, status, created_at AS "createdAt" FROM holds',
   );
@@ -350,7 +350,7 @@ async function readStored({ sql }: Pick<Room, 'sql'>): Promise<Stored> {
   };
 }
 
-/** Why the client may complain; null when it may not. */
+/** Why the client may complain; null if it may not. */
 function contradiction({ op, replies }: Intent, { holds, orders, events }: Stored): string | null {
   const told = replies.map(({ reply }) => reply);
   if (told.some(({ code }) => code === 'INTERNAL')) return 'an unexpected error';
@@ -387,7 +387,7 @@ function contradiction({ op, replies }: Intent, { holds, orders, events }: Store
   }
 }
 
-/** Unknown at first, and done already when it was asked again. Of an event with copies nobody can tell which of them did it. */
+/** Unknown at first, and done when it was repeated. Of an event with copies it is unknown which one did it. */
 function hadHappened(intents: readonly Intent[], history: readonly Intent[], stored: Stored): Intent[] {
   const sent = new Map<string, number>();
   for (const { op } of history) if (op.kind === 'event') sent.set(op.id, (sent.get(op.id) ?? 0) + 1);

@@ -1,4 +1,4 @@
-/** Where things are broken on purpose: a PostgreSQL of our own, databases cloned from a migrated one, servers as processes. */
+/** The proof's fixture: its own PostgreSQL, databases cloned from a migrated template, and server processes. */
 import { fork, type ChildProcess } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -17,15 +17,15 @@ import { findFreePort } from '../../src/tools/load/ports';
 
 const HOME = projectPath('.data/prove');
 const TEMPLATE = 'prove_template';
-/** Says which PostgreSQL a run has started, so that a later one can clear it away when the run was killed. */
+/** Records which PostgreSQL a run has started, so that a later run can stop it if this one was killed. */
 const POSTGRES_FILE = 'postgres.json';
 const READY_WITHIN_MS = 30_000;
-/** Where a run that failed tells what it was. */
+/** Describes a failed run, in its directory. */
 export const FAILURE_FILE = 'failure.json';
-/** Set for a run that works on the PostgreSQL of another, as sabotaged ones do. */
+/** Set for a run on the PostgreSQL of another run, as tests of mutations do. */
 const SHARED_URL = process.env.PROVE_POSTGRES;
 
-/** A promise is broken. Anything else that is thrown is a fault of the proof itself. */
+/** A promise is broken. Any other exception is a fault of the proof itself. */
 export class Violation extends Error {
   override readonly name = 'Violation';
 }
@@ -34,7 +34,7 @@ export function ensure(holds: boolean, what: string, details?: object): asserts 
   if (!holds) throw new Violation(details === undefined ? what : `${what}\n${told(details)}`);
 }
 
-/** One line an entry, so that a story can be read. */
+/** One line per entry, for readability. */
 function told(details: object): string {
   const lines = Object.entries(details).flatMap(([name, value]) => {
     const entries = Array.isArray(value) ? value : [value];
@@ -43,20 +43,20 @@ function told(details: object): string {
   return lines.join('\n');
 }
 
-export class Arena {
-  private readonly rooms: Room[] = [];
+export class Fixture {
+  private readonly rooms: Installation[] = [];
 
   private constructor(
     readonly directory: string,
     readonly url: string,
     private readonly postgres: EmbeddedPostgres | null,
     readonly log: Logger,
-    /** A small file system with nothing but this PostgreSQL on it, which may be filled; undefined: there is none. */
+    /** A small file system for this PostgreSQL only, which may be filled; undefined: there is none. */
     readonly disk: string | undefined,
   ) {}
 
-  /** A directory for each run, so that killing its PostgreSQL hurts nobody else. `settings`: of PostgreSQL, whose data is on `disk`. */
-  static async open(settings: Record<string, string> = {}, disk?: string): Promise<Arena> {
+  /** Each run has its own directory and PostgreSQL, with `settings` and its data on `disk`, so that killing it affects no other. */
+  static async open(settings: Record<string, string> = {}, disk?: string): Promise<Fixture> {
     mkdirSync(HOME, { recursive: true });
     removeDeadRuns();
     const directory = join(HOME, `${process.pid}-${randomBytes(3).toString('hex')}`);
@@ -65,15 +65,15 @@ export class Arena {
     const tell = (message: string) => log.info({ event: 'postgres' }, message);
     const home = disk === undefined ? directory : join(disk, basename(directory));
     const postgres = SHARED_URL ? null : await startEmbeddedPostgres({ directory: home, log: tell, settings });
-    const arena = new Arena(directory, SHARED_URL ?? postgres!.url, postgres, log, disk);
+    const fixture = new Fixture(directory, SHARED_URL ?? postgres!.url, postgres, log, disk);
     if (postgres) {
       writeFileSync(
         join(directory, POSTGRES_FILE),
-        JSON.stringify({ pid: arena.postmasterPid, home: postgres.directory }),
+        JSON.stringify({ pid: fixture.postmasterPid, home: postgres.directory }),
       );
-      await arena.createTemplate();
+      await fixture.createTemplate();
     }
-    return arena;
+    return fixture;
   }
 
   get postmasterPid(): number {
@@ -84,21 +84,21 @@ export class Arena {
     return Number(readFileSync(file, 'utf8').split('\n')[0]);
   }
 
-  async room(): Promise<Room> {
+  async installation(): Promise<Installation> {
     const name = `prove_${process.pid}_${randomBytes(4).toString('hex')}`;
     await this.asAdmin(`CREATE DATABASE ${name} TEMPLATE ${TEMPLATE}`);
     const url = new URL(this.url);
     url.pathname = `/${name}`;
-    const room = new Room(this, url.href, join(this.directory, name));
-    this.rooms.push(room);
-    return room;
+    const installation = new Installation(this, url.href, join(this.directory, name));
+    this.rooms.push(installation);
+    return installation;
   }
 
-  /** Everything that was started here ends. `keep`: logs and histories stay. */
+  /** Ends everything that was started. `keep`: logs and histories stay. */
   async close(keep: boolean): Promise<void> {
-    for (const room of this.rooms) await room.close();
-    for (const room of this.rooms) {
-      const name = new URL(room.url).pathname.slice(1);
+    for (const installation of this.rooms) await installation.close();
+    for (const installation of this.rooms) {
+      const name = new URL(installation.url).pathname.slice(1);
       if (SHARED_URL) await this.asAdmin(`DROP DATABASE IF EXISTS ${name} WITH (FORCE)`).catch(() => undefined);
     }
     await this.postgres?.stop();
@@ -127,7 +127,7 @@ export class Arena {
   }
 }
 
-/** Of runs that were killed. What failed runs keep on purpose is kept. */
+/** Removes leftovers of killed runs, but keeps what failed runs keep on purpose. */
 function removeDeadRuns(): void {
   for (const name of readdirSync(HOME)) {
     const directory = join(HOME, name);
@@ -151,20 +151,20 @@ function isAlive(pid: number): boolean {
   }
 }
 
-/** '' where the system does not tell: then the process is left alone. */
+/** '' if the system does not say; then the process is left alone. */
 function commandOf(pid: number): string {
   const file = `/proc/${pid}/cmdline`;
   return existsSync(file) ? readFileSync(file, 'utf8') : '';
 }
 
-/** One database, and all that works on it. */
-export class Room {
+/** One database and its servers. */
+export class Installation {
   readonly servers: ServerProcess[] = [];
   private readonly databases: Database[] = [];
   private readonly pool: Pool;
 
   constructor(
-    readonly arena: Arena,
+    readonly fixture: Fixture,
     readonly url: string,
     private readonly files: string,
   ) {
@@ -174,14 +174,14 @@ export class Room {
 
   readonly sql: Sql = async (text, values) => (await this.pool.query(text, values && [...values])).rows;
 
-  /** The use cases of this process on this database, with pools of their own. */
+  /** Opens separate pools for use cases that run in this process. */
   async database(url = this.url): Promise<Database> {
-    const database = await openDatabase({ url, poolSize: 6, log: this.arena.log });
+    const database = await openDatabase({ url, poolSize: 6, log: this.fixture.log });
     this.databases.push(database);
     return database;
   }
 
-  /** A server process; `settings` are environment variables. Answers when it is ready. */
+  /** Starts a server process; `settings` are environment variables. Resolves when it is ready. */
   async server(settings: Record<string, string> = {}, databaseUrl = this.url): Promise<ServerProcess> {
     const logFile = `${this.files}.server-${this.servers.length + 1}.log`;
     const server = new ServerProcess(await findFreePort(), logFile, { ...settings, DATABASE_URL: databaseUrl });
@@ -190,7 +190,7 @@ export class Room {
     return server;
   }
 
-  /** Recounts every promise from the facts. */
+  /** Recomputes every promise from the stored facts. */
   async ensureClean(): Promise<void> {
     const { violations } = await reconcile(this.url);
     ensure(violations.length === 0, 'reconcile finds broken promises', { violations });
@@ -209,10 +209,10 @@ export class Room {
   }
 }
 
-/** A server in a process of its own, on a port that stays its own through every restart. */
+/** A server process whose port stays the same through every restart. */
 export class ServerProcess {
   readonly client: HttpClient;
-  /** Ends that nobody asked for: none is allowed, whatever was broken. */
+  /** Unexpected ends of the process; none is allowed, whatever is broken. */
   readonly deaths: string[] = [];
   private child: ChildProcess | null = null;
   private isExpectedToEnd = false;
@@ -273,7 +273,7 @@ export class ServerProcess {
     this.child?.kill(signal);
   }
 
-  /** `kill -9`, or `signal`; answers when the process is gone, with its exit code: null when the signal ended it. */
+  /** Sends SIGKILL, or `signal`; resolves with the exit code when the process is gone: null when the signal ended it. */
   async kill(signal: NodeJS.Signals = 'SIGKILL'): Promise<number | null> {
     const { child } = this;
     if (!child) return null;
@@ -284,7 +284,7 @@ export class ServerProcess {
     return gone;
   }
 
-  /** The next end is what an armed failpoint does. */
+  /** Announces that an armed failpoint will end the process. */
   expectEnd(): void {
     this.isExpectedToEnd = true;
   }
@@ -293,7 +293,7 @@ export class ServerProcess {
     return this.child !== null;
   }
 
-  /** Every line of the log, of all its starts. */
+  /** Every line of the log, over all starts. */
   logLines(): string[] {
     const text = existsSync(this.logFile) ? readFileSync(this.logFile, 'utf8') : '';
     return text.split('\n').slice(0, -1);
@@ -312,13 +312,13 @@ export interface FailpointOrder {
   readonly action: 'kill' | 'throw';
   /** For `throw`: the SQLSTATE. */
   readonly code?: string;
-  /** Of doing it, at each pass. */
+  /** Probability of acting at each pass. */
   readonly probability: number;
-  /** Of what decides. */
+  /** Seed of that decision. */
   readonly seed: number;
 }
 
-/** Asks every 25 ms; false when the time is over. */
+/** Checks every 25 ms; false when the time is over. */
 export async function until(ms: number, ask: () => Promise<boolean>): Promise<boolean> {
   for (const patience = AbortSignal.timeout(ms); !patience.aborted; await sleep(25)) {
     if (await ask()) return true;

@@ -1,15 +1,15 @@
 /**
- * Twelve mistakes that others have made, each put into a copy of the program: the certain races must catch every one, or
- * they prove nothing; and it has to be a race that is about this mistake. A mistake is a replacement of text in the sources,
- * and fails when the text is not there: a guard that was written anew has to be sabotaged anew.
+ * Mutation tests: twelve typical mistakes, each put into a copy of the program. The deterministic race written for a mistake must
+ * fail. A mistake is a replacement of text in the sources, and fails when the text is missing, so that it is updated with the
+ * code.
  */
 import { spawn } from 'node:child_process';
 import { cpSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { transformSync } from '@swc/core';
 import { projectPath } from '../../src/config';
-import type { Arena } from './arena';
-import { failedIn, type Failed, type Race } from './certain';
+import type { Fixture } from './fixture';
+import { failedIn, type Failed, type Race } from './deterministic-races';
 
 interface Edit {
   readonly file: string;
@@ -17,9 +17,9 @@ interface Edit {
   readonly replace: string;
 }
 
-interface Sabotage {
+interface Mutation {
   readonly name: string;
-  /** One of these has to notice it. Others may fail too, for instance because a mistake keeps them from taking place. */
+  /** One of these races must fail. Others may fail, too, for instance because the mistake prevents them. */
   readonly noticedBy: readonly Race[];
   readonly edits: readonly Edit[];
 }
@@ -29,7 +29,7 @@ const WITHOUT_LOCK = ['WRITE', 'PARTIAL_WRITE'].map((mode) => {
   return { file: KEEPER, find: `\n    .setLockMode(LockMode.PESSIMISTIC_${mode});`, replace: ';' };
 });
 
-export const SABOTAGES: readonly Sabotage[] = [
+export const MUTATIONS: readonly Mutation[] = [
   {
     name: 'no lock',
     noticedBy: ['the last unit, wanted by two'],
@@ -93,7 +93,7 @@ export const SABOTAGES: readonly Sabotage[] = [
         file: 'src/checkout/record-payment-event.ts',
         find: 'await insertEvent(em, { ...event, outcome, orderId: null, settledAt: null });',
         replace:
-          "await checkout.database.inTransaction('insert', (own) => insertEvent(own.em, { ...event, outcome, orderId: null, settledAt: null }));",
+          "await deps.database.inTransaction('insert', (own) => insertEvent(own.em, { ...event, outcome, orderId: null, settledAt: null }));",
       },
     ],
   },
@@ -126,18 +126,18 @@ export const SABOTAGES: readonly Sabotage[] = [
     edits: [
       {
         file: 'src/checkout/record-payment-event.ts',
-        find: 'export function recordPaymentEventOf(checkout: Checkout): RecordPaymentEvent {',
-        replace: `export function recordPaymentEventOf(checkout: Checkout): RecordPaymentEvent {
-  const [record, seen] = [recordUnguarded(checkout), new Map<string, PaymentEvent>()];
-  return async (provider, message) => {
+        find: 'export function recordPaymentEvents(shared: Dependencies): RecordPaymentEvent {',
+        replace: `export function recordPaymentEvents(shared: Dependencies): RecordPaymentEvent {
+  const [record, seen] = [recordUnguarded(shared), new Map<string, PaymentEvent>()];
+  return async (deps, provider, message) => {
     const earlier = seen.get(message.eventId);
     if (earlier) return { kind: 'duplicate', event: earlier };
-    const recorded = await record(provider, { ...message, eventId: message.eventId + '#' + newId() });
+    const recorded = await record(deps, provider, { ...message, eventId: message.eventId + '#' + newId() });
     if (recorded.kind === 'recorded') seen.set(message.eventId, recorded.event);
     return recorded;
   };
 }
-function recordUnguarded(checkout: Checkout): RecordPaymentEvent {`,
+function recordUnguarded(shared: Dependencies): RecordPaymentEvent {`,
       },
     ],
   },
@@ -153,9 +153,9 @@ function recordUnguarded(checkout: Checkout): RecordPaymentEvent {`,
       },
       {
         file: 'src/checkout/create-hold.ts',
-        find: 'decisions.push(await this.decideLocked(em, level, requests));',
+        find: 'decisions.push(await decideLocked(em, level, requests, holdTtlSeconds));',
         replace: `const unitsOf = early.get(productId)?.unitsOf;
-          decisions.push(await this.decideLocked(em, level && unitsOf && { ...level, unitsOf }, requests));`,
+          decisions.push(await decideLocked(em, level && unitsOf && { ...level, unitsOf }, requests, holdTtlSeconds));`,
       },
       {
         file: 'src/checkout/create-hold.ts',
@@ -165,9 +165,9 @@ function recordUnguarded(checkout: Checkout): RecordPaymentEvent {`,
       },
       {
         file: 'src/checkout/create-hold.ts',
-        find: '...(await this.decideLocked(em, level, requests)), lockWaitMs',
+        find: '...(await decideLocked(em, level, requests, holdTtlSeconds)), lockWaitMs',
         replace:
-          '...(await this.decideLocked(em, level && { ...level, unitsOf: early!.unitsOf }, requests)), lockWaitMs',
+          '...(await decideLocked(em, level && { ...level, unitsOf: early!.unitsOf }, requests, holdTtlSeconds)), lockWaitMs',
       },
     ],
   },
@@ -203,18 +203,22 @@ function recordUnguarded(checkout: Checkout): RecordPaymentEvent {`,
 const ENDS_WITHIN_MS = 240_000;
 
 /**
- * Puts one mistake into a copy of the program, and answers which of the certain races then fail. Throws when the mistake
- * cannot be made, or when the proof ends in any other way than by a verdict.
+ * Builds a copy of the program with one mistake, and returns which of the deterministic races fail. Throws when the mistake
+ * cannot be applied, or when the run ends without a verdict.
  */
-export async function sabotage(arena: Arena, { name, edits }: Sabotage, seed: number): Promise<readonly Failed[]> {
-  const copy = join(arena.directory, 'sabotaged');
+export async function catchMutation(
+  fixture: Fixture,
+  { name, edits }: Mutation,
+  seed: number,
+): Promise<readonly Failed[]> {
+  const copy = join(fixture.directory, 'sabotaged');
   rmSync(copy, { recursive: true, force: true });
   cpSync(join(__dirname, '../..'), copy, { recursive: true });
   const sources = new Map<string, string>();
   for (const { file, find, replace } of edits) {
     const text = sources.get(file) ?? readFileSync(projectPath(file), 'utf8');
     if (text.split(find).length !== 2) throw new Error(`sabotage "${name}": ${file} has not exactly one\n${find}`);
-    // A function, or the replacement's own dollar signs would mean something.
+    // A function, because dollar signs in the replacement must not be interpreted.
     sources.set(
       file,
       text.replace(find, () => replace),
@@ -224,15 +228,15 @@ export async function sabotage(arena: Arena, { name, edits }: Sabotage, seed: nu
     const { code } = transformSync(text, { filename: projectPath(file), cwd: projectPath() });
     writeFileSync(join(copy, file.replace(/\.ts$/, '.js')), code);
   }
-  const { code, output } = await run(join(copy, 'tests/prove/main.js'), arena, seed);
+  const { code, output } = await run(join(copy, 'tests/prove/main.js'), fixture, seed);
   const failed = failedIn(output);
   if (code !== 0 && failed.length === 0) throw new Error(`sabotage "${name}": the proof ended with ${code}\n${output}`);
   return failed;
 }
 
-function run(main: string, arena: Arena, seed: number): Promise<{ code: number; output: string }> {
+function run(main: string, fixture: Fixture, seed: number): Promise<{ code: number; output: string }> {
   const child = spawn(process.execPath, [main, '--only', 'certain', '--seed', String(seed), '--minutes', '1'], {
-    env: { ...process.env, PROVE_POSTGRES: arena.url },
+    env: { ...process.env, PROVE_POSTGRES: fixture.url },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
   const patience = setTimeout(() => child.kill('SIGKILL'), ENDS_WITHIN_MS);
