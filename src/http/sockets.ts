@@ -37,6 +37,8 @@ class Line {
   /** Why no further request can be read. */
   failure: NodeJS.ErrnoException | null = null;
   hasEnded = false;
+  /** Bytes that had been read when the last answer was sent; null: the first request is still to come. */
+  answeredAtBytes: number | null = null;
   /** Bytes that the client had taken when a check last saw progress. */
   takenBytes = 0;
   takenAtMs = performance.now();
@@ -62,7 +64,6 @@ export interface SocketsOptions {
  */
 export class Sockets {
   private readonly lines = new Map<Socket, Line>();
-  private readonly servers: Server[] = [];
   private readonly check = setInterval(() => this.closeStalled(), CHECK_MS).unref();
   private waiting = 0;
 
@@ -91,7 +92,8 @@ export class Sockets {
     const server = createServer({ ...options, IncomingMessage: Request });
     // A client that has closed its writing half still gets its answers. (Node has no option for it.)
     Object.assign(server, { httpAllowHalfOpen: true });
-    this.servers.push(server);
+    // Node calls it when a server closes. From 26.4 on its own resets sockets of which it has read nothing yet.
+    server.closeIdleConnections = () => this.closeIdle();
     server.on('connection', (socket: Socket) => this.open(socket));
     const take = (request: IncomingMessage, response: ServerResponse) =>
       this.take(handler, { request: request as Request, response });
@@ -102,9 +104,11 @@ export class Sockets {
     return server;
   }
 
-  /** Closes sockets that are between two requests. */
+  /** Closes sockets between two requests. A socket that has not sent its first request yet is about to, and stays. */
   closeIdle(): void {
-    for (const server of this.servers) server.closeIdleConnections();
+    for (const { socket, underWay, answeredAtBytes } of this.lines.values()) {
+      if (!underWay && answeredAtBytes === socket.bytesRead) socket.destroy();
+    }
   }
 
   /** Includes sockets in use, and those upgraded to WebSocket. */
@@ -160,6 +164,7 @@ export class Sockets {
 
   private goOn(handler: Handler, line: Line): void {
     line.underWay = null;
+    line.answeredAtBytes = line.socket.bytesRead;
     const next = line.waiting[0];
     if (line.failure && !next?.request.complete) return this.end(line, line.failure);
     if (!next) return;
