@@ -1,4 +1,4 @@
-/** The tables of DESIGN §5, with every CHECK, unique key and index that guards or serves a promise. */
+/** All tables, with every CHECK, unique key and index that guards or serves a promise. */
 import { Migration } from '@mikro-orm/migrations';
 
 /**

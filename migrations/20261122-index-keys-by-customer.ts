@@ -1,9 +1,9 @@
-/** The unique index of keys holds those that have one, and begins with whoever used it. */
+/** The unique index of idempotency keys begins with the customer and leaves out holds without a key. */
 import { Migration } from '@mikro-orm/migrations';
 
 /**
- * Of a product that is newer than the table's statistics PostgreSQL expects one hold: an index of all holds that begins with
- * the product would seem cheaper to it than to look for 256 ids, and it would read all that the product has.
+ * For a product that is newer than the table's statistics the planner expects one hold: an index over all holds that begins
+ * with the product would seem cheaper to it than 256 look-ups by id, and it would read all holds of the product.
  */
 export class IndexKeysByCustomer extends Migration {
   override async up(): Promise<void> {

@@ -2,8 +2,8 @@
 import { Migration } from '@mikro-orm/migrations';
 
 /**
- * Safe beside running servers of the release before: they name the columns of what they insert, and the default stands. The
- * new index serves the list, in which unlisted products may be many.
+ * Safe while servers of the previous release run: their INSERTs name their columns, and the default applies. The index serves
+ * the list when many products are unlisted.
  */
 export class ListProducts extends Migration {
   override async up(): Promise<void> {

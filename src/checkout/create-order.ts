@@ -25,12 +25,12 @@ export interface CreateOrderInput {
   readonly idempotencyKey?: string | null | undefined;
 }
 
-/** A request, with its holds' unchanging parts as peeked: which products have to be locked. */
+/** `peeked`: the holds as read without a lock, for the columns that never change: they say which products to lock. */
 interface PeekedRequest extends OrderRequest {
   readonly peeked: readonly Hold[];
 }
 
-/** `alone`: events are parked for it, and what they do may move units: it gets a transaction of its own. */
+/** `alone`: parked events refer to it and may move units, so it needs a separate transaction. */
 type BatchVerdict = OrderVerdict | { readonly kind: 'alone' };
 
 /**
@@ -40,7 +40,7 @@ type BatchVerdict = OrderVerdict | { readonly kind: 'alone' };
  * Refusals: IDEMPOTENCY_KEY_REUSED; else one for each bad hold: HOLD_NOT_FOUND, HOLD_EXPIRED, HOLD_RELEASED,
  * HOLD_ALREADY_USED, CURRENCY_MISMATCH.
  * Locks: the order's id, if a key makes it → stock rows, if parked events may move units → holds in ascending (product, id).
- * A batch makes 3 round trips, and a fourth when a key or a hold has an order already; the look before it is one more.
+ * A batch makes 3 round trips, a fourth when a key or a hold already has an order, and one read before the transaction.
  * Orders of the same products share a transaction, as they move no units.
  */
 export function createOrders(shared: Dependencies): UseCase<CreateOrderInput, Answer<Order>> {
@@ -62,7 +62,7 @@ export function createOrders(shared: Dependencies): UseCase<CreateOrderInput, An
       idempotencyKey,
       peeked: ids.length > 0 ? await peeks.submit(ids) : [],
     };
-    // Where each order is on a worker of its own, a shared transaction would write to many of them at once.
+    // On Citus orders are on different workers, and a shared transaction would write to many of them.
     const together = database.isDistributed ? request.orderId : productIdsOf([request]).join();
     const verdict = await commits.submit(together, request);
     return verdict.kind === 'alone' ? placeAlone(deps, request) : answerTo(deps, request, verdict);
@@ -81,7 +81,7 @@ function nameEachOnce(holdIds: readonly string[]) {
   return [...first].map(([id, index]) => ({ id, index }));
 }
 
-/** One query for all that ask at the same time. What it learns never changes; nothing else of it is used. */
+/** One query for all requests that arrive together. Only columns that never change are used. */
 async function peekHolds(deps: Dependencies, requests: readonly (readonly string[])[]): Promise<readonly Hold[][]> {
   const holds = await deps.database.read((em) => findHolds(em, requests.flat()));
   const byId = new Map(holds.map((hold) => [hold.id, hold]));
@@ -114,7 +114,7 @@ async function commitTogether(
     else if (parked.has(request.orderId) || verdict.holds.some((hold) => parked.has(hold.id))) {
       verdicts.push({ kind: 'alone' });
     } else {
-      notePlaced(facts, verdict);
+      addPlaced(facts, verdict);
       placed.push(verdict);
       verdicts.push(verdict);
     }
@@ -130,7 +130,7 @@ const lockKeyedIds = (em: EntityManager, requests: readonly PeekedRequest[]) =>
     requests.filter(({ idempotencyKey }) => idempotencyKey !== null).map(({ orderId }) => orderId),
   );
 
-/** Parked events move units when they cancel the order at once: its stock rows are locked before its holds. */
+/** A parked event may cancel the order at once, which moves units, so the stock rows are locked before the holds. */
 async function placeAlone(deps: Dependencies, request: PeekedRequest): Promise<Answer<Order>> {
   const plan: SettlementPlan = { movesUnits: true, newOrderId: newId() };
   const { verdict, settled } = await deps.database.inTransaction('createOrder', async ({ em, attempt, rollBack }) => {
@@ -165,7 +165,7 @@ async function readFacts(
   );
   const [locked, at] = await Promise.all([Promise.all(locking), readClock(em)]);
   const holds = locked.flat();
-  // An id without a key is new, unless an earlier attempt of ours was committed without our knowing.
+  // An id without a key is new, unless an earlier attempt was committed and its answer lost.
   const askedIds = requests.filter((request) => isRerun || request.idempotencyKey !== null).map((r) => r.orderId);
   const knownIds = holds.flatMap((hold) => hold.orderId ?? []);
   const orders = await findOrders(em, [...new Set([...askedIds, ...knownIds])]);
@@ -186,8 +186,8 @@ async function readFacts(
   };
 }
 
-/** What a neighbour in the same batch must see: the holds are used, and the key has its order. */
-function notePlaced(
+/** So that later requests of the batch see that the holds are used and the key has its order. */
+function addPlaced(
   facts: { holds: Map<string, Hold>; orders: Map<string, Order>; holdIdsOf: Map<string, string[]> },
   { order, holds }: { order: Order; holds: readonly Hold[] },
 ): void {

@@ -86,7 +86,7 @@ export async function importProducts(
   );
 }
 
-/** A SKU can also be taken by a transaction that commits first: then its unique constraint refuses ours. */
+/** A SKU can also be taken by a transaction that commits first: then the unique constraint refuses this one. */
 async function unlessSkuTaken<T>(work: () => Promise<T>, onTaken: () => T | Promise<T>): Promise<T> {
   try {
     return await work();

@@ -15,7 +15,7 @@ export interface LockedDecision extends HoldDecision {
   readonly lockWaitMs: number;
 }
 
-/** A batch that the shared transaction has left to one of its own. */
+/** A batch that the shared transaction left out: it needs a separate one. */
 export interface LeftAlone {
   /** Another transaction has the stock row. */
   readonly isContended: boolean;
@@ -26,7 +26,7 @@ export interface LeftAlone {
 export interface HoldTransactions {
   /** One for several products. Waits for no lock. */
   decideTogether(batches: readonly ProductBatch[]): Promise<readonly (LockedDecision | LeftAlone)[]>;
-  /** For one product, on a connection of its own. Waits for the lock. */
+  /** For one product, on a separate connection. Waits for the lock. */
   decideAlone(batch: ProductBatch, isRerun: boolean): Promise<LockedDecision>;
 }
 

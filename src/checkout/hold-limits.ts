@@ -1,4 +1,4 @@
-/** Against scalpers: how many live holds one customer has over all products, and who lets holds expire again and again. */
+/** Against scalpers: a limit on one customer's live holds over all products, and a pause after too many expired holds. */
 import { performance } from 'node:perf_hooks';
 import { findHoldsNow } from '../database/holds';
 import { RateLimited } from '../domain/errors';
@@ -6,9 +6,9 @@ import { statusOf, type Hold } from '../domain/records';
 import type { CreateHoldInput, HoldAnswer } from './create-hold';
 import type { Dependencies, UseCase } from './dependencies';
 
-/** Customers that are remembered; the one who came first is forgotten. */
+/** Customers in memory; the oldest is dropped first. */
 const MAX_CUSTOMERS = 20_000;
-/** What a hold is asked about again after, when its end is not known here. */
+/** The answer's `retryAfterMs` when this process does not know when a hold of the customer ends. */
 const RETRY_AFTER_MS = 1_000;
 
 type CreateHold = UseCase<CreateHoldInput, HoldAnswer>;
@@ -24,23 +24,23 @@ interface Granted {
 }
 
 interface Customer {
-  /** Let through, and not answered yet. */
+  /** Requests let through and not answered yet. */
   pending: number;
-  /** By id: granted by this process, and perhaps still live. */
+  /** By id: granted by this process, possibly still live. */
   readonly holds: Map<string, Granted>;
-  /** By id: not known to have become anything else before its time was up. */
+  /** By id, with the time of the end: not known to have been released or ordered before. */
   readonly lapsed: Map<string, number>;
-  /** No new hold before. */
+  /** No new hold before this time. */
   pausedUntilMs: number;
 }
 
 /**
- * `createHold` with two more refusals, both `RateLimited`: as many live holds as a customer may have, and a pause for whoever
- * let too many expire. A replay of a live hold is answered all the same.
+ * `createHold` that throws `RateLimited` for a customer who has the maximum of live holds, or who let too many expire. A
+ * replay of a live hold is answered all the same.
  *
- * Best effort: each process knows the holds that it granted itself, and the guarantee is `maxPerCustomer`. But nobody is
- * refused by mistake: before a refusal the database is asked, by id, what has become of those holds (one statement, and only
- * at the limit). Anonymous shoppers have no limit of their own here.
+ * Best effort: a process knows only the holds that it granted; the guarantee is `maxPerCustomer`. A refusal is never wrong,
+ * because the database is asked first what became of those holds (one statement by id, only at the limit). Anonymous shoppers
+ * are not limited here.
  */
 export function limitHolds(createHold: CreateHold, limits: HoldLimits): CreateHold {
   if (limits.maxActiveHolds === null && limits.holdCooldown === null) return createHold;
@@ -59,7 +59,7 @@ export function limitHolds(createHold: CreateHold, limits: HoldLimits): CreateHo
   };
 }
 
-/** Returns with `pending` one more. Counted in the same moment as judged: parallel requests see each other. */
+/** Returns with `pending` incremented, synchronously with the check, so that parallel requests count. Throws `RateLimited`. */
 async function reserve(
   deps: Dependencies,
   { maxActiveHolds, holdCooldown }: HoldLimits,
@@ -135,7 +135,7 @@ async function refreshFromDatabase(
   await shared;
 }
 
-/** Forgets those that the database knows to be something else. Throws `Unavailable`. */
+/** Drops the holds that have another status in the database. Throws `Unavailable`. */
 async function keepOnly(
   { database }: Dependencies,
   known: Map<string, unknown>,

@@ -9,24 +9,24 @@ import { Restart } from '../postgres/transaction';
 import { cancelUnpaid } from './cancel-unpaid';
 import { takeAgain } from './stock-keeper';
 
-/** How one transaction settles: kept by the caller over its re-runs. */
+/** Kept by the caller over the re-runs of one transaction. */
 export interface SettlementPlan {
-  /** Lock the stock rows from the start: an earlier attempt found that units have to move. */
+  /** The stock rows are locked from the start, because an earlier attempt found that units have to move. */
   movesUnits: boolean;
-  /** The id of an order that a payment places; chosen before the first attempt. */
+  /** The id of an order that a payment places, chosen before the first attempt. */
   readonly newOrderId: string;
 }
 
-/** What happened, for the log, once it is committed. */
+/** What a transaction did, for the log and the metrics once it is committed. */
 export interface Settled {
   readonly order: Order | null;
-  /** The statuses that the order came to, in turn. */
+  /** The statuses that the order reached, in order. */
   readonly statusesReached: readonly OrderStatus[];
-  /** Every event that was judged, as it stands now. */
+  /** Every event that was judged, in its new state. */
   readonly events: readonly JudgedEvent[];
 }
 
-/** What happened had nothing to do with an order. */
+/** No order was involved. */
 export const NO_ORDER = { order: null, statusesReached: [] } as const;
 
 /** One locked order, and the events that are applied to it one after another. */
@@ -50,7 +50,7 @@ export class OrderSettlement {
     this.found = order;
   }
 
-  /** Applies these events, then whatever was parked until now, in the order of arrival; writes all of it. */
+  /** Applies these events, then the parked ones in the order of arrival, and writes all of them. */
   async settle(events: readonly JudgedEvent[]): Promise<Settled> {
     let waiting = await this.applyAll(events);
     const isNewOrder = events.length === 0;
@@ -65,7 +65,7 @@ export class OrderSettlement {
     return { order: this.order, statusesReached: this.statusesReached, events: [...this.judged, ...waiting] };
   }
 
-  /** Until nothing more applies: a refund that came first follows its success. Answers what stays parked. */
+  /** Repeats until nothing more applies, as a refund may come before its success. Returns what stays parked. */
   private async applyAll(events: readonly JudgedEvent[]): Promise<JudgedEvent[]> {
     let waiting = [...events];
     for (let progress = true; progress && waiting.length > 0;) {
@@ -78,7 +78,7 @@ export class OrderSettlement {
     return waiting;
   }
 
-  /** Answers false when the event stays parked. */
+  /** Returns false when the event stays parked. */
   private async apply(event: JudgedEvent): Promise<boolean> {
     const payments = this.payments.filter((payment) => !isSame(payment, event));
     const verdict = judgePayment(event, { kind: 'order', order: this.order, payments });
@@ -136,7 +136,7 @@ export class OrderSettlement {
     return takeAgain(this.em, this.holds, this.order.id);
   }
 
-  /** The money of these payments has gone back: nobody has to act on them any more. */
+  /** The money of these payments was given back: they are no longer open. */
   private settleRefunded(payments: readonly JudgedEvent[]): void {
     for (const payment of payments.filter((due) => due.outcome === 'REFUND_DUE' && due.settledAt === null)) {
       const settled = { ...payment, settledAt: this.at };

@@ -1,4 +1,4 @@
-/** recordPaymentEvent: remembers what a provider reports, once, and applies it in the same transaction. */
+/** recordPaymentEvent: stores a provider's event once, and applies it in the same transaction. */
 import { failpoint } from '../postgres/failpoints';
 import { isId, newId } from '../database/ids';
 import { findOrders, lockFreeOrders, markPaid } from '../database/orders';
@@ -23,7 +23,7 @@ import { settleEvents } from './settle-payment';
 
 export type Recorded =
   | { readonly kind: 'recorded' | 'duplicate'; readonly event: PaymentEvent }
-  /** The same id came before with another content: nothing was changed. */
+  /** The id is known with another content: nothing was changed. */
   | { readonly kind: 'conflict' };
 
 export type RecordPaymentEvent = (deps: Dependencies, provider: string, message: PaymentMessage) => Promise<Recorded>;
@@ -46,12 +46,12 @@ interface FastEvent {
 }
 
 /**
- * Remembers an event and applies it. Its row and its effect commit together: when this answers, both are durable, and a copy
- * of the event, even one that comes at the same moment, is a duplicate without effect that answers with the event's outcome
- * as it stands. Throws `Busy` and `Unavailable`; then the provider sends it again.
+ * Stores an event and applies it. Its row and its effect commit together: when this answers, both are durable. A copy of the
+ * event, even a simultaneous one, is a duplicate without effect, answered with the event's current outcome. Throws `Busy` and
+ * `Unavailable`; then the provider sends the event again.
  *
  * The fast path is a success for an unpaid order with the right amount and nothing parked for it: it moves no units, so such
- * events share transactions. Every other event has a transaction of its own.
+ * events share transactions. Every other event has a separate transaction.
  * Locks: the event's own new row → order (its id, when there is none yet) → stock (if units move) → holds → parked events.
  */
 export function recordPaymentEvents(shared: Dependencies): RecordPaymentEvent {
@@ -67,7 +67,7 @@ export function recordPaymentEvents(shared: Dependencies): RecordPaymentEvent {
     deps.log.info({ event: 'payment.received', provider, eventId, type, reference }, 'payment.received');
     const { earlier, order } = await lookups.submit(event);
     if (earlier) return compare(deps, event, earlier);
-    // Where each is on a worker of its own, sharing a transaction would only make them wait for each other.
+    // On Citus events are on different workers, and a shared transaction would only make them wait for each other.
     if (order && !deps.database.isDistributed && isOnFastPath(event, order)) {
       const recorded = await commits.submit({ event, order });
       if (recorded) {
@@ -83,7 +83,7 @@ export function labelOfRecorded(recorded: Recorded): string {
   return recorded.kind === 'recorded' ? recorded.event.outcome : recorded.kind.toUpperCase();
 }
 
-/** A row once there never goes away, and what its event says never changes; an order is looked at again under its lock. */
+/** Without a lock: an event's row is never deleted and its content never changes; an order is read again under its lock. */
 async function lookUp({ database }: Dependencies, events: readonly Received[]): Promise<readonly Lookup[]> {
   const references = events.map((event) => event.reference).filter(isId);
   const [earlier, orders] = await Promise.all([

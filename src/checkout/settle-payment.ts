@@ -15,9 +15,9 @@ import { placePaidOrder } from './place-paid-order';
 import { lockStocks } from './stock-keeper';
 
 /**
- * Judges events of one reference by what it names now, applies them, and then the parked events that waited for that, at
- * most 1,000 of them. `isNew`: the one event's row was inserted by this transaction. Otherwise the rows are locked
- * here, last of all, and those are left alone that somebody else has settled.
+ * Judges events of one reference by what it refers to now, applies them, and then the parked events that waited for them, at
+ * most 1,000. `isNew`: this transaction inserted the row of the only event. Otherwise the rows are locked here, last of all,
+ * and events that another transaction has settled are left alone.
  *
  * Locks: order (its id, when there is none yet) → stock (if units move) → holds → parked events. Throws `Restart` when an
  * earlier lock turns out to be needed.
@@ -42,12 +42,12 @@ export async function settleEvents(
     return settlement.settle(isNew ? events : await lockOpen(em, events));
   }
   if (!hold) return settleUnknown(em, events, isNew);
-  // The hold names an order that is not to be seen yet: two shards of one commit become visible one after the other.
+  // The hold names an order that is not visible yet: on Citus one commit becomes visible shard by shard.
   if (hold.orderId) throw new Restart('the order of a hold is not visible yet');
   return settleForHold(em, hold, events, isNew, plan);
 }
 
-/** What they speak of may still come, so they stay parked; but what is no money now will be none then. */
+/** What they refer to may still come, so they stay parked, except for events without a usable amount. */
 async function settleUnknown(em: EntityManager, events: readonly JudgedEvent[], isNew: boolean): Promise<Settled> {
   if (!isNew) return { ...NO_ORDER, events };
   const judged = events.map((event) => {
@@ -87,7 +87,7 @@ async function settleForHold(
     }
     await updateEvents(em, judged);
     const settled = await placePaidOrder(em, hold!, event, live, at, plan);
-    // What stayed parked so far is among those that the order settles.
+    // The order settles what has stayed parked so far, too.
     const isKnown = new Set(settled.events.map(keyOf));
     return { ...settled, events: [...judged.filter((other) => !isKnown.has(keyOf(other))), ...settled.events] };
   }
@@ -109,7 +109,7 @@ export async function settleParkedFor(
   return new OrderSettlement(em, at, order, holds, plan).settle([]);
 }
 
-/** A hold has ended without an order: what was parked for it is judged by that, at most 1,000. The caller has locked the hold. */
+/** Judges the events parked for a hold that has ended without an order, at most 1,000. The caller has locked the hold. */
 export async function settleParkedForEnded(em: EntityManager, hold: Hold, at: Date): Promise<readonly JudgedEvent[]> {
   const judged = (await lockParked(em, await findParked(em, [hold.id]))).flatMap((event) => {
     const verdict = judgePayment(event, { kind: 'hold', live: false, ...totalOf(hold) });

@@ -1,12 +1,12 @@
 /**
  * ★ The only file that moves units: whatever changes `stock.available`, `stock.total` or `holds.given_back_at` is here.
  *
- * Invariant: total − available = Σ quantity of the product's holds with given_back_at IS NULL. Every function below keeps
- * it, and every one that moves units is called with the product's stock row locked (`lockStock`), so nobody else moves
- * them meanwhile. Every statement names its shard, `product_id` (DESIGN §11).
+ * Invariant: total − available = Σ quantity of the product's holds with given_back_at IS NULL. Every function below keeps it;
+ * functions that move units are called with the product's stock row locked (`lockStock`). Every statement names its shard,
+ * `product_id`.
  *
- * The time is `statement_timestamp()` of a statement sent after the lock was had: `now()` is the transaction's start and
- * older than the wait. Unlike `clock_timestamp()` it is stable, so an index can be searched with it.
+ * The time is `statement_timestamp()` of a statement sent after the lock was granted: `now()` is the transaction's start, before
+ * the wait. Unlike `clock_timestamp()` it is stable, so that it can be used with an index.
  */
 import { LockMode, type EntityManager } from '@mikro-orm/postgresql';
 import { isDistributed } from '../postgres/citus';
@@ -41,14 +41,13 @@ export async function lockStock(em: EntityManager, productId: string): Promise<L
   return stock ?? null;
 }
 
-/** Locks several stock rows, in the one order that everybody uses: ascending product id, one statement a row. */
+/** Locks several stock rows in the lock order, ascending product id, with one statement a row. */
 export async function lockStocks(em: EntityManager, productIds: Iterable<string>): Promise<void> {
   for (const productId of [...new Set(productIds)].sort()) await lockStock(em, productId);
 }
 
 /**
- * Locks those stock rows that nobody else has locked, and waits for none. Answers whose they are; an unknown product is not
- * among them. One statement.
+ * Locks the free rows (SKIP LOCKED) and returns their product ids; unknown products are absent. One statement.
  */
 export async function lockFreeStocks(em: EntityManager, productIds: readonly string[]): Promise<ReadonlySet<string>> {
   const query = em
@@ -103,10 +102,10 @@ export async function readLevels(
   const keyProducts = keyed.map((request) => request.productId);
   const ids = requests.map((request) => request.id);
   const customers = [...new Set(requests.map((request) => request.customerId).filter((id) => id !== ''))];
-  // OFFSET keeps it apart: PostgreSQL shall look for each key and customer, and not read all that the product has. Citus
-  // takes none.
+  // OFFSET 0 is an optimization fence: PostgreSQL looks up each key and customer instead of reading all holds of the product.
+  // Citus does not accept it.
   const apart = isDistributed(em) ? sql`` : sql`OFFSET 0`;
-  // Citus finds a table's shard by what is said of that table: it does not follow `s.product_id` into a subquery.
+  // Citus finds a table's shard by a condition on that table: it does not follow `s.product_id` into a subquery.
   const its = isDistributed(em) && productIds.length === 1 ? sql`${productIds[0]}::uuid` : sql`s.product_id`;
   const ofCustomers = sql`unnest(${customers}::text[]) AS k (customer_id) CROSS JOIN LATERAL (
     SELECT * FROM holds h
@@ -141,7 +140,7 @@ export async function readLevels(
   return new Map(rows.map((row) => [row.id, levelFrom(row)]));
 }
 
-/** One product is named as such: then the statement names its shard. */
+/** A single product is compared with `=`, so that the statement names its shard. */
 function oneOf(productIds: readonly string[]): Statement {
   return productIds.length === 1 ? sql`= ${productIds[0]}` : sql`= ANY (${productIds}::uuid[])`;
 }
@@ -194,14 +193,14 @@ export async function takeForHolds(em: EntityManager, holds: readonly Hold[]): P
   );
 }
 
-/** Every unit of every overdue hold: what a sweep wants to free. */
+/** For a sweep, which frees every unit of every overdue hold. */
 export const ALL_UNITS = Number.POSITIVE_INFINITY;
 
 /**
  * Closes overdue holds of the product, oldest first, until `units` are freed or none is left, at most 1,000 in this call.
  * Locks them in ascending id, together with `others` (holds that the caller is about to write: one order for all locks),
  * of which it also closes the overdue ones. Answers what was closed, its units can be taken at once; and at how many holds
- * it `looked`: one that was ordered in time is not closed.
+ * it `looked`: a hold that was ordered in time is not closed.
  */
 export async function closeOverdue(
   em: EntityManager,
@@ -228,7 +227,7 @@ export async function closeOverdue(
   return { units: unitsIn(closed), holdIds: closed.map((hold) => hold.id), looked: ids.length };
 }
 
-/** The oldest overdue holds that together free `units`. Not locked yet: whoever closes them looks again. */
+/** The oldest overdue holds that together free `units`, not locked: `closeOverdue` reads them again under the lock. */
 async function overdueIds(em: EntityManager, productId: string, at: Date, units: number): Promise<string[]> {
   if (units <= 0) return [];
   const overdue = await run<{ id: string; quantity: number }>(
@@ -259,7 +258,7 @@ export async function makeAvailable(
   while (mayFree && (available < units || others.length > 0)) {
     const freed = await closeOverdue(em, level.product.id, level.at, units - available, others);
     available += freed.units;
-    // Those that it looked at may all have been ordered in time; the next ones may be free.
+    // The holds it looked at may all have been ordered in time; the next ones may be overdue.
     mayFree = freed.looked > 0;
     others = [];
   }
@@ -267,8 +266,8 @@ export async function makeAvailable(
 }
 
 /**
- * Closes the overdue holds of customers whose units are about to be counted. An order that began in time may be about to
- * commit, and its hold, overdue by now, looks as if it were nobody's: whoever could not be closed was ordered, and counts.
+ * Closes the overdue holds of customers whose units are about to be counted. A hold that is overdue by now may be part of an
+ * order that began in time and is about to commit: a hold that could not be closed was ordered, and counts.
  */
 export async function countOverdueOf(em: EntityManager, level: ProductLevel): Promise<ProductLevel> {
   const { overdueOf } = level;
@@ -296,7 +295,7 @@ export async function releaseUnits(em: EntityManager, hold: Hold, at: Date): Pro
   return { ...hold, status: 'RELEASED', closedAt: at, givenBackAt: at };
 }
 
-/** What of a hold never changes, and suffices to move its units. */
+/** The columns of a hold that never change and suffice to move its units. */
 export type Claim = Pick<Hold, 'id' | 'productId' | 'quantity' | 'customerId'>;
 
 /**
@@ -343,7 +342,7 @@ export async function takeAgain(em: EntityManager, holds: readonly Claim[], orde
   const products = groupBy(holds, (hold) => hold.productId);
   let isPossible = true;
   for (const [productId, own] of products) {
-    // Every product is looked at, so that an own hold that is overdue is closed in any case.
+    // Every product is checked, so that an overdue hold of the order is closed in any case.
     if (!(await couldTakeAgain(em, productId, own))) isPossible = false;
   }
   if (!isPossible) return false;
@@ -384,7 +383,7 @@ async function couldTakeAgain(em: EntityManager, productId: string, holds: reado
   return available >= units;
 }
 
-/** The first units of new products, which nobody else can see yet. One round trip. */
+/** The first units of new products, which are not visible to other transactions yet. One round trip. */
 export async function createStocks(
   em: EntityManager,
   products: readonly { readonly id: string; readonly total: number }[],

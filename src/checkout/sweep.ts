@@ -1,4 +1,4 @@
-/** sweepOnce: the bookkeeping for overdue holds, unpaid orders and parked events. No promise waits for it. */
+/** sweepOnce: the bookkeeping for overdue holds, unpaid orders and parked events. No promise depends on it. */
 import { findOverdueProducts } from '../database/holds';
 import { newId } from '../database/ids';
 import { findLines, findUnpaid, lockFreeOrders, lockOrder } from '../database/orders';
@@ -15,9 +15,9 @@ import type { SettlementPlan } from './order-settlement';
 import { settleEvents } from './settle-payment';
 import { ALL_UNITS, closeOverdue, lockFreeStocks, lockStock, lockStocks, MAX_CLOSED_AT_ONCE } from './stock-keeper';
 
-/** A product whose stock row is not to be had within this time is left to the next tick: the sale goes first. */
+/** A product whose stock row stays locked for longer is left to the next tick: the sale goes first. */
 const LOCK_TIMEOUT_MS = 200;
-/** Orders and events that are read at once. */
+/** Orders and events per query. */
 const PAGE = 1_000;
 /** Orders that one transaction cancels: a stock row is locked for some 20 ms. */
 const MAX_CANCELLED_AT_ONCE = 200;
@@ -33,10 +33,10 @@ export interface Swept {
 
 /**
  * Closes every overdue hold, cancels every unpaid order whose payment window has passed, and settles parked events whose
- * hold has ended or has an order. Driven by what is stored, so any number of nodes may sweep at the same time.
+ * hold has ended or has an order. All of it is read from the database, so any number of servers may sweep at the same time.
  *
- * Goes by transactions of at most 1,000 holds of one product, 200 orders, or 1,000 events of one reference. A product that is
- * busy holds up only itself.
+ * A transaction covers at most 1,000 holds of one product, 200 orders, or 1,000 events of one reference. A busy product delays
+ * only itself.
  */
 export async function sweepOnce(deps: Dependencies): Promise<Swept> {
   const holds = await closeOverdueHolds(deps);
@@ -91,8 +91,8 @@ interface Due {
 }
 
 /**
- * First those whose stock rows are free, together, whatever their products: that waits for nobody, so no product slows
- * another. Those that are left wait for their locks among orders of the same products.
+ * Orders whose stock rows are free are cancelled together first, which waits for no lock, so no product delays another. The
+ * others then wait for their locks, grouped by products.
  */
 async function cancelUnpaidOrders(deps: Dependencies): Promise<Tally> {
   const tally: Tally = { count: 0, skipped: 0 };
@@ -102,7 +102,7 @@ async function cancelUnpaidOrders(deps: Dependencies): Promise<Tally> {
     tally.count += result.cancelled.length;
     return result.left;
   };
-  // On Citus each order is on a worker of its own.
+  // On Citus orders are on different workers.
   const most = deps.database.isDistributed ? 1 : MAX_CANCELLED_AT_ONCE;
   for (let page = PAGE, after = ''; page === PAGE;) {
     const due = await findDue(deps, after);
@@ -127,8 +127,8 @@ async function findDue({ database }: Dependencies, after: string): Promise<Due[]
 }
 
 /**
- * Cancels those of the orders that are still unpaid and overdue. Several orders wait for no order's lock: whoever has it may be
- * paying. `left`: those whose stock rows were not free; none if it `waits` for them.
+ * Cancels the orders that are still unpaid and overdue. Several orders do not wait for an order's lock, whose holder may be
+ * paying it. `left`: the orders whose stock rows were locked; none if it `waits` for them.
  */
 async function cancelTogether(
   { database }: Dependencies,
@@ -183,7 +183,7 @@ async function settleRipeEvents(deps: Dependencies): Promise<Tally> {
   return tally;
 }
 
-/** Events of one reference. */
+/** For events of one reference. */
 async function settleRipe(deps: Dependencies, events: readonly JudgedEvent[]): Promise<number> {
   const plan: SettlementPlan = { movesUnits: false, newOrderId: newId() };
   const settled = await deps.database.inTransaction('sweep events', ({ em }) => settleEvents(em, events, false, plan));

@@ -10,7 +10,7 @@ interface Column {
   table: string;
   column: string;
   type: string;
-  /** An INSERT of ours that does not name it would fail. */
+  /** The server's INSERTs, which do not name it, would fail. */
   must_be_named: boolean;
 }
 

@@ -10,7 +10,7 @@ const NEEDED: Readonly<Record<string, { readonly value: string; readonly why: st
   default_transaction_read_only: { value: 'off', why: 'nothing could be sold' },
   array_nulls: { value: 'on', why: 'a hold without an idempotency key would be stored with the key NULL' },
   session_replication_role: { value: 'origin', why: 'foreign keys would not be checked' },
-  exit_on_error: { value: 'off', why: 'whoever finds a row locked would lose the connection' },
+  exit_on_error: { value: 'off', why: 'a request that finds a row locked would lose its connection' },
 };
 /** A transaction waits for 2 s for each of its locks, and a statement may take 5 s. PostgreSQL 16 and older have no such limit. */
 const SHORTEST_TRANSACTION_MS = 30_000;

@@ -15,26 +15,26 @@ import { ENTITIES } from './entities';
 export type Read = <T>(work: (em: EntityManager) => Promise<T>) => Promise<T>;
 
 export interface Database {
-  /** Its tables are spread over the workers of a Citus coordinator. Known once the database has answered anything. */
+  /** The tables are distributed by Citus. Known once the database has answered. */
   readonly isDistributed: boolean;
   /** For the migrator, the seeder and the schema tools. */
   readonly orm: MikroORM;
   /** Use cases, one transaction each. */
   readonly inTransaction: InTransaction;
-  /** Group commits: a pool of their own, so that neither slow reads nor another product's stopped lock can starve them. */
+  /** Group commits use a separate pool, so that neither slow reads nor a stuck lock of another product can starve them. */
   readonly inBatch: InTransaction;
   /** A read outside of any transaction. Throws `Busy` when the pool is full, `Unavailable` when the database does not answer. */
   read<T>(work: (em: EntityManager) => Promise<T>): Promise<T>;
   /** A read of a group commit, before it takes its lock. */
   readForBatch<T>(work: (em: EntityManager) => Promise<T>): Promise<T>;
-  /** A read of live stock, on a connection of its own: whoever watches is told of sales when the pools are full, too. */
+  /** A read of live stock on a separate connection, so that watchers get updates even when the pools are full. */
   readWatched<T>(work: (em: EntityManager) => Promise<T>): Promise<T>;
   /**
-   * Asks the database for a sign of life, on a connection of its own: a full pool is no reason to send shoppers elsewhere,
-   * where it is as full. Many who ask at once share the answer. Throws `Unavailable` when there is none.
+   * Checks that the database answers, on a separate connection: a full pool is no reason to send shoppers to another
+   * server, whose pool is as full. Concurrent calls share the answer. Throws `Unavailable`.
    */
   ping(): Promise<void>;
-  /** How many wait for a connection of the pools at this moment. */
+  /** Requests that wait for a connection of the pools now. */
   waiting(): number;
   close(): Promise<void>;
 }
@@ -45,7 +45,7 @@ export interface DatabaseOptions {
   /** Of each of the two pools. */
   readonly poolSize: number;
   readonly log: Logger;
-  /** Is told why whenever a transaction is run again. */
+  /** Called with the reason when a transaction runs again. */
   readonly onRetry?: (reason: string) => void;
 }
 
@@ -68,7 +68,7 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
     layout.isDistributed = await isDistributedAt(await server.find(), CONNECT_MS);
     if (layout.isDistributed) for (const { em } of pools) markDistributed(em);
   };
-  // Whoever comes meanwhile shares the look.
+  // Concurrent callers share one query.
   let learning: Promise<void> | null = null;
   const learned = () =>
     (learning ??= learn()

@@ -77,7 +77,7 @@ const LAYOUT: readonly Layout[] = [
   },
 ];
 
-/** Tables that refer to others are copied one shard after another: Citus would refuse to do it beside itself. */
+/** Tables that refer to others are copied one shard after another: Citus refuses to do it in parallel. */
 const ONE_BY_ONE = `SET LOCAL citus.multi_shard_modify_mode = 'sequential'`;
 
 /**
@@ -91,7 +91,7 @@ END $$`;
 /**
  * Spreads a migrated database over the workers of the Citus coordinator at `url`, rows included, in one transaction: all of
  * it or nothing. Answers the statements that it ran, or with `dryRun` would run; none when everything is in its place.
- * No server may run meanwhile: it locks every table, and a server learns the layout when it starts.
+ * No server may run at the same time: every table is locked, and a server reads the layout only when it starts.
  *
  * Throws where there is no Citus, on what is not a coordinator with workers, on tables that are missing, or are spread by
  * something else.
@@ -162,6 +162,6 @@ async function missingOf(client: Client): Promise<Layout[]> {
 /** The coordinator keeps the rows that it had, where no query sees them any more. */
 function copiesLeft(layouts: readonly Layout[]): string[] {
   const tables = layouts.map(({ table }) => table);
-  // Whoever is referred to goes last.
+  // Tables that others refer to go last.
   return tables.toReversed().map((table) => `SELECT truncate_local_data_after_distributing_table('${table}')`);
 }

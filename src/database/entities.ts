@@ -1,8 +1,8 @@
 /**
- * The tables of DESIGN §5 as MikroORM sees them. The migrations are what creates them; `npm run check` compares the two.
+ * The tables (docs/design.md#what-is-stored) as MikroORM sees them. Migrations create them; a test compares the two.
  *
- * No entity crosses a transaction's border: they are read as plain records (`domain/records.ts`), and holds and lines are
- * written by statements, because the unit of work writes by primary key alone and would not name the shard.
+ * No entity leaves its transaction: rows are read as plain records (`domain/records.ts`), and holds and lines are written by
+ * statements, because the unit of work writes by primary key alone and would not name the shard.
  */
 import { BigIntType, Check, Entity, Index, JsonType, ManyToOne, PrimaryKey, Property, Unique } from '@mikro-orm/core';
 import type { Hold, Order, OrderLine, PaymentEvent, Product } from '../domain/records';

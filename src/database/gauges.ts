@@ -1,4 +1,4 @@
-/** What only the database knows about a running sale, each in one statement that is cheap beside it. Nothing is decided from it. */
+/** Gauges that only the database knows, each from one cheap statement. Nothing is decided from them. */
 import type { EntityManager } from '@mikro-orm/postgresql';
 import type { GaugeSources } from '../telemetry/metrics';
 import { isDistributed } from '../postgres/citus';
@@ -6,9 +6,9 @@ import type { Database } from './database';
 import { CHECKS } from './reconcile-checks';
 import { run, setStatementTimeout, sql } from '../postgres/statement';
 
-/** So many products are watched one by one; a shop with more is watched where it is busy. */
+/** Products with a gauge each; a shop with more has gauges for the busiest. */
 const MAX_PRODUCTS = 100;
-/** Beyond the 5 s of every statement: nobody waits for it, and it locks nothing. */
+/** More than the usual 5 s, because no request waits for the recount and it locks nothing. */
 const RECOUNT_TIMEOUT_MS = 30_000;
 
 export function gaugesOf(database: Database): GaugeSources {

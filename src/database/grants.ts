@@ -1,4 +1,4 @@
-/** What the server's own role needs: to read and write rows. Tables are made by whoever migrates, with another role. */
+/** Grants the server's role what it needs: to read and write rows. Migrations run with another role, which owns the tables. */
 
 /** Nothing is deleted, and what is written once is never changed. (A lock FOR UPDATE asks for the right to update.) */
 const GRANTS: Readonly<Record<string, string>> = {

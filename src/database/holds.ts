@@ -1,9 +1,9 @@
 /**
  * Statements on `holds` that move no units. Each names its shard, `product_id`.
  *
- * During a sale PostgreSQL's statistics are older than most rows: of a new product it expects one hold where there are
- * thousands, and reads them all wherever that seems cheaper than to look for 256 ids. So whatever looks for ids leaves it no
- * other way: `id = ANY (…)`, beside any join; "still active" as `closed_at IS NULL`, which no index of active holds serves.
+ * During a sale the planner's statistics are older than most rows: for a new product it expects one hold where there are
+ * thousands, and scans them all when that seems cheaper than 256 look-ups by id. So every statement by ids leaves it no other
+ * plan: `id = ANY (…)` in addition to any join; "still active" as `closed_at IS NULL`, which no index of active holds serves.
  */
 import { LockMode, type EntityManager } from '@mikro-orm/postgresql';
 import type { Hold } from '../domain/records';
@@ -13,7 +13,7 @@ import { run, runQuery, sql, time } from '../postgres/statement';
 
 export const holdColumns = new Columns<Hold>(HoldRow);
 
-/** Holds by id, not locked: to learn what never changes (product, quantity, price, customer), or to show them. */
+/** Holds by id, not locked: for columns that never change (product, quantity, price, customer), or to show them. */
 export async function findHolds(em: EntityManager, ids: readonly string[]): Promise<Hold[]> {
   const rows = await run<Row>(em, sql`/* find holds */ SELECT * FROM holds WHERE id = ANY (${ids}::uuid[])`);
   return rows.map((row) => holdColumns.read(row));
@@ -52,7 +52,7 @@ export async function consumeHolds(
   );
 }
 
-/** An ended hold from which a payment placed an order that holds no units: it keeps its status, and shows the order. */
+/** For an ended hold whose order, placed by a payment, holds no units: the hold keeps its status and names the order. */
 export async function linkToOrder(em: EntityManager, hold: Hold, orderId: string): Promise<void> {
   await em.nativeUpdate(HoldRow, { productId: hold.productId, id: hold.id }, { orderId });
 }
@@ -70,7 +70,7 @@ export async function findOverdueProducts(em: EntityManager): Promise<string[]> 
   return rows.map((row) => row.product_id);
 }
 
-/** Holds to be shown, with the time at which they were so. One statement. */
+/** Holds to be shown, with the time of the read. One statement. */
 export async function findHoldsNow(em: EntityManager, ids: readonly string[]): Promise<{ holds: Hold[]; at: Date }> {
   const rows = await run<{ at: string; hold: Row }>(
     em,

@@ -18,14 +18,14 @@ const ANSWER_MS = 10_000;
 export interface MigrateOptions {
   /** Newer migrations of other builds that this one may run with all the same. */
   readonly accepted?: readonly string[];
-  /** Is told that and for whom this waits. */
+  /** Called with a message when this waits for another session. */
   readonly say?: (message: string) => void;
   /** Ends the wait: rejects then. */
   readonly signal?: AbortSignal;
 }
 
 /**
- * Applies what is missing, in order; answers the names. Holds a transaction-level advisory lock on a connection of its own,
+ * Applies what is missing, in order; returns the names. Holds a transaction-level advisory lock on a separate connection,
  * so that it also holds behind PgBouncer. Throws, and changes nothing, when the database has a migration that this build does
  * not know: what it means for this build's promises is known to newer builds alone.
  */
@@ -61,8 +61,8 @@ export function lockingClient(url: string, application_name: string): Client {
 const losses = new WeakMap<Client, Error>();
 
 /**
- * Opens a transaction in which nobody else migrates or distributes the database, until it ends. However long that takes,
- * it is not ended for being idle. Waits for whoever is at it, and says so.
+ * Opens a transaction that excludes other migrations and distributions until it ends. It has no idle timeout. Waits for a
+ * session that is at it, and says so.
  */
 export async function lockMigrations(client: Client, { say, signal }: MigrateOptions): Promise<void> {
   const since = performance.now();

@@ -8,15 +8,15 @@ import { run, runQuery, sql } from '../postgres/statement';
 export const orderColumns = new Columns<Order>(OrderRow);
 const lineColumns = new Columns<OrderLine>(OrderLineRow);
 
-/** Locks one order until the transaction ends, and answers it as it is now. */
+/** Locks one order until the transaction ends, and returns it. */
 export async function lockOrder(em: EntityManager, id: string): Promise<Order | null> {
   return em.findOne(OrderRow, { id }, { lockMode: LockMode.PESSIMISTIC_WRITE, disableIdentityMap: true });
 }
 
 /**
- * Locks ids of orders that may not exist yet, until the transaction ends: whoever places one, and whoever looks for it in vain,
- * come one after the other. Else a payment could be parked for an order that is placed at this moment, and neither would see the
- * other. Before the stock rows. Only an id made of a key can be known before its order is.
+ * Locks ids of orders that may not exist yet (advisory locks, until the transaction ends), so that placing an order and looking
+ * for it exclude each other. Otherwise a payment could be parked for an order that is being placed, and neither would see the
+ * other. Taken before the stock rows. Only an id derived from a key can be known before its order exists.
  */
 export async function lockOrderIds(em: EntityManager, ids: readonly string[]): Promise<void> {
   if (ids.length === 0) return;
@@ -26,7 +26,7 @@ export async function lockOrderIds(em: EntityManager, ids: readonly string[]): P
   );
 }
 
-/** Locks those of the orders that nobody else has locked, in ascending id. Waits for none. */
+/** Locks the orders that are free (SKIP LOCKED), in ascending id, and returns them. */
 export async function lockFreeOrders(em: EntityManager, ids: readonly string[]): Promise<Order[]> {
   const query = em
     .createQueryBuilder(OrderRow)
@@ -46,7 +46,7 @@ export async function markPaid(
 ): Promise<void> {
   const ids = payments.map((payment) => payment.orderId);
   const own = sql`array_position(${ids}::uuid[], id)`;
-  // By ids alone, as in `holds`: of unpaid orders, too, there are more than PostgreSQL expects.
+  // By ids alone, see holds.ts: there are more unpaid orders, too, than PostgreSQL expects.
   await run(
     em,
     sql`/* markPaid */
@@ -154,7 +154,7 @@ export async function markCancelled(
   );
 }
 
-/** Unpaid orders whose payment window has passed, by ascending id from `after` on. Not locked: who cancels looks again. */
+/** Unpaid orders whose payment window has passed, by ascending id from `after` on. Not locked: the cancellation reads them again. */
 export async function findUnpaid(em: EntityManager, after: string, limit: number): Promise<string[]> {
   const rows = await run<{ id: string }>(
     em,

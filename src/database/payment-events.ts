@@ -6,16 +6,16 @@ import { Columns, type Row } from './columns';
 import { PaymentEventRow } from './entities';
 import { run, sql, time } from '../postgres/statement';
 
-/** A key of one event: providers number their events each for themselves. */
+/** Event ids are unique per provider only. */
 export type EventKey = Pick<PaymentEvent, 'provider' | 'eventId'>;
 
 /** As one text. A provider's name has no space. */
 export const keyOf = ({ provider, eventId }: EventKey) => `${provider} ${eventId}`;
 
 /**
- * Remembers new events; their time of arrival is the database's, and what is APPLIED or IGNORED is settled at once. A
- * concurrent copy waits here until the first has ended. Answers those that were new; the others are known already.
- * In ascending id, so that two that insert the same events never wait for each other.
+ * Inserts new events with the database's time; APPLIED and IGNORED ones are settled at once. A concurrent copy waits here
+ * until the first transaction has ended. Returns the events that were new. In ascending id, so that two transactions with the
+ * same events cannot deadlock.
  */
 export async function insertEvents(
   em: EntityManager,
@@ -50,7 +50,7 @@ export async function insertEvents(
 
 const isSettledAs = (outcome: PaymentEvent['outcome']) => outcome === 'APPLIED' || outcome === 'IGNORED';
 
-/** One new event, by its key: it names its shard. null: it is known already. */
+/** Inserts one event; its key names the shard. null: it is known already. */
 export async function insertEvent(
   em: EntityManager,
   event: Omit<PaymentEvent, 'receivedAt'>,
@@ -80,13 +80,13 @@ export async function findEvents(em: EntityManager, keys: readonly EventKey[]): 
       WHERE event_id = ANY (${keys.map((key) => key.eventId)}::text[])
         AND provider = ANY (${[...new Set(keys.map((key) => key.provider))]}::text[])`,
   );
-  // Nearly all are new, and of what is known already there are few.
+  // Nearly all events are new, so a second query for the known ones is rare.
   if (known.length === 0) return [];
   const some = known.map(({ provider, event_id: eventId }) => ({ provider, eventId }));
   return em.find(PaymentEventRow, { $or: some }, { disableIdentityMap: true });
 }
 
-/** Those orders for which an event is parked, under their own id or that of one of their holds. */
+/** The orders for which an event is parked, under their own id or that of one of their holds. */
 export async function findReferencesOfParked(
   em: EntityManager,
   orderIds: readonly string[],
@@ -107,7 +107,7 @@ export async function findEvent(em: EntityManager, { provider, eventId }: EventK
   return em.findOne(PaymentEventRow, { provider, eventId }, { disableIdentityMap: true });
 }
 
-/** Those of the orders and holds of which a parked event speaks. */
+/** The ids of these orders and holds that a parked event refers to. */
 export async function findParkedReferences(
   em: EntityManager,
   references: readonly string[],
@@ -120,13 +120,13 @@ export async function findParkedReferences(
   return new Set(rows.map((row) => row.reference));
 }
 
-/** At most so many events are judged in one transaction; the sweep goes on with the rest. */
+/** Events judged in one transaction at most; the sweep continues with the rest. */
 export const MAX_JUDGED_AT_ONCE = 1_000;
 
 /** All but the payload, which may be large, and which decides nothing. */
 export const eventColumns = new Columns<JudgedEvent>(PaymentEventRow, ['payload']);
 
-/** Parked events that speak of one of these orders or holds, not locked: the first that arrived, at most 1,000. */
+/** Parked events that refer to these orders or holds, in the order of arrival, at most 1,000, not locked. */
 export async function findParked(em: EntityManager, references: readonly string[]): Promise<EventKey[]> {
   const rows = await run<{ provider: string; event_id: string }>(
     em,
@@ -171,7 +171,7 @@ function ascending(events: readonly EventKey[]): EventKey[] {
   );
 }
 
-/** The successes that were judged for an order: APPLIED, or REFUND_DUE. */
+/** The successes of an order that are APPLIED or REFUND_DUE. */
 export async function findPaymentsOf(em: EntityManager, orderId: string): Promise<JudgedEvent[]> {
   const rows = await run<Row>(em, {
     text: `/* payments of an order */ SELECT ${eventColumns.of('payment_events').text} FROM payment_events
@@ -192,7 +192,7 @@ export async function updateEvents(em: EntityManager, events: readonly JudgedEve
   }
   const column = <T>(valueOf: (event: JudgedEvent) => T) => events.map(valueOf);
   const ids = column((event) => event.eventId);
-  // By ids, beside the join: see `holds`.
+  // By ids in addition to the join: see holds.ts.
   await run(
     em,
     sql`/* updateEvents */
@@ -209,17 +209,17 @@ export function byArrival(a: JudgedEvent, b: JudgedEvent): number {
   return a.receivedAt.getTime() - b.receivedAt.getTime() || (a.eventId < b.eventId ? -1 : 1);
 }
 
-/** A parked event, with the id that it speaks of where that is one. */
+/** Parked events, with their reference as a UUID where it is one. */
 const PARKED = `SELECT *,
     CASE WHEN reference ~ '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' THEN reference::uuid END AS id
   FROM payment_events WHERE outcome = 'PARKED'`;
 
-/** Where the query below finds its rows. On one server: in the tables. */
+/** Where the query below reads its rows on one server. */
 const IN_TABLES = { first: '', events: `(${PARKED})`, holds: 'holds', orders: 'orders', successes: 'payment_events' };
 
 /**
- * On Citus: in what was read before, table by table, each by what the one before found, since no two may be joined that are
- * on different workers. (On one server such joins would have no index.)
+ * On Citus tables on different workers cannot be joined, so each is read by what the one before found. (On one server joins of
+ * such results would have no index.)
  */
 const TABLE_BY_TABLE: typeof IN_TABLES = {
   first: `WITH

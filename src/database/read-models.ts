@@ -1,4 +1,4 @@
-/** What is read to be shown, and never to decide: levels, reports and pages, each in one statement. */
+/** Reads that are shown and decide nothing: levels, reports and pages, each in one statement. */
 import type { EntityManager } from '@mikro-orm/postgresql';
 import type { Order, PaymentEvent, Product } from '../domain/records';
 import type { PaymentOutcome } from '../domain/statuses';
@@ -35,8 +35,8 @@ const HAS_UNPAID_ORDER = `EXISTS (SELECT FROM orders o JOIN order_lines i ON i.o
             WHERE o.status = 'PENDING_PAYMENT' AND i.product_id = l.product_id)`;
 
 /**
- * Descriptions are the only texts that may be long: of a page of 100 products they are a megabyte, which PostgreSQL, the
- * driver and this process would read for nothing. Where they are left out, the product's is null.
+ * Only descriptions may be long: those of a page of 100 products are a megabyte, which PostgreSQL, the driver and this process
+ * would read in vain. When they are left out, the product's is null.
  */
 interface Descriptions {
   readonly withDescriptions: boolean;
@@ -119,7 +119,7 @@ const REPORT = {
 
 /**
  * On Citus the orders are found by what the holds say, a moment later: units that are out, and whose order is not to be seen
- * yet or has been cancelled meanwhile, still were awaiting a payment.
+ * yet or was cancelled in between, count as awaiting payment.
  */
 const REPORT_ON_CITUS: typeof REPORT = {
   first: `WITH u AS MATERIALIZED (${UNITS}),

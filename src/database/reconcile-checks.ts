@@ -1,7 +1,7 @@
 /** What `reconcile` recounts: one query a check, from the stored facts alone. Each answers the ids of what breaks a promise. */
 
 export interface Check {
-  /** DESIGN §2. */
+  /** docs/design.md#promises */
   readonly promise: 'P1' | 'P3' | 'P4' | 'P5' | 'P6' | 'P9';
   readonly what: string;
   /** Rows of one column, `id` (text); none when the promise holds. */
@@ -120,7 +120,7 @@ const HOLDS: readonly Check[] = [
   },
   {
     promise: 'P9',
-    what: 'an order has somebody else’s hold',
+    what: 'an order has another customer’s hold',
     sql: `SELECT h.id::text FROM holds h JOIN orders o ON o.id = h.order_id
       WHERE h.customer_id <> '' AND h.customer_id <> o.customer_id`,
   },
@@ -292,7 +292,7 @@ function lastSignOfLife(): string {
 
 export const CHECKS: readonly Check[] = [...STOCK, ...HOLDS, ...KEYS, ...ORDERS_AND_PAYMENTS, ...MONEY];
 
-/** What waits for somebody: no violation, and nobody else will look after it (or, for the last three, the sweep will). */
+/** No violations: open cases that an operator has to close (the last three: that the sweep will close). */
 export const OPEN = {
   parkedUnknown: `SELECT count(*)::int AS n FROM payment_events e WHERE e.outcome = 'PARKED'
     AND NOT EXISTS (SELECT FROM orders o WHERE o.id::text = e.reference)

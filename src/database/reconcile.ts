@@ -23,12 +23,12 @@ export interface Reconciliation {
 }
 
 const MAX_EXAMPLES = 5;
-/** A recount takes the time that it takes; but a lock that somebody forgot is an error, and no reason to wait without end. */
+/** A recount may take long, but waiting for a forgotten lock is an error. */
 const BEGIN = `BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL statement_timeout = 0;
   SET LOCAL lock_timeout = '30s'; SET LOCAL idle_in_transaction_session_timeout = 0`;
 
 /**
- * Everything in one snapshot, so it may run beside a sale: it takes no lock and writes nothing. On Citus the snapshot is
+ * Everything in one snapshot, so it may run during a sale: it takes no lock and writes nothing. On Citus the snapshot is
  * one of each worker, a moment apart: what a sale breaks there and the next run does not find was no violation. Uses
  * nothing of the use cases: what they did wrong shows. Rejects when the database is not to be reached, or has no tables yet.
  */

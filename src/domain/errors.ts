@@ -1,4 +1,4 @@
-/** The families of "no" that are not data: the caller's mistake, too often, busy, and out of service. Everything else is a bug. */
+/** Exceptions: caller error, rate limited, busy, unavailable. Expected refusals are data, see refusals.ts; the rest are bugs. */
 
 export type CallerErrorCode = 'BAD_USER_INPUT' | 'UNAUTHENTICATED' | 'FORBIDDEN';
 
@@ -24,7 +24,7 @@ export class Busy extends Error {
   }
 }
 
-/** The database is out of reach, or the outcome of a commit could not be learned in time: ask again with the same key. */
+/** The database cannot be reached, or the outcome of a COMMIT is unknown: repeat the request with the same key. */
 export class Unavailable extends Error {
   override readonly name = 'Unavailable';
   readonly retryAfterMs: number;
@@ -34,7 +34,7 @@ export class Unavailable extends Error {
   }
 }
 
-/** Asked too often: nothing happened, and the same request may be admitted after `retryAfterMs`. */
+/** Too many requests: nothing happened, and the same request may be admitted after `retryAfterMs`. */
 export class RateLimited extends Error {
   override readonly name = 'RateLimited';
   constructor(
@@ -45,11 +45,11 @@ export class RateLimited extends Error {
   }
 }
 
-/** The bytes of a request could mean two things, or nothing: the message says what to send instead. */
+/** The request is ambiguous or malformed HTTP: the message says what to send instead. */
 export class UnreadableRequest extends Error {
   override readonly name = 'UnreadableRequest';
   constructor(
-    /** Of HTTP. */
+    /** HTTP's. */
     readonly statusCode: number,
     message: string,
   ) {

@@ -1,4 +1,4 @@
-/** First fit of a batch: which of the waiting requests for one product get their units, in the order of their arrival. */
+/** First fit: which requests of a batch for one product get their units, in the order of arrival. */
 import { CallerError } from './errors';
 import { lineTotal } from './money';
 import type { Hold, Product } from './records';
@@ -51,7 +51,7 @@ export interface HoldDecision {
 }
 
 /**
- * Gives the same answers as the same requests one after another. Each is judged in DESIGN §8's order: replay,
+ * Gives the same answers as the same requests one after another. Each is judged in this order: replay,
  * CUSTOMER_REQUIRED, SALE_NOT_STARTED, SALE_ENDED, LIMIT_PER_CUSTOMER, OUT_OF_STOCK. A refusal takes nothing, so a
  * smaller request behind it may still fit.
  */
@@ -65,7 +65,7 @@ export function grantHolds(
 
 /**
  * Those requests that one committed snapshot alone refuses for lack of stock: no key of theirs, no overdue hold, no
- * refusal that comes first (DESIGN §6.3). Each is judged by itself, as if no other had asked.
+ * refusal that comes first (docs/design.md#rules-of-concurrency, rule 10). Each is judged alone.
  */
 export function plainlyOutOfStock(
   snapshot: ProductLevel,
@@ -145,7 +145,7 @@ function denyBeforeStock(
   return exceedsLimit(product, request, unitsOf) ? refusal('LIMIT_PER_CUSTOMER', { field: ['quantity'] }) : null;
 }
 
-/** Whether `quantity` more units would pass the product's limit for this customer. '' has no limit of its own. */
+/** Whether `quantity` more units would pass the product's limit for this customer. Anonymous customers ('') have no limit. */
 export function exceedsLimit(
   product: Pick<Product, 'maxPerCustomer'>,
   wanted: { readonly customerId: string; readonly quantity: number },
@@ -183,7 +183,7 @@ function newHold(request: HoldRequest, product: Product, at: Date, expiresAt: Da
   };
 }
 
-/** A key is a secret of its customer: the same text of another customer is another key. */
+/** Keys belong to a customer: the same text of another customer is another key. */
 function keyOf(of: { readonly customerId: string; readonly idempotencyKey: string | null }): string {
   return `${of.customerId}\u0000${of.idempotencyKey}`;
 }

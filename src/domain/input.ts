@@ -1,4 +1,4 @@
-/** Checks of input that need no database. Each throws the caller's mistake, which says what to do. */
+/** Checks of input that need no database. Each throws a `CallerError` that says what to do. */
 import { CallerError } from './errors';
 import { hasMinorUnit } from './money';
 

@@ -1,4 +1,4 @@
-/** What one payment event means in the situation it finds (DESIGN §7). Pure: the locks and the writing are the caller's. */
+/** Decides what a payment event does in a situation (docs/design.md#payment-events). Pure: the caller locks and writes. */
 import type { JudgedEvent, Order } from './records';
 
 export const PAYMENT_TYPES = ['payment.succeeded', 'payment.failed', 'payment.refunded'] as const;
@@ -10,7 +10,7 @@ export function isPaymentType(type: string): type is PaymentType {
 
 type Message = Pick<JudgedEvent, 'provider' | 'eventId' | 'type' | 'amountMinor' | 'currency' | 'paymentId'>;
 
-/** What the event's reference names at this moment. */
+/** What the event's reference refers to now. */
 export type Situation =
   | { readonly kind: 'unknown' }
   | {
@@ -49,7 +49,7 @@ const nothing = (outcome: (PaymentVerdict & { move: 'none' })['outcome']): Payme
   outcome,
 });
 
-/** The amount is judged before the status, so that events end alike in whatever order they come. */
+/** The amount is judged before the status, so that events end alike in every order of arrival. */
 export function judgePayment(event: Message, situation: Situation): PaymentVerdict {
   switch (event.type) {
     case 'payment.succeeded':
@@ -102,8 +102,8 @@ function judgeRefund(event: Message, situation: Situation): PaymentVerdict {
     const open = same.filter((payment) => payment.settledAt === null);
     return open.length > 0 ? { move: 'settle', payments: open } : nothing('IGNORED');
   }
-  // A refund that names another payment than the order's belongs to a success that is still on its way. Were it taken
-  // for the order's, that success would be refunded a second time when it comes.
+  // A refund of another payment than the order's belongs to a success that has not arrived. Applied to the order's payment, it
+  // would let that success be refunded a second time.
   if (!refundsPaymentOf(event, order)) return nothing('PARKED');
   if (order.status !== 'REFUNDED') return { move: 'refund' };
   const unnamed = payments.find(
@@ -120,7 +120,7 @@ function amountMatches(event: Message, due: { totalMinor: number; currency: stri
   return event.amountMinor === due.totalMinor && event.currency === due.currency;
 }
 
-/** An event without `paymentId` stands for a payment of its own. */
+/** An event without `paymentId` counts as a separate payment. */
 function isSamePayment(event: Message, other: Pick<JudgedEvent, 'provider' | 'paymentId'>): boolean {
   return event.paymentId !== null && event.paymentId === other.paymentId && event.provider === other.provider;
 }

@@ -1,4 +1,4 @@
-/** What a provider tells us, in our words, and when two messages say the same. */
+/** A provider's message in the checkout's terms, and when two messages are equal. */
 import { isDeepStrictEqual } from 'node:util';
 import type { PaymentEvent } from './records';
 

@@ -1,4 +1,4 @@
-/** What becomes of requests to turn holds into orders, judged under the holds' locks, in the order of their arrival. */
+/** Decides requests to turn holds into orders, under the holds' locks, in the order of arrival. */
 import { CallerError } from './errors';
 import { lineTotal, sumOfLines } from './money';
 import { isOverdue, type Hold, type Order, type OrderLine } from './records';
@@ -22,7 +22,7 @@ export interface NamedHold {
 /** What was read after the locks. */
 export interface OrderFacts {
   readonly at: Date;
-  /** The requests' holds, locked. What is not here does not exist. */
+  /** The requests' holds, locked. A hold that is absent does not exist. */
   readonly holds: ReadonlyMap<string, Hold>;
   /** Orders with the requests' ids, and those that the holds already belong to. */
   readonly orders: ReadonlyMap<string, Order>;
@@ -36,7 +36,7 @@ export type OrderVerdict =
   | { readonly kind: 'refuse'; readonly refusals: readonly Refusal[] }
   | { readonly kind: 'mistake'; readonly error: CallerError };
 
-/** Judges one request. `place` is a decision only: whoever asks for several tells the next facts what it changed. */
+/** Judges one request. `place` changes no facts: a caller with several requests adds each placed order before the next. */
 export function judgeOrder(request: OrderRequest, facts: OrderFacts, paymentWindowSeconds: number): OrderVerdict {
   const earlier = facts.orders.get(request.orderId);
   if (earlier) {

@@ -1,4 +1,4 @@
-/** What the records of DESIGN §5 hold, as plain data that may leave a transaction. Times are the database's. */
+/** The stored records (docs/design.md#what-is-stored) as plain data that may leave a transaction. Times are the database's. */
 import type { Canceller, HoldStatus, OrderStatus, PaymentOutcome, Placer } from './statuses';
 
 export interface Product {
@@ -24,7 +24,7 @@ export interface Hold {
   readonly currency: string;
   /** '' is anonymous. */
   readonly customerId: string;
-  /** As stored: an overdue hold is ACTIVE until somebody does the bookkeeping. */
+  /** As stored: an overdue hold is ACTIVE until it is closed. */
   readonly status: HoldStatus;
   readonly idempotencyKey: string | null;
   readonly orderId: string | null;
@@ -48,7 +48,7 @@ export interface Order {
   readonly paidAt: Date | null;
   readonly cancelledAt: Date | null;
   readonly cancelledBy: Canceller | null;
-  /** The success that made the order PAID or REFUND_DUE, and the payment it speaks of. */
+  /** The success that made the order PAID or REFUND_DUE, and its payment. */
   readonly paymentProvider: string | null;
   readonly paymentEventId: string | null;
   readonly paymentId: string | null;
@@ -75,11 +75,11 @@ export interface PaymentEvent {
   readonly outcome: PaymentOutcome;
   readonly orderId: string | null;
   readonly receivedAt: Date;
-  /** null while somebody still has to act. */
+  /** null while the event is open: an operator or a later event has to settle it. */
   readonly settledAt: Date | null;
 }
 
-/** An event as it is judged: what its provider sent besides may be large, and decides nothing. */
+/** An event without its payload, which may be large and decides nothing. */
 export type JudgedEvent = Omit<PaymentEvent, 'payload'>;
 
 /** Live: active, and the database's time is before `expiresAt`. */

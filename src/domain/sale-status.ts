@@ -1,4 +1,4 @@
-/** Whether a product can be had now, as a shopper is told. */
+/** Whether a product can be bought now, as shoppers see it. */
 import type { Product } from './records';
 import type { SaleStatus } from './statuses';
 

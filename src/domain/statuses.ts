@@ -1,4 +1,4 @@
-/** The statuses of DESIGN's state machines and their legal moves. Values are the same in GraphQL, TypeScript and SQL. */
+/** The state machines' statuses and legal moves (docs/design.md#statuses), the same in GraphQL, TypeScript and SQL. */
 
 export const HOLD_STATUSES = ['ACTIVE', 'CONSUMED', 'RELEASED', 'EXPIRED'] as const;
 export type HoldStatus = (typeof HOLD_STATUSES)[number];

@@ -23,7 +23,7 @@ const AT_ONCE_MS = 1_000;
 export type TimelineEvent = Omit<PaymentEvent, 'payload'>;
 
 /** What is stored of one hold, or of an order with the holds that it was made of, in one snapshot. */
-export interface Story {
+export interface History {
   /** The database's time of the snapshot. */
   readonly at: Date;
   readonly order: Order | null;
@@ -44,7 +44,7 @@ export interface Moment {
  * In the order of time. An expired hold's units count from `expiresAt` on, when the next shopper could take them, not from
  * the bookkeeping. Rows do not remember everything: an order's latest cancellation and payment stand for all.
  */
-export function timelineOf({ at, order, holds, events }: Story): Moment[] {
+export function timelineOf({ at, order, holds, events }: History): Moment[] {
   const moments = [
     ...holds.flatMap((hold) => momentsOfHold(hold, at)),
     ...(order ? momentsOfOrder(order, holds, events) : []),

@@ -5,10 +5,10 @@ import { Client } from 'pg';
 /** The configurations of those that are; every EntityManager of a pool has its pool's. */
 const distributed = new WeakSet<EntityManager['config']>();
 
-/** A look-up in the catalogue takes no time, and nobody else bounds it. */
+/** Bounds a look-up in the catalogue. */
 const ANSWER_MS = 5_000;
 
-/** Two look-ups in the catalogue. Rejects when the database cannot be reached: nobody can tell then. */
+/** Two look-ups in the catalogue. Rejects when the database cannot be reached. */
 export async function isDistributedAt(url: string, connectionTimeoutMillis: number): Promise<boolean> {
   const client = new Client({
     ...{ connectionString: url, connectionTimeoutMillis, query_timeout: ANSWER_MS },
@@ -24,7 +24,7 @@ export async function isDistributedAt(url: string, connectionTimeoutMillis: numb
   }
 }
 
-/** `npm run db:distribute` spreads all tables or none, so one of them tells. */
+/** `npm run db:distribute` spreads all tables or none, so one of them is enough to know. */
 export async function hasDistributedHolds(client: Client): Promise<boolean> {
   const { rows } = await client.query<{ has: boolean }>(
     `SELECT to_regclass('pg_catalog.pg_dist_partition') IS NOT NULL AND to_regclass('holds') IS NOT NULL AS has`,
@@ -48,7 +48,7 @@ export function isDistributed(em: EntityManager): boolean {
 
 /**
  * Before a query that joins what is on different workers: the tables as they are called, read whole by the coordinator.
- * For recounts only. A table that the query does not name is not read; nobody recounts what a provider sent.
+ * For recounts only. A table that the query does not name is not read; a provider's payload is not recounted.
  */
 export const WITH_WHOLE_TABLES = `WITH ${Object.entries({
   products: '*',

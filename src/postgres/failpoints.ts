@@ -2,7 +2,7 @@
 
 /**
  * `after-lock`: a stock row is locked · `webhook-after-insert`: an event's row is written, its effect is not ·
- * `before-commit`: all is written · `after-commit`: all is durable, and nobody was told.
+ * `before-commit`: all is written · `after-commit`: all is durable, and not answered yet.
  */
 export type Failpoint = 'after-lock' | 'webhook-after-insert' | 'before-commit' | 'after-commit';
 

@@ -9,7 +9,7 @@ const DATA_DIRECTORY = projectPath('.data');
 export interface FoundDatabase {
   /** The server that takes writes at this moment. */
   readonly url: string;
-  /** For whoever lives longer than a moment: all of them. */
+  /** All of them, for a process that outlives a failover. */
   readonly urls: readonly string[];
   /** Leaves an embedded one running for others who use it. */
   stop(options?: StopOptions): Promise<void>;

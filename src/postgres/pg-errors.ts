@@ -4,7 +4,7 @@ import { isNativeError } from 'node:util/types';
 /**
  * `retry`: the transaction was rolled back for its neighbours' sake, run the whole of it again.
  * `busy`: a lock, a statement or the pool took too long; nothing happened.
- * `lost`: the connection broke; what was in flight is rolled back, unless it was a COMMIT: then nobody knows yet.
+ * `lost`: the connection broke; what was in flight is rolled back, unless it was a COMMIT: then the outcome is unknown.
  * `unavailable`: the database does not take this work now.
  * `bug`: anything else.
  */
@@ -41,7 +41,7 @@ const BY_STATE: Record<string, FailureKind> = {
   XX: 'unavailable', // internal errors, corrupted data: PostgreSQL gave up on the statement
 };
 
-/** Keys and ids that two attempts at the same thing can both write: whoever loses runs again and finds the winner's row. */
+/** Keys and ids that two attempts at one thing can both write: the loser runs again and finds the winner's row. */
 const RACED_CONSTRAINT = /_pkey$|_idempotency_key_unique$|^order_lines_hold_unique$/;
 
 const BY_NETWORK_CODE: Record<string, FailureKind> = {

@@ -17,7 +17,7 @@ const POOL_WAIT_MS = 2_000;
 
 /**
  * How long an answer of PostgreSQL is waited for, in ms. Longer than any statement may take there (5 s), so it is over only
- * when nobody is left to answer: a stopped backend, a dead machine, a network that swallows everything. Nothing on the
+ * when no answer can come: a stopped backend, a dead machine, a network that drops everything. Nothing on the
  * server's side ends such a wait, and pg's own `query_timeout` would leave the connection in use with its answer pending.
  */
 const ANSWER_MS = 6_000;
@@ -29,14 +29,14 @@ const READ_ONLY = '25006';
 
 /**
  * Sends the limits of every transaction with its BEGIN (connection options do not survive PgBouncer), and gives a statement
- * outside of any a transaction of its own, with the same limits: what is given up here would otherwise go on waiting in
- * PostgreSQL, for a lock that somebody forgot, while the pool opens one connection after another. Gives up a connection
+ * outside of any a separate transaction with the same limits: a statement that is given up here would otherwise go on waiting
+ * in PostgreSQL for a forgotten lock, while the pool opens one connection after another. Gives up a connection
  * that does not answer (its query fails as lost, and the pool makes a new one), and one to a server that takes no writes.
  */
 abstract class BoundedDialect extends PostgreSqlKnexDialect {
   protected abstract begin(): string;
   protected abstract get server(): WritableServer;
-  /** knex gives each transaction a client of its own, of which this is true. */
+  /** True for the client that knex makes for each transaction. */
   declare protected readonly transacting?: boolean;
 
   async _acquireOnlyConnection(): Promise<Connection> {
@@ -89,14 +89,14 @@ abstract class BoundedDialect extends PostgreSqlKnexDialect {
           this.server.distrust();
         }
         if (code !== ABORTED) throw (connection.failed = error);
-        // Of statements that are sent together, whoever waits may see the error of any first. The one that failed has its turn
-        // to be told before those behind it, and they say why.
+        // Of statements sent together, a caller may see the error of any first. The one that failed is rejected before those
+        // behind it, which name it as their cause.
         return setImmediate().then(() => Promise.reject(Object.assign(error as Error, { cause: connection.failed })));
       })
       .finally(() => clearTimeout(watchdog));
   }
 
-  /** A statement by itself is sent between its BEGIN and its COMMIT, and so still takes one round trip. */
+  /** A single statement is sent between its BEGIN and its COMMIT, and still takes one round trip. */
   private async sendBounded(connection: Connection, query: { sql: string }): Promise<unknown> {
     if (this.transacting) {
       const { begun } = connection;
@@ -120,7 +120,7 @@ function dialectOn(writable: WritableServer, layout: Layout) {
       return layout.isDistributed ? BEGIN_WITH_LIMITS_EVERYWHERE : BEGIN_WITH_LIMITS;
     }
 
-    // On the prototype: knex gives a transaction a client of its own, without the fields of this one.
+    // On the prototype: knex makes a client for each transaction, without the fields of this one.
     protected override get server() {
       return writable;
     }
@@ -193,7 +193,7 @@ export function openPool(options: PoolOptions): Promise<MikroORM> {
   });
 }
 
-/** knex would print to the console that a connection was lost; whoever used it is told by its error. */
+/** knex would print lost connections to the console; their users get the error anyway. */
 function knexLog(log: Logger) {
   const debug = (message: unknown) => log.debug({ event: 'database.connection' }, String(message));
   return { warn: debug, error: debug, deprecate: debug, debug };

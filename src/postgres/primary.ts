@@ -2,12 +2,12 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Client } from 'pg';
 
-/** How long a new connection may take, in ms: a database that is away is told within a second. */
+/** How long a new connection may take, in ms, so that an absent database is noticed within a second. */
 export const CONNECT_MS = 900;
 /** How long the others may still answer once one says that it takes writes, in ms. A server that is alive needs one or two. */
 const OTHERS_MS = 150;
 
-/** Asked of a server beside others. A timeline begins with each promotion, so of two that take writes the higher one is right. */
+/** The state of one of several servers. Each promotion begins a timeline, so of two that take writes the higher one is right. */
 const QUESTION = `SELECT current_setting('transaction_read_only') = 'on' AS is_read_only,
   CASE WHEN NOT pg_is_in_recovery() THEN substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8) END AS timeline`;
 

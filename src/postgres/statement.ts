@@ -1,5 +1,5 @@
 /**
- * SQL text with its values beside it, and the one way to send it: on the EntityManager's own transaction, if it is in one.
+ * SQL text with separate values, and the one way to send it: in the EntityManager's transaction, if it is in one.
  *
  * Statements of a transaction that are sent in the same tick, by `run` and `runQuery`, go to PostgreSQL in that order and do
  * not wait for each other's answers: they share a round trip, and with it one turn of an event loop that thousands of

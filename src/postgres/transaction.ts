@@ -10,7 +10,7 @@ import { classify, type Failure } from './pg-errors';
 export interface Transaction {
   /** A fresh fork: nothing of another transaction is in its identity map. */
   readonly em: EntityManager;
-  /** 1 for the first. In a re-run an earlier attempt may have been committed without our knowing. */
+  /** 1 for the first. In a re-run an earlier attempt may have been committed with its answer lost. */
   readonly attempt: number;
   /** End in ROLLBACK although the work succeeds: it wrote nothing, and a COMMIT after FOR UPDATE would flush. */
   rollBack(): void;
@@ -28,20 +28,20 @@ const LIMITS =
 export const BEGIN_WITH_LIMITS = `${BEGIN} ${LIMITS}`;
 /**
  * On Citus: every SET LOCAL from here on is sent to the workers too, with the first statement that each is given; and with
- * it all that it came with, so the limits come in a DO of their own, without the BEGIN.
+ * it the whole message that contained it, so the limits are in a separate DO, without the BEGIN.
  */
 export const BEGIN_WITH_LIMITS_EVERYWHERE = `${BEGIN} SET LOCAL citus.propagate_set_commands = 'local'; DO $$ BEGIN ${LIMITS}; END $$`;
 
 const MAX_RERUNS = 5;
 /** First pause between attempts, in ms; doubles, and is drawn at random below its bound. */
 const PAUSE_MS = 20;
-/** What a client is told to wait after a lock or the pool took too long. */
+/** `retryAfterMs` of BUSY after a lock or the pool took too long. */
 export const RETRY_AFTER_MS = 500;
 
 export type InTransaction = <T>(name: string, work: (transaction: Transaction) => Promise<T>) => Promise<T>;
 
 /**
- * Runs `work` in a READ COMMITTED transaction of its own, and answers once it is committed.
+ * Runs `work` in a READ COMMITTED transaction, and resolves once it is committed.
  *
  * The whole work runs again, at most 5 times, after a serialization failure, a deadlock, a lost race for a key or an id,
  * `Restart`, and a lost connection. Ids must be chosen outside of `work`, so that a re-run finds its predecessor's row.
@@ -61,13 +61,13 @@ export function transactionsOf(
       if (run.ended) return run.value;
       outcomeUnknown ||= run.committing && run.failure.kind === 'lost';
       const { kind, reason } = run.failure;
-      const story = { transaction: name, attempt, reason, outcomeUnknown };
+      const details = { transaction: name, attempt, reason, outcomeUnknown };
       if (attempt > MAX_RERUNS || !mayRunAgain(run.failure, outcomeUnknown)) {
-        // The client is told no more than BUSY or SERVICE_UNAVAILABLE; a bug is logged by whoever answers the request.
-        if (kind !== 'bug') log.warn({ event: 'transaction.failed', ...story }, 'transaction.failed');
+        // The client gets only BUSY or SERVICE_UNAVAILABLE; a bug is logged where the request is answered.
+        if (kind !== 'bug') log.warn({ event: 'transaction.failed', ...details }, 'transaction.failed');
         throw finalError(run.error, run.failure, outcomeUnknown);
       }
-      log.warn({ event: 'lock.retry', ...story }, 'lock.retry');
+      log.warn({ event: 'lock.retry', ...details }, 'lock.retry');
       onRetry?.(reason);
       await sleep(Math.random() * PAUSE_MS * 2 ** attempt);
     }
@@ -104,22 +104,22 @@ async function attemptOnce<T>(
 }
 
 /**
- * COMMIT, and no more. MikroORM's own `em.commit()` first flushes a unit of work in which nothing is; that is the one thing
- * here that would use AsyncLocalStorage, and from its first use on Node 20 makes every promise of the process dearer.
+ * COMMIT without MikroORM's flush of an empty unit of work: only that flush uses AsyncLocalStorage, whose first use on Node 20
+ * turns on promise hooks and slows every promise (docs/decisions/0017-no-asynclocalstorage.md).
  */
 export async function commit(em: EntityManager): Promise<void> {
   await em.getConnection('write').commit(em.getTransactionContext()!);
   em.resetTransactionContext();
 }
 
-/** The first error is the one to tell; a connection that cannot even roll back is gone, and PostgreSQL rolls back itself. */
+/** The first error is the one to report; PostgreSQL itself rolls back a connection that cannot. */
 async function rollBackQuietly(em: EntityManager): Promise<void> {
   await em.rollback().catch(() => undefined);
 }
 
 function mayRunAgain(failure: Failure, outcomeUnknown: boolean): boolean {
   if (failure.kind === 'retry' || failure.kind === 'lost') return true;
-  // Somebody waits to learn what became of a COMMIT: a database that comes back within the pauses can still tell.
+  // A client waits for the outcome of a COMMIT: a database that comes back during the pauses can still answer it.
   return outcomeUnknown && failure.kind !== 'bug';
 }
 

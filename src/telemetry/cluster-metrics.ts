@@ -13,11 +13,11 @@ import type { Metrics, Snapshot } from './metrics';
 const WORKERS_MS = 2_000;
 const PRIMARY_MS = 3_000;
 
-/** What is said between the processes; `metrics` tells these messages from any other. */
+/** Messages between the processes; `metrics` marks them. */
 type Message =
   | { readonly metrics: 'wanted'; readonly id: number }
-  | { readonly metrics: 'tell'; readonly id: number; readonly withDatabase: boolean }
-  | { readonly metrics: 'told'; readonly id: number; readonly snapshot: Snapshot }
+  | { readonly metrics: 'request'; readonly id: number; readonly withDatabase: boolean }
+  | { readonly metrics: 'snapshot'; readonly id: number; readonly snapshot: Snapshot }
   | { readonly metrics: 'answer'; readonly id: number; readonly text: string };
 
 function isOurs(message: unknown): message is Message {
@@ -31,7 +31,7 @@ export function scrapeAllWorkers(metrics: Metrics): () => Promise<string> {
   process.on('message', (message) => {
     if (!isOurs(message)) return;
     if (message.metrics === 'answer') waiting.get(message.id)?.(message.text);
-    if (message.metrics === 'tell') void tell(metrics, message);
+    if (message.metrics === 'request') void sendSnapshot(metrics, message);
   });
   return async () => {
     const id = ++lastId;
@@ -44,8 +44,11 @@ export function scrapeAllWorkers(metrics: Metrics): () => Promise<string> {
   };
 }
 
-async function tell(metrics: Metrics, { id, withDatabase }: { id: number; withDatabase: boolean }): Promise<void> {
-  send({ metrics: 'told', id, snapshot: await metrics.snapshot({ withDatabase }) });
+async function sendSnapshot(
+  metrics: Metrics,
+  { id, withDatabase }: { id: number; withDatabase: boolean },
+): Promise<void> {
+  send({ metrics: 'snapshot', id, snapshot: await metrics.snapshot({ withDatabase }) });
 }
 
 /** A primary that is gone needs no answer. */
@@ -57,17 +60,17 @@ function send(message: Message): void {
 export class ClusterMetrics {
   private readonly last = new Map<number, Snapshot>();
   private departed: Snapshot = [];
-  private readonly told = new Map<string, (snapshot: Snapshot) => void>();
+  private readonly waiting = new Map<string, (snapshot: Snapshot) => void>();
   private collecting: Promise<string> | undefined;
   private lastId = 0;
 
   /** `workers`: those that are connected now. */
   constructor(private readonly workers: () => readonly Worker[]) {}
 
-  /** To be called with every message of a worker. Those that are not ours are let pass. */
+  /** Call it with every message of a worker. Other messages are ignored. */
   onMessage(worker: Worker, message: unknown): void {
     if (!isOurs(message)) return;
-    if (message.metrics === 'told') this.told.get(`${worker.id} ${message.id}`)?.(message.snapshot);
+    if (message.metrics === 'snapshot') this.waiting.get(`${worker.id} ${message.id}`)?.(message.snapshot);
     if (message.metrics === 'wanted') void this.answer(worker, message.id);
   }
 
@@ -96,15 +99,15 @@ export class ClusterMetrics {
     return AggregatorRegistry.aggregate([this.departed, ...this.last.values()] as object[]).metrics();
   }
 
-  /** Of a worker that does not answer in time, what it had counted when it told last. */
+  /** For a worker that does not answer in time, its last snapshot. */
   private async ask(worker: Worker, withDatabase: boolean): Promise<void> {
     const id = ++this.lastId;
     const key = `${worker.id} ${id}`;
     const snapshot = await within<Snapshot>(WORKERS_MS, (resolve) => {
-      this.told.set(key, resolve);
-      worker.send({ metrics: 'tell', id, withDatabase } satisfies Message, () => undefined);
+      this.waiting.set(key, resolve);
+      worker.send({ metrics: 'request', id, withDatabase } satisfies Message, () => undefined);
     });
-    this.told.delete(key);
+    this.waiting.delete(key);
     const known = snapshot ?? this.last.get(worker.id)?.filter(isMonotonic);
     if (known && !worker.isDead()) this.last.set(worker.id, known);
   }

@@ -16,8 +16,8 @@ const maxWaitingLength = 16 * 1024 * 1024;
 const pipeRetryMs = 20;
 
 /**
- * Never written, at the top of a line or one level below. An idempotency key is as good as a password for whoever
- * shops without a token (DESIGN §8), and a line does not know for whom it speaks: it is hidden for all.
+ * Never written, at the top of a line or one level below. An idempotency key works like a password for a customer who
+ * shops without a token (docs/design.md#api-rules), and a line does not know whose it is: it is hidden for all.
  */
 const SECRET_NAMES = new Set([
   'authorization',
@@ -124,7 +124,7 @@ function immediateSink(fd: number, name: string): Sink {
 }
 
 /**
- * Writes in the background what came meanwhile, in one piece. pino's own destination is not used: on a full disk its
+ * Writes in the background what has accumulated, in one piece. pino's own destination is not used: on a full disk its
  * flush at a fatal line and at the exit repeats for ever and stops the process (sonic-boom 4.2, seen with /dev/full).
  */
 function openSink(fd: number, name: string, format = (line: string) => line): Sink {
@@ -144,7 +144,7 @@ function openSink(fd: number, name: string, format = (line: string) => line): Si
     while (waiting.length > 0) await writeAll(fd, takeWaiting()).catch(onError);
     writing = undefined;
   };
-  /** The last lines before process.exit() or an uncaught error tell why: one attempt, since nothing can be awaited. */
+  /** For the last lines before process.exit() or an uncaught error: one attempt, since nothing can be awaited. */
   const writeAtExit = (): void => {
     try {
       if (waiting.length > 0) writeSync(fd, takeWaiting());
@@ -212,7 +212,7 @@ function withoutSecretNames(fields: Record<string, unknown>): Record<string, unk
   return shown;
 }
 
-/** Errors have a serializer of their own. */
+/** Errors are serialized separately. */
 function isPlain(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null && !Array.isArray(value) && !(value instanceof Error);
 }

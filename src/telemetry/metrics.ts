@@ -15,7 +15,7 @@ export interface GaugeSources {
   stockAvailable(): Promise<readonly { readonly sku: string; readonly available: number }[]>;
   sweepLagSeconds(): Promise<number>;
   openPayments(): Promise<{ readonly refundDue: number; readonly oldestParkedSeconds: number }>;
-  /** A recount: dear, so it is asked for rarely. */
+  /** A recount: expensive, so it is run rarely. */
   countViolations(): Promise<number>;
 }
 
@@ -171,13 +171,13 @@ export class Metrics {
     if (seconds !== undefined) this.httpSeconds(route, seconds);
   }
 
-  /** One root field was executed. Both are names of ours. */
+  /** Counts an executed root field. Neither label comes from a client. */
   operation(operation: string, result: string, seconds: number): void {
     this.operations(operation, result);
     this.operationSeconds(operation, seconds);
   }
 
-  /** One error goes to a client. The code is one of ours or of Apollo's. */
+  /** Counts an error sent to a client. The code is the checkout's or Apollo's. */
   graphqlError(code: string): void {
     this.errors(code);
   }
@@ -229,7 +229,7 @@ export class Metrics {
     this.retries(reason);
   }
 
-  /** From now on a scrape also tells of the process, and of what the sources know. Call it once. */
+  /** From now on a scrape also has the process's metrics and the sources' gauges. Call it once. */
   watch(sources: GaugeSources, log: Logger): void {
     collectDefaultMetrics({ register: this.own });
     const onError = (err: unknown) => log.warn({ event: 'gauge.unread', err }, 'gauge.unread');
@@ -287,7 +287,7 @@ export class Metrics {
     return (await registry.getMetricsAsJSON()) as unknown as Snapshot;
   }
 
-  /** Answers when no query of ours is in flight any more. */
+  /** Resolves when no query of the gauges is in flight. */
   async close(): Promise<void> {
     await Promise.all(this.readings.map((reading) => reading.idle()));
   }
@@ -354,7 +354,7 @@ function gauge(
   });
 }
 
-/** A gauge whose value nobody knows is left out: 0 would be a lie, and an alert can ask for its absence. */
+/** A gauge with an unknown value is left out: 0 would be wrong, and an alert can ask for its absence. */
 function setOrLeaveOut(gauge: Gauge, value: number | undefined): void {
   if (value === undefined) gauge.remove();
   else gauge.set(value);

@@ -1,4 +1,4 @@
-/** A value that is dear to read: asked for at every scrape, read at most so often, and never waited for without end. */
+/** Caches an expensive gauge: refreshed at most every `refreshMs`, answered within a bounded time. */
 
 /** How long a scrape waits for a value, in ms. Prometheus gives up after 10 s, and wants the other metrics anyway. */
 const PATIENCE_MS = 1_000;

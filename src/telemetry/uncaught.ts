@@ -31,7 +31,7 @@ export function surviveUncaught(log: Logger): { serveOn(metrics: Metrics | null)
     process.stderr.write(`error: ${error instanceof Error ? error.message : String(error)}\n`);
     process.exit(1);
   });
-  // Whoever read our output has gone: no reason to stop, and nothing that could be said there.
+  // The reader of the output has gone: no reason to stop, and nowhere to report it.
   for (const output of [process.stdout, process.stderr]) output.on('error', () => undefined);
   return {
     serveOn: (own) => {

@@ -109,7 +109,7 @@ describe('a refusal moves nothing', () => {
 });
 
 describe('the limit per customer counts units that are not given back', () => {
-  test('of holds and orders alike, but of no overdue hold', async () => {
+  test('the limit counts units of holds and orders, but not of overdue holds', async () => {
     const product = await shop.product(9, { maxPerCustomer: 2 });
     const more = { customerId: ALICE };
     await shop.orderOf(product, more);
@@ -158,7 +158,7 @@ describe('a key names one hold for ever', () => {
     expect(await ask(product, more)).toMatchObject({ granted: true, replay: false });
   });
 
-  test('with another quantity it is IDEMPOTENCY_KEY_REUSED; another customer or product has keys of its own', async () => {
+  test('a key with another quantity is IDEMPOTENCY_KEY_REUSED; other customers and products have separate keys', async () => {
     const product = await shop.product(9);
     const more = { idempotencyKey: newKey(), customerId: ALICE };
     const { id } = valueOf(await ask(product, more));
@@ -198,7 +198,7 @@ describe('units of overdue holds can be taken at once', () => {
     expect((await ask(product)).granted).toBe(true);
   });
 
-  test('for a whole batch', async () => {
+  test('overdue holds are closed for a whole batch', async () => {
     const product = await shop.product(4);
     const holds = await Promise.all(Array.from({ length: 4 }, () => shop.hold(product)));
     await expire(shop.sql, ...holds.map(({ id }) => id));

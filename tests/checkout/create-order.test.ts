@@ -70,7 +70,7 @@ test('whoever has the id of an anonymous hold may order it, and the order is the
 });
 
 describe('a refusal names each bad hold, and moves nothing', () => {
-  test('one error for each, at its index', async () => {
+  test('each bad hold has an error at its index', async () => {
     const good = await newHold();
     const expired = await newHold();
     await expire(shop.sql, expired.id);
@@ -108,7 +108,7 @@ describe('a refusal names each bad hold, and moves nothing', () => {
     await expectRefused(shop, () => place([hold.id]), 'HOLD_EXPIRED');
   });
 
-  test('no hold, or more than 50, are the caller’s mistake', async () => {
+  test('an order of no hold or of more than 50 is a caller error', async () => {
     await expect(place([])).rejects.toThrow(CallerError);
     await expect(place(Array.from({ length: 51 }, () => randomUUID()))).rejects.toThrow(CallerError);
   });
@@ -124,16 +124,12 @@ describe('a key names one order for ever', () => {
     const hold = await newHold();
     const more = { idempotencyKey: newKey() };
     const order = valueOf(await place([hold.id], more));
-    expect(await expectNothingMoved(shop, () => place([hold.id], more))).toEqual({
-      granted: true,
-      replay: true,
-      value: order,
-    });
+    expect(await expectNothingMoved(shop, () => place([hold.id], more))).toEqual(replayed(order));
     await shop.cancelOrder(order.id);
     expect(await place([hold.id], more)).toMatchObject({ replay: true, value: { id: order.id, status: 'CANCELLED' } });
   });
 
-  test('with another set of holds it is IDEMPOTENCY_KEY_REUSED; their order does not matter', async () => {
+  test('a key with another set of holds is IDEMPOTENCY_KEY_REUSED; the order of the holds does not matter', async () => {
     const [a, b, c] = [await newHold(), await newHold(), await newHold()];
     const more = { idempotencyKey: newKey() };
     await place([a.id, b.id], more);
@@ -196,14 +192,14 @@ describe('a payment that came before the shopper', () => {
     expect(refusalsOf(answer)).toMatchObject([{ code: 'HOLD_ALREADY_USED', field: ['holdIds', '1'] }]);
   });
 
-  test('is not shown to anybody else', async () => {
+  test('an order that a payment placed is not shown to other customers', async () => {
     const hold = await newHold({ customerId: ALICE });
     await pay(hold);
     await expectRefused(shop, () => place([hold.id], { customerId: BOB }), 'HOLD_NOT_FOUND');
     expect(await place([hold.id], { customerId: ALICE })).toMatchObject({ replay: true });
   });
 
-  test('of an expired hold: createOrder answers its order', async () => {
+  test('createOrder answers the order that a payment placed of an expired hold', async () => {
     const hold = await newHold();
     await expire(shop.sql, hold.id);
     await pay(hold);

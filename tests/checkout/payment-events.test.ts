@@ -1,4 +1,4 @@
-/** recordPaymentEvent and replayPaymentEvent: each way in which money can come, and where it ends (DESIGN §7). */
+/** recordPaymentEvent and replayPaymentEvent: each way in which money can come, and where it ends (docs/design.md#payment-events). */
 import type { Hold, Order, Product } from '../../src/domain/records';
 import type { PaymentOutcome } from '../../src/domain/statuses';
 import {
@@ -50,21 +50,21 @@ async function lateOrder(units = 1, more = {}): Promise<{ product: Product; orde
 }
 
 describe('an unpaid order', () => {
-  test('is paid by a success of its amount', async () => {
+  test('an unpaid order is paid by a success of its amount', async () => {
     const order = await shop.orderOf(await shop.product(1));
     const recorded = await shop.receive(message('succeeded', order, { paymentId: 'p' }));
     expect(recorded).toMatchObject({ kind: 'recorded', event: { outcome: 'APPLIED', orderId: order.id } });
     expect(await orderRow(order)).toMatchObject({ status: 'PAID', payment_id: 'p', paid_at: expect.any(Date) });
   });
 
-  test('is paid by a success that names one of its holds', async () => {
+  test('an unpaid order is paid by a success that names one of its holds', async () => {
     const holds = [await shop.hold(await shop.product(1)), await shop.hold(await shop.product(1))];
     const order = await shop.order(...holds);
     expect(await send('succeeded', order, { reference: holds[1]!.id.toUpperCase() })).toBe('APPLIED');
     expect(await orderRow(order)).toMatchObject({ status: 'PAID' });
   });
 
-  test('is cancelled by a failure, whatever its amount; the units go back', async () => {
+  test('an unpaid order is cancelled by a failure of any amount, and its units go back', async () => {
     const product = await shop.product(1);
     const order = await shop.orderOf(product);
     expect(await send('failed', order, { amountMinor: null, currency: null })).toBe('APPLIED');
@@ -165,7 +165,7 @@ describe('a hold that is over', () => {
     expect(await available(product)).toBe(0);
   });
 
-  test('and its unit gone: the order is to be refunded, and holds no units', async () => {
+  test('the order of a hold whose unit is gone is REFUND_DUE and holds no units', async () => {
     const product = await shop.product(1);
     const hold = await shop.hold(product);
     await expire(shop.sql, hold.id);
@@ -191,7 +191,7 @@ describe('a hold that is over', () => {
 });
 
 describe('a late success for a cancelled order', () => {
-  test('takes its units again when there are some, whatever the sale window says', async () => {
+  test('a late payment takes its units again when there are some, whatever the sale window', async () => {
     const { product, order } = await lateOrder();
     await shop.updateProduct({ productId: product.id, saleEndsAt: new Date(0) });
     expect(await send('succeeded', order)).toBe('APPLIED');
@@ -206,21 +206,21 @@ describe('a late success for a cancelled order', () => {
     expect(await orderRow(order)).toMatchObject({ status: 'PAID' });
   });
 
-  test('is to be refunded when they are gone', async () => {
+  test('a late payment is REFUND_DUE when its units are gone', async () => {
     const { product, order } = await lateOrder();
     await shop.orderOf(product);
     expect(await send('succeeded', order)).toBe('REFUND_DUE');
     expect(await orderRow(order)).toMatchObject({ status: 'REFUND_DUE', paid_at: null });
   });
 
-  test('takes the units of an overdue hold', async () => {
+  test('a late payment takes the units of an overdue hold', async () => {
     const { product, order } = await lateOrder();
     await expire(shop.sql, (await shop.hold(product)).id);
     expect(await send('succeeded', order)).toBe('APPLIED');
     expect(await available(product)).toBe(0);
   });
 
-  test('takes all of its units or none', async () => {
+  test('a late payment takes all of its units or none', async () => {
     const [a, b] = [await shop.product(1), await shop.product(1)];
     const order = await shop.order(await shop.hold(a), await shop.hold(b));
     await send('failed', order);
@@ -247,7 +247,7 @@ describe('a late success for a cancelled order', () => {
 });
 
 describe('a second payment', () => {
-  test('is to be refunded, and its refund settles it and nothing else', async () => {
+  test('a second payment is REFUND_DUE, and its refund settles it and nothing else', async () => {
     const order = await shop.orderOf(await shop.product(1));
     await send('succeeded', order, { paymentId: 'p1' });
     const second = message('succeeded', order, { paymentId: 'p2' });
@@ -297,7 +297,7 @@ onOneServer('events that share a transaction see what their neighbours did', asy
 });
 
 describe('a refund', () => {
-  test('of a paid order moves no units: they are sold', async () => {
+  test('the refund of a paid order moves no units', async () => {
     const product = await shop.product(1);
     const order = await shop.orderOf(product);
     await send('succeeded', order, { paymentId: 'p' });
@@ -313,7 +313,7 @@ describe('a refund', () => {
     expect(await orderRow(order)).toMatchObject({ status: 'REFUNDED' });
   });
 
-  test('of another amount is a mismatch', async () => {
+  test('a refund of another amount is AMOUNT_MISMATCH', async () => {
     const order = await shop.orderOf(await shop.product(1));
     await send('succeeded', order, { paymentId: 'p' });
     expect(await send('refunded', order, { paymentId: 'p', amountMinor: 1 })).toBe('AMOUNT_MISMATCH');
@@ -381,7 +381,7 @@ describe('the same events end alike in whatever order they come', () => {
     return end;
   }
 
-  test.each(['order', 'hold'] as const)('of an unpaid %s', async (about) => {
+  test.each(['order', 'hold'] as const)('events of an unpaid %s end alike in every order of arrival', async (about) => {
     expect(CASES).toHaveLength(140);
     const found: Record<string, End> = {};
     /** One product for all of a lane, so that its holds and orders are made together; the events come one after the other. */
@@ -492,7 +492,7 @@ describe('replayPaymentEvent', () => {
     });
   });
 
-  test('refuses an unknown event, also one of another provider', async () => {
+  test('replayPaymentEvent refuses an unknown event, also one of another provider', async () => {
     const event = message('succeeded', await shop.orderOf(await shop.product(1)));
     await shop.receive(event);
     await expectRefused(shop, () => shop.replay('unknown'), 'PAYMENT_EVENT_NOT_FOUND');

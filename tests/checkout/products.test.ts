@@ -22,18 +22,18 @@ const adjustments = ({ id }: Product) =>
   shop.sql('SELECT delta, reason, actor FROM stock_adjustments WHERE product_id = $1 ORDER BY created_at', [id]);
 
 describe('createProduct', () => {
-  test('puts a product on sale, with its stock and the first adjustment', async () => {
+  test('createProduct writes the product, its stock and the first adjustment', async () => {
     const product = valueOf(await shop.createProduct({ ...input, sku: ' S-1 ', description: 'Fine' }));
     expect(product).toMatchObject({ sku: 'S-1', name: 'Name', description: 'Fine', maxPerCustomer: null });
     expect(await stock(product)).toEqual({ total: 3, available: 3 });
     expect(await adjustments(product)).toEqual([{ delta: 3, reason: 'createProduct', actor: 'operator' }]);
   });
 
-  test('may start with no units', async () => {
+  test('a product may start without units', async () => {
     expect(await stock(await shop.product(0))).toEqual({ total: 0, available: 0 });
   });
 
-  test('refuses a SKU that is taken, and leaves nothing', async () => {
+  test('createProduct refuses a SKU that is taken, and leaves nothing', async () => {
     await shop.createProduct({ ...input, sku: 'S-2' });
     await expectRefused(shop, () => shop.createProduct({ ...input, sku: 'S-2' }), 'SKU_TAKEN');
   });
@@ -77,7 +77,7 @@ test('a product that is not listed is in no page of products, is found by id and
 });
 
 describe('updateProduct', () => {
-  test('changes what is said, and nothing that is left out', async () => {
+  test('updateProduct changes the given fields and no others', async () => {
     const product = await shop.product(1, { maxPerCustomer: 2, description: 'Old', saleEndsAt: new Date(5) });
     const changed = valueOf(await shop.updateProduct({ productId: product.id, name: 'New', maxPerCustomer: null }));
     expect(changed).toMatchObject({ ...product, name: 'New', maxPerCustomer: null });
@@ -96,7 +96,7 @@ describe('updateProduct', () => {
     await expectRefused(shop, () => shop.updateProduct({ productId: 'no id', name: 'x' }), 'PRODUCT_NOT_FOUND');
   });
 
-  test('does not take null for name or price, nor a window that ends before it starts', async () => {
+  test('updateProduct rejects null for name or price and a window that ends before it starts', async () => {
     const product = await shop.product(1, { saleStartsAt: new Date(10) });
     await expectNothingMoved(shop, async () => {
       for (const change of [{ name: null }, { priceMinor: null }, { priceMinor: -1 }, { maxPerCustomer: 0 }]) {
@@ -109,7 +109,7 @@ describe('updateProduct', () => {
 });
 
 describe('adjustStock', () => {
-  test('puts units on sale and takes them off, with a record of each', async () => {
+  test('adjustStock adds and removes units, and records each change', async () => {
     const product = await shop.product(3);
     expect((await shop.adjustStock({ productId: product.id, delta: 2 })).granted).toBe(true);
     expect((await shop.adjustStock({ productId: product.id, delta: -4 })).granted).toBe(true);
@@ -117,21 +117,21 @@ describe('adjustStock', () => {
     expect((await adjustments(product)).map(({ delta }) => delta)).toEqual([3, 2, -4]);
   });
 
-  test('refuses to go below what is held or ordered', async () => {
+  test('adjustStock refuses to go below the units that are held or ordered', async () => {
     const product = await shop.product(3);
     await shop.hold(product, { quantity: 2 });
     await expectRefused(shop, () => shop.adjustStock({ productId: product.id, delta: -2 }), 'STOCK_BELOW_COMMITTED');
     expect((await shop.adjustStock({ productId: product.id, delta: -1 })).granted).toBe(true);
   });
 
-  test('takes the units of overdue holds', async () => {
+  test('adjustStock takes the units of overdue holds', async () => {
     const product = await shop.product(2);
     await expire(shop.sql, (await shop.hold(product, { quantity: 2 })).id);
     expect((await shop.adjustStock({ productId: product.id, delta: -2 })).granted).toBe(true);
     expect(await stock(product)).toEqual({ total: 0, available: 0 });
   });
 
-  test('has one effect a key', async () => {
+  test('adjustStock has one effect for each key', async () => {
     const product = await shop.product(1);
     const change = { productId: product.id, delta: 1, idempotencyKey: newKey() };
     await shop.adjustStock(change);
@@ -142,7 +142,7 @@ describe('adjustStock', () => {
     expect(await stock(product)).toEqual({ total: 3, available: 3 });
   });
 
-  test('refuses an unknown product, and does not take 0 or more than an Int can hold', async () => {
+  test('adjustStock refuses an unknown product, 0, and totals that are no Int', async () => {
     const product = await shop.product(1);
     await expectRefused(shop, () => shop.adjustStock({ productId: randomUUID(), delta: 1 }), 'PRODUCT_NOT_FOUND');
     await expectNothingMoved(shop, async () => {

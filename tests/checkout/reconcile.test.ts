@@ -12,10 +12,10 @@ import { expire } from '../support/time';
 
 let shop: Shop;
 let sql: Sql;
-let story: Story;
+let story: Sale;
 
 /** A story that touches everything: what each corruption then breaks. */
-interface Story {
+interface Sale {
   readonly product: Product;
   readonly live: Hold;
   readonly released: Hold;
@@ -39,7 +39,7 @@ async function withoutGuards(): Promise<void> {
   await sql('DROP INDEX holds_idempotency_key_unique');
 }
 
-async function tell(): Promise<Story> {
+async function tell(): Promise<Sale> {
   const product = await shop.product(20);
   const live = await shop.hold(product, { idempotencyKey: newKey(), customerId: ALICE });
   const released = await shop.hold(product);
@@ -85,7 +85,7 @@ afterEach(async () => {
 afterAll(() => shop.close());
 
 /** What is done to the story, and which checks have to see it. */
-const CORRUPTIONS: readonly (readonly [string, (story: Story) => Promise<unknown>, readonly string[]])[] = [
+const CORRUPTIONS: readonly (readonly [string, (story: Sale) => Promise<unknown>, readonly string[]])[] = [
   [
     'a unit appears',
     ({ product }) => sql('UPDATE stock SET available = available + 1 WHERE product_id = $1', [product.id]),
@@ -376,7 +376,7 @@ describe('npm run reconcile', () => {
     );
   }
 
-  test('says in one line that every promise holds', async () => {
+  test('reconcile says in one line that every promise holds', async () => {
     const { code, out } = await command(shop.url);
     expect(code).toBe(0);
     expect(out).toMatch(/Every promise holds \(\d+ checks\)\.\n$/);
@@ -393,7 +393,7 @@ describe('npm run reconcile', () => {
     expect(JSON.parse(out).violations[0]).toMatchObject({ promise: 'P1', count: 1, examples: [product.id] });
   });
 
-  test('ends with 2 and one line when there is no database, or the call is wrong', async () => {
+  test('reconcile exits with 2 and one line when there is no database or the call is wrong', async () => {
     const away = await command('postgres://nobody:secret@127.0.0.1:1/nothing');
     expect(away).toMatchObject({ code: 2, out: '' });
     expect(away.err).toMatch(/^error: .*ECONNREFUSED.*\n$/);

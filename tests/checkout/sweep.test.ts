@@ -15,7 +15,7 @@ const NOTHING = { expiredHolds: 0, cancelledOrders: 0, settledEvents: 0, skipped
 const available = async (id: string) =>
   (await shop.sql('SELECT available FROM stock WHERE product_id = $1', [id]))[0]!.available;
 
-test('with nothing to do it does nothing', async () => {
+test('a sweep with nothing to do does nothing', async () => {
   await shop.hold(await shop.product(2));
   await shop.orderOf(await shop.product(2));
   expect(await expectNothingMoved(shop, () => shop.sweep())).toEqual(NOTHING);
@@ -88,7 +88,7 @@ test('settles what was parked for a hold that has ended or become an order', asy
   ]);
 });
 
-test('leaves a busy product to the next sweep, and goes on with the others', async () => {
+test('a sweep leaves a busy product to the next one, and goes on with the others', async () => {
   const [busy, free] = [await shop.product(1), await shop.product(1)];
   await expire(shop.sql, (await shop.hold(busy)).id, (await shop.hold(free)).id);
   const client = new Client({ connectionString: shop.url });

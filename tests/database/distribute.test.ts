@@ -77,7 +77,7 @@ describeOnCitus('db:distribute, on Citus (CITUS_URL)', () => {
        FROM pg_dist_partition ORDER BY 1`,
     );
 
-  test('refuses a database without tables, a worker, and a coordinator without workers', async () => {
+  test('db:distribute refuses a database without tables, a worker, and a coordinator without workers', async () => {
     await expect(distribute(url, { dryRun: false })).rejects.toThrow('The tables are missing: run db:migrate first.');
     await expect(distribute(await urlAtWorker(), { dryRun: false })).rejects.toThrow(
       /^This is no Citus coordinator with workers/,
@@ -86,7 +86,7 @@ describeOnCitus('db:distribute, on Citus (CITUS_URL)', () => {
     await expect(distribute(url, { dryRun: false })).rejects.toThrow(/^This is no Citus coordinator with workers/);
   });
 
-  test('refuses tables that are spread by something else', async () => {
+  test('db:distribute refuses tables that are distributed in another way', async () => {
     await migrateAt(url, shop.log);
     await query(`SELECT create_distributed_table('payment_events', 'provider')`);
     await expect(distribute(url, { dryRun: false })).rejects.toThrow(

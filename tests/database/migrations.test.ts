@@ -78,7 +78,7 @@ test('down leaves nothing behind, and up brings it back', async () => {
   expect(await described(fresh)).toEqual(entities);
 });
 
-test('two servers that start on an empty database: one migrates, the other waits', async () => {
+test('of two servers that start on an empty database one migrates while the other waits', async () => {
   await fresh.database.orm.schema.dropSchema({ dropMigrationsTable: true });
   const another = await fresh.openAnother();
   try {

@@ -5,7 +5,7 @@
 import { Client } from 'pg';
 import { checkServer } from '../../src/database/check-server';
 import { openDatabase, type Database } from '../../src/database/database';
-import { readStory } from '../../src/database/timelines';
+import { readHistory } from '../../src/database/timelines';
 import { readOrders, readPaymentEvents, readStockLevels, readStockReports } from '../../src/database/read-models';
 import { message, newKey, openShop, serverOn, type Shop } from '../support/checkout';
 import { databaseUrl } from '../support/cluster';
@@ -70,7 +70,7 @@ async function purchase(database: Database): Promise<void> {
   expect(shown).toMatchObject({ id: order.id, customerId: NAME, createdAt: order.createdAt, status: 'REFUNDED' });
   const [latest] = await database.read((em) => readPaymentEvents(em, { outcome: null, openOnly: false }, page));
   expect(Math.abs(latest!.receivedAt.getTime() - Date.now())).toBeLessThan(60_000);
-  const story = await database.read((em) => readStory(em, order.id));
+  const story = await database.read((em) => readHistory(em, order.id));
   expect(story!.order!.createdAt).toEqual(order.createdAt);
   const reports = await database.read((em) => readStockReports(em, page));
   expect(reports.length).toBeGreaterThan(0);

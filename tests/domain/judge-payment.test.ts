@@ -1,4 +1,4 @@
-/** What one payment event means in the situation it finds: DESIGN §7, line by line. */
+/** Each rule of docs/design.md#payment-events. */
 import { judgePayment, type PaymentVerdict, type Situation } from '../../src/domain/judge-payment';
 import type { Order, PaymentEvent } from '../../src/domain/records';
 import type { Canceller, OrderStatus } from '../../src/domain/statuses';

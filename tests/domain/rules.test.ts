@@ -36,13 +36,13 @@ describe('a product’s sale status', () => {
 });
 
 describe('money', () => {
-  test('is exact to 2^53 - 1, and a mistake beyond', () => {
+  test('a line total is exact to 2^53 - 1, and a caller error beyond', () => {
     expect(lineTotal(1, Number.MAX_SAFE_INTEGER)).toBe(Number.MAX_SAFE_INTEGER);
     expect(() => lineTotal(2, Number.MAX_SAFE_INTEGER)).toThrow(CallerError);
     expect(() => lineTotal(2_147_483_647, 4_194_305)).toThrow(CallerError);
   });
 
-  test('of several lines is their sum, and a mistake beyond', () => {
+  test('the total of several lines is their sum, and a caller error beyond 2^53 - 1', () => {
     expect(sumOfLines([])).toBe(0);
     expect(
       sumOfLines([
@@ -134,7 +134,7 @@ describe('a repeated message', () => {
     paymentId: 'p',
     payload: { data },
   };
-  test('says the same when only what does not count differs', () => {
+  test('messages are equal when they differ only in what does not count', () => {
     expect(repeats({ ...message, payload: { data: { ...data, note: 1 }, retry: 2 } }, message)).toBe(true);
   });
   test.each([

@@ -1,6 +1,6 @@
 /** A hold's or an order's life, told from its rows: each moment in its turn, and the units always add up to where they are. */
 import type { Hold, Order } from '../../src/domain/records';
-import { timelineOf, type Story, type TimelineEvent } from '../../src/domain/timeline';
+import { timelineOf, type History, type TimelineEvent } from '../../src/domain/timeline';
 
 const at = (second: number) => new Date(Date.UTC(2026, 0, 1, 0, 0, second));
 
@@ -52,16 +52,16 @@ const anEvent: TimelineEvent = {
 const consumed: Hold = { ...aHold, status: 'CONSUMED', closedAt: at(10), orderId: 'o' };
 const paidBy = { paymentProvider: 'standard', paymentEventId: 'e', paymentId: 'pay' };
 
-const told = (story: Partial<Story>) =>
-  timelineOf({ at: at(60), order: null, holds: [], events: [], ...story }).map(
+const told = (history: Partial<History>) =>
+  timelineOf({ at: at(60), order: null, holds: [], events: [], ...history }).map(
     ({ at: time, kind, units }) => `${time.getUTCSeconds()} ${kind} ${units}`,
   );
 /** Where the units are in the end, as a change of what was available before. */
-const taken = (story: Partial<Story>) =>
-  timelineOf({ at: at(60), order: null, holds: [], events: [], ...story }).reduce((sum, { units }) => sum + units, 0);
+const taken = (history: Partial<History>) =>
+  timelineOf({ at: at(60), order: null, holds: [], events: [], ...history }).reduce((sum, { units }) => sum + units, 0);
 
 describe('a hold', () => {
-  test('takes its units, and gives them back when it is released', () => {
+  test('a hold takes its units and gives them back when it is released', () => {
     const released: Hold = { ...aHold, status: 'RELEASED', closedAt: at(5), givenBackAt: at(5) };
     expect(told({ holds: [released] })).toEqual(['0 HOLD_GRANTED -2', '5 HOLD_RELEASED 2']);
   });
@@ -76,7 +76,7 @@ describe('a hold', () => {
 });
 
 describe('an order', () => {
-  test('is paid and refunded without moving a unit', () => {
+  test('an order is paid and refunded without moving a unit', () => {
     const order: Order = { ...anOrder, ...paidBy, status: 'REFUNDED', paidAt: at(12) };
     const refund = { ...anEvent, eventId: 'r', type: 'payment.refunded', receivedAt: at(30), settledAt: at(35) };
     expect(told({ order, holds: [consumed], events: [anEvent, refund] })).toEqual([
@@ -90,7 +90,7 @@ describe('an order', () => {
     ]);
   });
 
-  test('that is cancelled gives back all of its holds, and a late payment takes them again', () => {
+  test('a cancelled order gives all of its units back, and a late payment takes them again', () => {
     const other: Hold = { ...consumed, id: 'h2', quantity: 3 };
     const order: Order = { ...anOrder, status: 'CANCELLED', cancelledAt: at(40), cancelledBy: 'PAYMENT_WINDOW' };
     expect(told({ order, holds: [consumed, other] }).slice(-1)).toEqual(['40 ORDER_CANCELLED 5']);
@@ -101,7 +101,7 @@ describe('an order', () => {
     ]);
   });
 
-  test('that a payment placed from an ended hold has its units only when it is paid', () => {
+  test('an order that a payment placed of an ended hold has its units only when it is PAID', () => {
     const ended: Hold = { ...aHold, status: 'EXPIRED', closedAt: at(20), orderId: 'o' };
     const placed: Order = { ...anOrder, ...paidBy, placedBy: 'PAYMENT', createdAt: at(30), paymentDueAt: at(30) };
     const paid: Order = { ...placed, status: 'PAID', paidAt: at(30) };
@@ -114,7 +114,7 @@ describe('an order', () => {
     expect(taken({ order: owed, holds: [{ ...ended, givenBackAt: at(20) }] })).toBe(0);
   });
 
-  test('is not REFUNDED by the refund of another payment', () => {
+  test('the refund of another payment does not show in the history as the order’s', () => {
     const order: Order = { ...anOrder, ...paidBy, status: 'PAID', paidAt: at(12) };
     const other = { ...anEvent, eventId: 'r', type: 'payment.refunded', paymentId: 'second' };
     expect(told({ order, events: [other] })).not.toContainEqual(expect.stringContaining('ORDER_REFUNDED'));

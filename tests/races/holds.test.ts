@@ -64,7 +64,7 @@ describe('parallel holds never oversell', () => {
     expect(answers.filter((answer) => answer.granted)).toHaveLength(1);
   });
 
-  test('who waits for the last unit finds it taken', async () => {
+  test('a request that waits for the last unit finds it taken', async () => {
     const product = await shop.product(1);
     const { first, others } = await fairly(shop, () => collide(shop, hold(product), [hold(product), hold(product)]));
     expect(first.granted).toBe(true);

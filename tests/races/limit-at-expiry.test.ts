@@ -33,7 +33,7 @@ test('a hold that becomes overdue while its order commits still counts for the l
   await expectClean(shop);
 });
 
-test('so it does for a late payment that would take units again', async () => {
+test('an overdue hold counts against the limit of a late payment', async () => {
   const product = await shop.product(5, { maxPerCustomer: 1 });
   const released = await shop.hold(product, { customerId: ALICE });
   await shop.releaseHold(released.id, ALICE);

@@ -43,7 +43,7 @@ async function neighbours(count: number): Promise<[Hold, Hold][]> {
 }
 
 describe('carts in opposite directions', () => {
-  test('two carts that want the same holds the other way round: one gets them, and nothing deadlocks', async () => {
+  test('of two carts with the same holds in opposite order one gets them, and nothing deadlocks', async () => {
     const [a, b] = await twoProducts();
     const holds = [await shop.hold(a), await shop.hold(b)];
     const carts = [placeOrder(holds), placeOrder(holds.toReversed())];
@@ -164,7 +164,7 @@ describe('one key, one order', () => {
     },
   );
 
-  test('two orders of one hold: one gets it', async () => {
+  test('of two orders of one hold one gets it', async () => {
     const hold = await shop.hold(await shop.product(1));
     const { first, others } = await fairly(shop, () => collide(shop, placeOrder([hold]), [placeOrder([hold])]));
     expect(first.granted).toBe(true);

@@ -105,7 +105,7 @@ describe('a webhook is processed once', () => {
     await shop.sql('UPDATE stock SET available = 2 WHERE product_id = $1', [product.id]);
   });
 
-  test('two payments of one order at once: one is applied, the other is to be refunded', async () => {
+  test('of two simultaneous payments of one order one is applied, and the other is REFUND_DUE', async () => {
     const order = await shop.order(await heldOfTwo());
     const pay = () => receive(message('succeeded', order));
     const { first, others } = await fairly(shop, () => collide(shop, pay(), [pay()]));
@@ -257,7 +257,7 @@ describe('events that are parked by the hundred', () => {
       [eventIds],
     );
 
-  test('are settled once by the order that is placed, by four sweeps and by operators who replay them, all at once', async () => {
+  test('parked events are settled once, by an order, four sweeps and operators’ replays at the same time', async () => {
     const holds = await Promise.all(Array.from({ length: 4 }, heldOfTwo));
     const eventIds = await Promise.all(holds.map((hold) => park(hold, 60)));
     await expire(shop.sql, holds[0]!.id, holds[1]!.id);

@@ -167,7 +167,7 @@ describe('every root field is counted by its answer', () => {
     simulatePayment: ['simulatePayment(input: { reference: "x", times: 999 }) { eventId }', 'BAD_USER_INPUT'],
   };
 
-  test('of the schema', () => {
+  test('every root field of the schema is counted', () => {
     const fieldsOf = (name: 'Query' | 'Mutation' | 'Subscription') =>
       Object.keys((developmentSchema().getType(name) as { getFields(): object } | undefined)?.getFields() ?? {}).sort();
     expect(fieldsOf('Query')).toEqual(Object.keys(selections).sort());
@@ -289,7 +289,7 @@ describe('a webhook', () => {
     expect(grown).toMatchObject({ ...http(PATH, status), ...expected });
   });
 
-  test('of a provider that is not set up', async () => {
+  test('a webhook of a provider that is not set up is counted as refused', async () => {
     const grown = await growth(() => send(`${PATH}/stripe`, event()));
     expect(grown).toEqual({ ...http(`${PATH}/stripe`, 503), ...refused('stripe', 'NOT_SET_UP') });
   });
@@ -334,14 +334,14 @@ describe('a WebSocket', () => {
     expect(await growth(() => ask(query))).toMatchObject({ ...upgraded(101), ...expected });
   });
 
-  test('with a subscription', async () => {
+  test('a WebSocket with a subscription is counted', async () => {
     const grown = await growth(() =>
       ask(`subscription { stockChanged(productIds: ["${productId}"]) { availableStock } }`),
     );
     expect(grown).toMatchObject({ ...upgraded(101), ...operation('stockChanged', 'OK') });
   });
 
-  test('with a bad token', async () => {
+  test('a WebSocket with a bad token is counted', async () => {
     const grown = await growth(async () => once(await open({ authorization: 'Bearer x' }), 'close'));
     expect(grown).toMatchObject({ ...upgraded(101), ...error('UNAUTHENTICATED') });
   });

@@ -197,13 +197,13 @@ describe('the age of a payment event', () => {
     return count === 1 ? seconds : null;
   };
 
-  test('is its receipt minus its own timestamp', async () => {
+  test('an event’s delay is its receipt minus its timestamp', async () => {
     const seconds = await measured(ago(90_000));
     expect(seconds).toBeGreaterThan(89);
     expect(seconds).toBeLessThan(95);
   });
 
-  test('is 0 when the provider’s clock is ahead', async () => {
+  test('an event has no delay when its clock is ahead of the server’s', async () => {
     expect(await measured(ago(-60_000))).toBe(0);
   });
 
@@ -287,7 +287,7 @@ describe('gauges show', () => {
     expect(values.get('flashsale_stock_available{product="MANY-150"}')).toBe(6);
   });
 
-  test('requests that wait for a connection', async () => {
+  test('the gauge counts requests that wait for a connection', async () => {
     const product = await shop.product(1);
     const busy = Array.from({ length: 20 }, () =>
       shop.app.database.read((em) => em.getConnection().execute('SELECT pg_sleep(0.4)')),
@@ -346,11 +346,11 @@ describe('while the database is away', () => {
   });
 });
 
-test('counting takes a few microseconds a hold', () => {
+test('counting a hold takes a few microseconds of CPU', () => {
   const metrics = new Metrics();
   const holds = 200_000;
-  const startedAt = performance.now();
+  const before = process.cpuUsage();
   for (let n = 0; n < holds; n++) metrics.hold('GRANTED', 0.003);
-  const microsecondsEach = ((performance.now() - startedAt) * 1_000) / holds;
-  expect(microsecondsEach).toBeLessThan(10);
+  const { user, system } = process.cpuUsage(before);
+  expect((user + system) / holds).toBeLessThan(10);
 });

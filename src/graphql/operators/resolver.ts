@@ -1,7 +1,7 @@
 /** Queries for operators: stock reports, the timeline of a hold or an order, and a server's metrics. */
 import type { GraphQLResolveInfo } from 'graphql';
 import { Arg, Args, Ctx, FieldResolver, ID, Info, Query, Resolver, Root } from 'type-graphql';
-import { readStory } from '../../database/timelines';
+import { readHistory } from '../../database/timelines';
 import { isId } from '../../database/ids';
 import { readStockReport, readStockReports } from '../../database/read-models';
 import { checkText } from '../../domain/input';
@@ -73,15 +73,15 @@ export class OperatorResolver {
   async timeline(@Arg('id', () => ID) id: string, @Ctx() context: Context): Promise<Timeline | null> {
     requireAdmin(context);
     checkText('id', id, MAX_REFERENCE_LENGTH);
-    const story = await context.read((em) => readStory(em, id));
-    if (!story) return null;
-    const { order, holds, at } = story;
+    const history = await context.read((em) => readHistory(em, id));
+    if (!history) return null;
+    const { order, holds, at } = history;
     const hold = holds.find((own) => own.id === id.toLowerCase());
     return {
       hold: hold ? presentHold(hold, at) : null,
       order: order && presentOrder(order),
       customerId: (order ?? hold)?.customerId || null,
-      moments: timelineOf(story).map(({ event, hold: own, ...moment }) => ({
+      moments: timelineOf(history).map(({ event, hold: own, ...moment }) => ({
         ...moment,
         hold: own && presentHold(own, at),
         paymentEvent: event && presentEvent(event),

@@ -1,6 +1,7 @@
 /**
- * What a careless developer writes: right for one shopper at a time, wrong for two. Each function breaks one rule of
- * DESIGN §6; in the same harness as the real one it must oversell or apply twice, or the harness proves nothing.
+ * Controls: right for one shopper at a time, wrong for two. Each function breaks one rule of
+ * docs/design.md#rules-of-concurrency; in the harness of the real one it must oversell or apply twice, or the harness proves
+ * nothing.
  */
 import { randomUUID } from 'node:crypto';
 import type { EntityManager } from '@mikro-orm/postgresql';
