@@ -33,7 +33,8 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
   ],
   'stopping.ts': SHARED,
   'workers.ts': ['stopping.ts', ...SHARED],
-  'main.ts': ['app.ts', 'workers.ts', 'stopping.ts', 'postgres', 'database', ...SHARED],
+  // node-version.cjs, which lies with the other programs that run before anything is built.
+  'main.ts': ['app.ts', 'workers.ts', 'stopping.ts', 'postgres', 'database', 'cli', ...SHARED],
 };
 
 /** The workshop (bench, rehearsal, attacks) may import everything, and nothing of the product imports it. */
@@ -58,6 +59,7 @@ const inRoom =
 test('a room imports only the rooms below it', () => {
   const wrong = files.flatMap(({ path, room, code }) =>
     [...code.matchAll(/(?:from|import|require)\s*\(?\s*'(\.[^']*)'/g)]
+      .filter(([, target]) => !target!.endsWith('/node-version.cjs')) // every entry point's first line
       .map(([, target]) => relative(SRC, resolve(SRC, dirname(path), target!)).split(sep))
       .filter(([top]) => top !== '..') // migrations, package.json
       .map(([top, ...rest]) => (rest.length === 0 && !rooms.has(top!) ? `${top!.replace(/\.js$/, '')}.ts` : top!))
@@ -120,4 +122,17 @@ test('use cases never call use cases', () => {
 
 test('nothing is called utils, common or helpers', () => {
   expect(files.filter(({ path }) => /(^|\/)(utils?|common|helpers?)(\/|\.ts$)/.test(path))).toEqual([]);
+});
+
+test('docs/design.md gives the same rules', () => {
+  const section = readFileSync(resolve(SRC, '../docs/design.md'), 'utf8')
+    .split(/^## Rooms$/m)[1]!
+    .split(/^## /m)[0]!;
+  const rows = section.split('\n').filter((line) => line.startsWith('| `') && !line.startsWith('| `tools`'));
+  const names = (cell: string) => [...cell.matchAll(/`([^`]+)`/g)].map(([, name]) => name!);
+  const documented = rows
+    .map((row) => row.split('|'))
+    .map(([, room, , rooms]) => [names(room!)[0], names(rooms!).sort()]);
+  const rules = Object.entries(MAY_IMPORT).map(([room, rooms]) => [room, [...rooms].sort()]);
+  expect(Object.fromEntries(documented)).toEqual(Object.fromEntries(rules));
 });

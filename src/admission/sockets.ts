@@ -38,6 +38,8 @@ class Line {
   /** Why nothing more can be read. */
   failure: NodeJS.ErrnoException | null = null;
   hasEnded = false;
+  /** How much had been read when the last answer left; null: a first request is still to come. */
+  answeredAtBytes: number | null = null;
   /** What the client had taken of its answers at the last look that saw a change. */
   takenBytes = 0;
   takenAtMs = performance.now();
@@ -63,7 +65,6 @@ export interface SocketsOptions {
  */
 export class Sockets {
   private readonly lines = new Map<Socket, Line>();
-  private readonly servers: Server[] = [];
   private readonly check = setInterval(() => this.closeStalled(), CHECK_MS).unref();
   private waiting = 0;
 
@@ -93,7 +94,8 @@ export class Sockets {
     const server = createServer({ ...options, IncomingMessage: Request });
     // A client that has said all it wants, and closed its half, still gets its answers. (node has no option for it.)
     Object.assign(server, { httpAllowHalfOpen: true });
-    this.servers.push(server);
+    // Node calls it when a server closes. From 26.4 on its own resets sockets of which it has read nothing yet.
+    server.closeIdleConnections = () => this.closeIdle();
     server.on('connection', (socket: Socket) => this.open(socket));
     const take = (request: IncomingMessage, response: ServerResponse) =>
       this.take(handler, { request: request as Request, response });
@@ -104,9 +106,11 @@ export class Sockets {
     return server;
   }
 
-  /** Those between two requests. */
+  /** Those between two requests. One that has not sent its first request yet is about to. */
   closeIdle(): void {
-    for (const server of this.servers) server.closeIdleConnections();
+    for (const { socket, underWay, answeredAtBytes } of this.lines.values()) {
+      if (!underWay && answeredAtBytes === socket.bytesRead) socket.destroy();
+    }
   }
 
   /** Whatever they are doing, and whatever they have been upgraded to. */
@@ -162,6 +166,7 @@ export class Sockets {
 
   private goOn(handler: Handler, line: Line): void {
     line.underWay = null;
+    line.answeredAtBytes = line.socket.bytesRead;
     const next = line.waiting[0];
     if (line.failure && !next?.request.complete) return this.end(line, line.failure);
     if (!next) return;

@@ -1,4 +1,4 @@
-/** An operation is executed from a plan, and from outside nobody can tell it from graphql's interpreter. */
+/** Operations run from compiled plans with the same results as graphql's interpreter. */
 import { openServer, type GqlReply, type TestServer } from '../support/server';
 
 let mockIsInterpreted = false;
@@ -104,7 +104,7 @@ test.each<[string, string, () => object, string?]>([
   }
 });
 
-test('mutations of one document follow one another', async () => {
+test('the mutations of one document run one after another', async () => {
   const query = `mutation M($a: ID!, $b: ID!) {
     first: createHold(input: { productId: $a, quantity: 1 }) { hold { quantity } userErrors { code } }
     second: createHold(input: { productId: $b, quantity: 1 }) { hold { quantity } userErrors { code } }
@@ -117,7 +117,7 @@ test('mutations of one document follow one another', async () => {
   });
 });
 
-test('a product keeps the limit and the window that an update leaves out, however often the document is sent', async () => {
+test('an update keeps the limit and the window that it leaves out, however often it is sent', async () => {
   const { id } = await server.product(1, { maxPerCustomer: 3, saleEndsAt: '2099-01-01T00:00:00Z' });
   const query = `mutation R($p: ID!, $name: String, $limit: PositiveInt, $ends: DateTime) {
     updateProduct(input: { productId: $p, name: $name, maxPerCustomer: $limit, saleEndsAt: $ends }) {
@@ -134,7 +134,7 @@ test('a product keeps the limit and the window that an update leaves out, howeve
   expect(body.data.updateProduct.product).toEqual({ ...product, maxPerCustomer: null, saleEndsAt: null });
 });
 
-test('a hold without a quantity is a hold of one unit, however often the document is sent', async () => {
+test('a hold without a quantity holds one unit, however often the document is sent', async () => {
   const { id } = await server.product(101);
   const query = `mutation H($p: ID!, $q: PositiveInt) {
     createHold(input: { productId: $p, quantity: $q }) { hold { quantity } userErrors { code } }

@@ -1,4 +1,4 @@
-/** The public contract: what clients were promised is there, and what is committed is what the server serves. */
+/** The server serves everything in the public contract, and the committed schema equals the served one. */
 import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import {
@@ -36,11 +36,14 @@ const promised = Object.values(contract.getTypeMap()).filter(
   (type) => !type.name.startsWith('__') && !isSpecifiedScalarType(type),
 );
 
-test.each(promised.map((type) => [type.name, type] as const))('the schema holds all of %s', (_name, type) => {
-  expect(missingOf(type)).toEqual([]);
-});
+test.each(promised.map((type) => [type.name, type] as const))(
+  'the schema has everything that the contract says of %s',
+  (_name, type) => {
+    expect(missingOf(type)).toEqual([]);
+  },
+);
 
-test('a schema with a part missing is noticed', () => {
+test('a schema with a missing part fails the comparison', () => {
   const poorer = buildSchema(
     read('tests', 'api', 'contract.graphql')
       .replace('  sku: String!\n', '')
@@ -59,12 +62,12 @@ test('a schema with a part missing is noticed', () => {
   ]);
 });
 
-test('schema/ is what the code serves: npm run schema:emit', () => {
+test('schema/ equals what the code serves (else: npm run schema:emit)', () => {
   expect(read('schema', 'schema.graphql')).toBe(printedSchema());
   expect(read('schema', 'development.graphql')).toBe(printedDevelopmentSchema());
 });
 
-test('production has nothing of what development adds', () => {
+test('production has none of the mutations that development adds', () => {
   expect(printSchema(schemaFor({ environment: 'production' }))).toBe(printSchema(schema));
   const names = ['simulatePayment', 'signInAs'];
   for (const name of names) expect(schema.getMutationType()!.getFields()[name]).toBeUndefined();
@@ -73,7 +76,7 @@ test('production has nothing of what development adds', () => {
   expect(schema.getType('SimulatePaymentInput')).toBeUndefined();
 });
 
-test('the typed client is what codegen makes of schema/: npm run codegen', () => {
+test('the typed client equals what codegen generates from schema/ (else: npm run codegen)', () => {
   const codegen = projectPath('node_modules', '@graphql-codegen', 'cli', 'esm', 'bin.js');
   execFileSync(process.execPath, [codegen, '--config', 'codegen.yml', '--check'], {
     cwd: projectPath(),
@@ -81,7 +84,7 @@ test('the typed client is what codegen makes of schema/: npm run codegen', () =>
   });
 });
 
-test('every mutation tells in its description which codes it refuses with', () => {
+test('the description of every mutation lists its refusals', () => {
   const known = assertEnumType(schema.getType('ErrorCode'))
     .getValues()
     .map((value) => value.name);
@@ -105,13 +108,13 @@ test.each(
   expect(validate(served, parse(query), DOCUMENT_LIMITS).map((error) => error.message)).toEqual([]);
 });
 
-test('README names every error code of the contract', () => {
-  const readme = read('README.md');
+test('docs/errors.md names every error code of the contract', () => {
+  const page = read('docs', 'errors.md');
   const codes = assertEnumType(contract.getType('ErrorCode')).getValues();
-  expect(codes.map(({ name }) => name).filter((name) => !readme.includes(`\`${name}\``))).toEqual([]);
+  expect(codes.map(({ name }) => name).filter((name) => !page.includes(`\`${name}\``))).toEqual([]);
 });
 
-/** What of a promised type the schema has not, or has otherwise. */
+/** The parts of a promised type that the schema lacks or has differently. */
 function missingOf(type: GraphQLNamedType, actual = schema): string[] {
   const own = actual.getType(type.name);
   if (!own) return [`${type.name}: missing`];

@@ -1,4 +1,4 @@
-/** Who may see and touch what: a shopper their own, an admin may look at all, and somebody else's reads as missing (P9). */
+/** Access (P9): shoppers see and change only their own objects, admins read all, other customers' objects read as not found. */
 import { randomUUID } from 'node:crypto';
 import { expectNothingMoved } from '../support/invariants';
 import {
@@ -24,7 +24,7 @@ beforeAll(async () => {
 });
 afterAll(() => server.close());
 
-/** Answers must not differ in anything that tells apart what exists from what does not. */
+/** Answers for existing and missing objects must not differ. */
 async function expectSameAsMissing(
   ask: (id: string) => Promise<{ status: number; body: unknown }>,
   id: string,
@@ -69,7 +69,7 @@ describe.each(['bob', 'nobody'] as const)('to %s', (who) => {
     await expectSameAsMissing(ask, id);
   });
 
-  test('a used, released or paid hold of alice’s is as missing as a live one', async () => {
+  test('another customer’s used, released and paid holds read as not found', async () => {
     const [used, released, paid] = [
       await server.hold(productId, {}, alice),
       await server.hold(productId, {}, alice),
@@ -85,7 +85,7 @@ describe.each(['bob', 'nobody'] as const)('to %s', (who) => {
     }
   });
 
-  test('alice’s idempotency key says nothing', async () => {
+  test('another customer’s idempotency key reveals nothing', async () => {
     const idempotencyKey = randomUUID();
     const hold = await server.hold(productId, { idempotencyKey, quantity: 3 }, alice);
     const { object } = await server.mutate('createOrder', { holdIds: hold.id, idempotencyKey }, alice);
@@ -97,7 +97,7 @@ describe.each(['bob', 'nobody'] as const)('to %s', (who) => {
 });
 
 describe('a hold made without a token', () => {
-  test('is seen and touched by whoever has its id', async () => {
+  test('can be seen and used by everyone who has its id', async () => {
     const hold = await server.hold(productId);
     for (const token of [null, alice, bob, admin]) {
       expect((await server.gql(READS.hold, { id: hold.id.toUpperCase() }, token)).body.data.hold.id).toBe(hold.id);
@@ -105,7 +105,7 @@ describe('a hold made without a token', () => {
     expect((await server.mutate('releaseHold', { holdId: hold.id }, bob)).object.status).toBe('RELEASED');
   });
 
-  test('becomes the order of whoever orders it, and that is theirs alone', async () => {
+  test('becomes an order that belongs to the caller alone', async () => {
     const hold = await server.hold(productId);
     const order = await server.order(hold.id, alice);
     expect((await server.gql(READS.order, { id: order.id }, alice)).body.data.order.lines[0].hold.id).toBe(hold.id);
@@ -117,7 +117,7 @@ describe('a hold made without a token', () => {
     }
   });
 
-  test('and a hold with one may be ordered together by its owner', async () => {
+  test('can be ordered together with the caller’s own hold', async () => {
     const [open, own] = [await server.hold(productId), await server.hold(productId, {}, alice)];
     const refused = await expectNothingMoved(server.db, () =>
       server.mutate('createOrder', { holdIds: [open.id, own.id] }, bob),
@@ -127,7 +127,7 @@ describe('a hold made without a token', () => {
   });
 });
 
-test('an order made without a token is seen and cancelled by whoever has its id', async () => {
+test('an anonymous order can be seen and cancelled by everyone who has its id', async () => {
   const order = await server.order((await server.hold(productId)).id);
   for (const token of [null, alice]) {
     expect((await server.gql(READS.order, { id: order.id }, token)).body.data.order.id).toBe(order.id);
@@ -136,14 +136,14 @@ test('an order made without a token is seen and cancelled by whoever has its id'
 });
 
 describe('an admin', () => {
-  test('reads every hold and every order, whole', async () => {
+  test('reads every field of every hold and order', async () => {
     const hold = await server.hold(productId, {}, alice);
     const order = await server.order(hold.id, alice);
     expect((await server.gql(READS.hold, { id: hold.id }, admin)).body.data.hold.order).toEqual({ id: order.id });
     expect((await server.gql(READS.order, { id: order.id }, admin)).body.data.order.lines[0].hold.id).toBe(hold.id);
   });
 
-  test('touches only their own', async () => {
+  test('changes only their own holds and orders', async () => {
     const hold = await server.hold(productId, {}, alice);
     const order = await server.order((await server.hold(productId, {}, alice)).id, alice);
     const codes = await expectNothingMoved(server.db, async () => [
@@ -155,7 +155,7 @@ describe('an admin', () => {
   });
 });
 
-describe('for admins alone', () => {
+describe('for admins only', () => {
   const INPUTS: Record<string, () => Record<string, unknown>> = {
     createProduct: () => ({ sku: randomUUID(), name: 'N', priceMinor: 1, currency: 'USD', totalStock: 1 }),
     updateProduct: () => ({ productId, name: 'Mine' }),
@@ -193,13 +193,13 @@ describe('for admins alone', () => {
     expect(allowed.body.errors).toBeUndefined();
   });
 
-  test('every mutation of the schema is either here or a shopper’s', () => {
+  test('every mutation of the schema is listed here or is open to shoppers', () => {
     const shoppers = ['createHold', 'releaseHold', 'createOrder', 'cancelOrder'];
     expect([...shoppers, ...Object.keys(INPUTS)].sort()).toEqual([...MUTATIONS].sort());
   });
 });
 
-test('orders needs a token, and shows each their own', async () => {
+test('orders needs a token and shows only the caller’s', async () => {
   const query = '{ orders(first: 100) { edges { node { id } } } }';
   const [hers, his] = [
     await server.order((await server.hold(productId, {}, alice)).id, alice),
@@ -217,14 +217,14 @@ test('orders needs a token, and shows each their own', async () => {
   expect(await idsOf(await server.token('nobody-yet'))).toEqual([]);
 });
 
-test('what may be had is answered beside what may not, with 200', async () => {
+test('allowed fields are answered with 200 next to forbidden ones', async () => {
   const { status, body } = await server.gql(`{ serverTime stockReport(productId: "${productId}") { total } }`);
   expect(status).toBe(200);
   expect(body.data).toEqual({ serverTime: expect.any(String), stockReport: null });
   expect(body.errors).toHaveLength(1);
 });
 
-test('a token that does not verify never passes as nobody', async () => {
+test('a token that does not verify never counts as anonymous', async () => {
   const hold = { query: mutationText('createHold'), variables: { input: { productId } } };
   for (const authorization of [
     'Bearer x.y.z',
@@ -241,7 +241,7 @@ test('a token that does not verify never passes as nobody', async () => {
   }
 });
 
-test('an order of a hold’s id, or a hold of an order’s, is not found', async () => {
+test('the id of a hold finds no order, and the id of an order no hold', async () => {
   const hold = await server.hold(productId, {}, alice);
   const order = await server.order(hold.id, alice);
   for (const [field, id] of [
@@ -257,7 +257,7 @@ test('an order of a hold’s id, or a hold of an order’s, is not found', async
   expect((await server.gql('{ hold(id: 7) { id } }')).body).toEqual({ data: { hold: null } });
 });
 
-/** What GraphQL takes for no id at all. */
+/** Values that GraphQL does not accept as an id. */
 const NO_IDS: [string, unknown][] = [
   ['{}', {}],
   ['[]', []],
@@ -298,7 +298,7 @@ describe.each(NO_IDS)('%s where an id belongs', (_literal, value) => {
   });
 });
 
-test('a number where an id belongs is the text of its digits, and names nothing', async () => {
+test('a number in place of an id is read as its digits and finds nothing', async () => {
   for (const [name, input] of [
     ['createHold', { productId: 1 }],
     ['releaseHold', { holdId: 1 }],

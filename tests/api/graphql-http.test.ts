@@ -118,7 +118,7 @@ test('a request without a body or a content type is answered in GraphQL’s shap
   expect(reply.status).toBe(400);
 });
 
-test('a body that is too large is refused in GraphQL’s shape although no length was announced', async () => {
+test('a chunked body that is too large is refused in GraphQL’s shape', async () => {
   const reply = await new Promise<{ status: number; text: string }>((resolve, reject) => {
     const request = httpRequest(
       `${server.url}/graphql`,
@@ -143,7 +143,7 @@ test.each([
   ['application/graphql-response+json', 200],
   ['*/*', 200],
   ['text/html', 406],
-])('whoever accepts %s gets an answer in GraphQL’s shape', async (accept, status) => {
+])('a client that accepts %s gets an answer in GraphQL’s shape', async (accept, status) => {
   const reply = await server.post(JSON.stringify({ query: HELLO }), { ...json, accept });
   expectShape(reply);
   expect(reply.status).toBe(status);
@@ -160,7 +160,7 @@ describe('by GET', () => {
   const get = (query: string, headers: Record<string, string> = { 'apollo-require-preflight': '1' }) =>
     server.fetch(`/graphql?query=${encodeURIComponent(query)}`, { headers });
 
-  test('a query may be asked', async () => {
+  test('a query is executed', async () => {
     const reply = await get(HELLO);
     expect(reply.status).toBe(200);
     expect(JSON.parse(reply.text).data.serverTime).toMatch(/Z$/);
@@ -174,14 +174,14 @@ describe('by GET', () => {
     expect(reply.status).toBe(405);
   });
 
-  test('a foreign page cannot ask in a visitor’s name', async () => {
+  test('a query from a page of another origin is refused', async () => {
     expect((await get(HELLO, {})).status).toBe(400);
     expect((await get(HELLO, { 'content-type': 'text/plain' })).status).toBe(400);
   });
 });
 
-describe('an error that nobody expected', () => {
-  test('says nothing but its request id', async () => {
+describe('an unexpected error', () => {
+  test('reveals nothing but its request id', async () => {
     const product = await server.product(1);
     await server.sql('ALTER TABLE products RENAME TO gone');
     try {
@@ -208,7 +208,7 @@ describe('an error that nobody expected', () => {
   });
 });
 
-describe('a document is bounded:', () => {
+describe('limits of a document:', () => {
   /** order → lines → hold → order …: `depth` fields one below the other. */
   const deep = (depth: number): string => {
     const names = ['lines', 'hold', 'order'];
@@ -240,7 +240,7 @@ describe('a document is bounded:', () => {
     expect((await server.gql(text)).text).toMatch(/12 fields deep/);
   });
 
-  test.each([500, 20_000])('%d levels are refused at once', async (depth) => {
+  test.each([500, 20_000])('a document %d levels deep is refused at once', async (depth) => {
     const asked = performance.now();
     const reply = await server.gql(`{ ${'a{'.repeat(depth)}a${'}'.repeat(depth)} }`);
     expect(reply.status).toBe(400);
@@ -261,14 +261,14 @@ describe('a document is bounded:', () => {
       },
     ],
     ['fields that overlap', () => `{ ${'a: serverTime '.repeat(900)} }`],
-  ])('%s cost little', async (_name, document) => {
+  ])('%s are refused with little CPU', async (_name, document) => {
     const text = document();
     const { result, ms } = await leastCpu(() => server.gql(text));
     expectShape(result);
     expect(ms).toBeLessThan(MAX_CPU_MS);
   });
 
-  test('a megabyte of comment is not even read', async () => {
+  test('a megabyte of comment is refused unread', async () => {
     expect((await server.gql(`{ serverTime } #${'x'.repeat(1_000_000)}`)).status).toBe(413);
   });
 
@@ -300,7 +300,7 @@ describe('a document is bounded:', () => {
       expect(reply.body.errors![0]!.extensions!.code).toBe('BAD_USER_INPUT');
     });
 
-    test('three are executed, one after the other', async () => {
+    test('three mutations are executed, one after the other', async () => {
       const product = await server.product(2);
       const { status, body } = await server.gql(
         `mutation { ${['a', 'b', 'c'].map((alias) => one(product.id, alias).replace('{ hold { id } }', '{ hold { id } userErrors { code } }')).join(' ')} }`,
@@ -314,7 +314,7 @@ describe('a document is bounded:', () => {
 });
 
 describe('in development', () => {
-  test('the schema may be introspected, however deep', async () => {
+  test('the schema can be introspected at any depth', async () => {
     const { getIntrospectionQuery } = await import('graphql');
     const { status, body } = await server.gql(getIntrospectionQuery());
     expect(status).toBe(200);
@@ -360,7 +360,7 @@ describe('in production', () => {
     expect(reply.body.errors![0]!.extensions).toEqual({ code: 'BAD_USER_INPUT' });
   });
 
-  test('the shop works as anywhere', async () => {
+  test('the shop sells as in development', async () => {
     const product = await production.product(1);
     expect((await production.hold(product.id)).status).toBe('ACTIVE');
   });

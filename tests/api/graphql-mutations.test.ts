@@ -1,4 +1,4 @@
-/** Every mutation over HTTP: what it grants, each code it refuses with, what a replay answers, and which inputs it takes. */
+/** Every mutation over HTTP: success, each refusal, replays, and the accepted inputs. */
 import { randomUUID } from 'node:crypto';
 import { newKey } from '../support/checkout';
 import { expectClean, expectNothingMoved } from '../support/invariants';
@@ -60,7 +60,7 @@ const mistake = (name: Mutation, input: Record<string, unknown>, token: string |
   expectMistake(() => server.gql(mutationText(name), { input }, token), status);
 
 describe('createHold', () => {
-  test('holds one unit unless told otherwise, at the price of now, for the time to live', async () => {
+  test('holds one unit by default, at the current price, for HOLD_TTL_SECONDS', async () => {
     const product = await server.product(5, { priceMinor: 4_999, currency: 'EUR' });
     const hold = await server.hold(product.id);
     expect(hold).toEqual({
@@ -100,7 +100,7 @@ describe('createHold', () => {
     expect(released).toMatchObject({ id: other.id, status: 'RELEASED' });
   });
 
-  test('takes a key of each customer, and of nobody, for a key of its own', async () => {
+  test('keeps the idempotency keys of customers and of anonymous shoppers apart', async () => {
     const product = await server.product(5);
     const idempotencyKey = newKey();
     const ids = [];
@@ -108,7 +108,7 @@ describe('createHold', () => {
     expect(new Set(ids).size).toBe(3);
   });
 
-  test('refuses a used key with another quantity, before anything else', async () => {
+  test('refuses a used key with another quantity before it judges anything else', async () => {
     const product = await server.product(1);
     const idempotencyKey = newKey();
     await server.hold(product.id, { idempotencyKey });
@@ -125,7 +125,7 @@ describe('createHold', () => {
     expect((await server.mutate('createHold', input)).object.status).toBe('ACTIVE');
   });
 
-  test('says when stock may return: the earliest end of a live hold, and nothing when none is held', async () => {
+  test('OUT_OF_STOCK says when the first live hold ends, or nothing when no unit is held', async () => {
     const product = await server.product(2);
     const first = await server.hold(product.id);
     await server.hold(product.id);
@@ -149,7 +149,7 @@ describe('createHold', () => {
     ]);
   });
 
-  test('takes the units of overdue holds although nobody has swept', async () => {
+  test('takes the units of overdue holds before a sweep', async () => {
     const product = await server.product(1);
     const overdue = await server.hold(product.id);
     await expire(server.sql, overdue.id);
@@ -175,7 +175,7 @@ describe('createHold', () => {
     await refuse((await server.product(1)).id, alice, 'OUT_OF_STOCK', null);
   });
 
-  test('counts one customer’s units together, and gives them back when they are released', async () => {
+  test('counts all units of one customer, and no longer those that were released', async () => {
     const product = await server.product(10, { maxPerCustomer: 2 });
     const hold = await server.hold(product.id, { quantity: 2 }, alice);
     const input = { productId: product.id };
@@ -198,7 +198,7 @@ describe('releaseHold', () => {
     expect(body.data.product.availableStock).toBe(1);
   });
 
-  test('refuses what is missing, over or used', async () => {
+  test('refuses missing, ended and used holds', async () => {
     const product = await server.product(3);
     const [expired, used] = [await server.hold(product.id), await server.hold(product.id)];
     await server.order(used.id);
@@ -212,7 +212,7 @@ describe('releaseHold', () => {
 });
 
 describe('createOrder', () => {
-  test('takes a single id for a list of one', async () => {
+  test('accepts a single id in place of a list', async () => {
     const product = await server.product(2);
     const byVariable = await server.mutate('createOrder', { holdIds: (await server.hold(product.id)).id });
     expect(byVariable.object.status).toBe('PENDING_PAYMENT');
@@ -223,7 +223,7 @@ describe('createOrder', () => {
     expect(body.data.createOrder.order.lines).toEqual([{ hold: { id } }]);
   });
 
-  test('makes one order of several holds, a hold named twice counts once', async () => {
+  test('makes one order of several holds, and counts a hold named twice once', async () => {
     const [a, b] = [await server.product(9, { priceMinor: 150 }), await server.product(9, { priceMinor: 20 })];
     const holds = [await server.hold(a.id, { quantity: 2 }), await server.hold(b.id, { quantity: 3 })];
     const ids = holds.map((hold) => hold.id);
@@ -253,7 +253,7 @@ describe('createOrder', () => {
     await expectRefused('createOrder', other, null, { code: 'IDEMPOTENCY_KEY_REUSED', field: ['idempotencyKey'] });
   });
 
-  test('names each bad hold by its place, and takes none of the good ones', async () => {
+  test('names each bad hold by its index and orders none of the good ones', async () => {
     const [usd, eur] = [await server.product(9), await server.product(9, { currency: 'EUR' })];
     const good = await server.hold(usd.id);
     const [expired, released, used] = [await server.hold(usd.id), await server.hold(usd.id), await server.hold(usd.id)];
@@ -276,7 +276,7 @@ describe('createOrder', () => {
     expect((await server.order(good.id)).status).toBe('PENDING_PAYMENT');
   });
 
-  test('does not ask for the sale window again', async () => {
+  test('does not judge the sale window again', async () => {
     const product = await server.product(1);
     const hold = await server.hold(product.id);
     await server.mutate('updateProduct', { productId: product.id, saleEndsAt: ago(60) }, admin);
@@ -293,7 +293,7 @@ describe('createOrder', () => {
     expect(order.total.amountMinor).toBe(50_000);
   });
 
-  test('answers the order that a payment has placed of the hold', async () => {
+  test('answers the order that a payment has placed for the hold', async () => {
     const product = await server.product(1);
     const hold = await server.hold(product.id, {}, alice);
     const paid = await server.webhook(paymentMessage('succeeded', hold));
@@ -316,7 +316,7 @@ describe('cancelOrder', () => {
     expect((await server.hold(product.id)).status).toBe('ACTIVE');
   });
 
-  test('an order says who or what cancelled it last, also once money has come for it', async () => {
+  test('an order says what cancelled it last, even after a payment arrived', async () => {
     const product = await server.product(9);
     const orders = await Promise.all(
       Array.from({ length: 4 }, async () => server.order((await server.hold(product.id)).id)),
@@ -344,7 +344,7 @@ describe('cancelOrder', () => {
     ]);
   });
 
-  test('refuses what is missing, and what money has come for', async () => {
+  test('refuses missing and paid orders', async () => {
     const product = await server.product(9);
     const refuse = (orderId: string, code: string) =>
       expectRefused('cancelOrder', { orderId }, null, { code, field: ['orderId'] });
@@ -365,7 +365,7 @@ describe('cancelOrder', () => {
 describe('createProduct', () => {
   const good = () => ({ sku: `S-${randomUUID()}`, name: 'Name', priceMinor: 1, currency: 'USD', totalStock: 3 });
 
-  test('puts a product on sale as it was described', async () => {
+  test('creates a product with every field of its input', async () => {
     const input = {
       ...good(),
       description: '',
@@ -443,7 +443,7 @@ describe('updateProduct', () => {
     saleEndsAt: ago(-3_600),
   };
 
-  test('leaves alone what is left out', async () => {
+  test('keeps every field that the input leaves out', async () => {
     const product = await server.product(1, full);
     const { object } = await server.mutate('updateProduct', { productId: product.id }, admin);
     expect(object).toEqual(product);
@@ -451,20 +451,20 @@ describe('updateProduct', () => {
     expect(renamed.object).toEqual({ ...product, name: 'New' });
   });
 
-  test('takes null for no description, no limit and no window', async () => {
+  test('removes description, limit and window on null', async () => {
     const product = await server.product(1, full);
     const none = { description: null, maxPerCustomer: null, saleStartsAt: null, saleEndsAt: null };
     const { object } = await server.mutate('updateProduct', { productId: product.id, ...none }, admin);
     expect(object).toEqual({ ...product, ...none });
   });
 
-  test('takes null for neither name nor price', async () => {
+  test('refuses null as a name or a price', async () => {
     const { id } = await server.product(1);
     await mistake('updateProduct', { productId: id, name: null }, admin);
     await mistake('updateProduct', { productId: id, priceMinor: null }, admin);
   });
 
-  test('judges half a window by the other half that is stored', async () => {
+  test('judges one end of the sale window by the stored other end', async () => {
     const product = await server.product(1, { saleStartsAt: '2030-01-01T00:00:00Z' });
     await mistake('updateProduct', { productId: product.id, saleEndsAt: '2029-01-01T00:00:00Z' }, admin);
     await mistake('updateProduct', { productId: product.id, saleEndsAt: '2030-01-01T00:00:00Z' }, admin);
@@ -489,7 +489,7 @@ describe('adjustStock', () => {
     await expectRefused('adjustStock', { ...input, delta: 2 }, admin, reused);
   });
 
-  test('refuses to take what is held, or what does not exist', async () => {
+  test('refuses to remove held units, and an unknown product', async () => {
     const product = await server.product(5);
     await server.hold(product.id, { quantity: 4 });
     const input = { productId: product.id, delta: -2, reason: 'broken' };
@@ -511,7 +511,7 @@ describe('adjustStock', () => {
 });
 
 describe('replayPaymentEvent', () => {
-  test('judges a parked event again, and answers every other as it stands', async () => {
+  test('judges a parked event again and answers every other event unchanged', async () => {
     const product = await server.product(2);
     const order = await server.order((await server.hold(product.id)).id);
     const wrong = paymentMessage('succeeded', order, { amount_minor: 1 });
@@ -527,14 +527,14 @@ describe('replayPaymentEvent', () => {
     expect(replay.object).toMatchObject({ outcome: 'APPLIED', order: { id: order.id, status: 'PAID' } });
   });
 
-  test('refuses an event nobody has sent', async () => {
+  test('refuses an unknown event', async () => {
     const unknown = { code: 'PAYMENT_EVENT_NOT_FOUND', field: ['eventId'] };
     await expectRefused('replayPaymentEvent', { provider: 'standard', eventId: 'evt_x' }, admin, unknown);
     await expectRefused('replayPaymentEvent', { provider: 'stripe', eventId: '' }, admin, unknown);
   });
 });
 
-test('whoever waits too long for a product is BUSY: data, with a time to wait, and nothing has happened', async () => {
+test('a request that waits too long for a product is BUSY with retryAfterMs, and nothing has happened', async () => {
   const [locked, free] = [await server.product(4), await server.product(3)];
   const hold = await server.hold(locked.id);
   const ordered = await server.hold(locked.id);
@@ -545,7 +545,7 @@ test('whoever waits too long for a product is BUSY: data, with a time to wait, a
   try {
     await client.query('BEGIN');
     await client.query('SELECT FROM stock WHERE product_id = $1 FOR UPDATE', [locked.id]);
-    // An order takes no unit again: what it waits for are its holds.
+    // An order takes no units; it waits for its holds.
     await client.query('SELECT FROM holds WHERE id = $1 FOR UPDATE', [ordered.id]);
     const asked = performance.now();
     const answers = expectNothingMoved(server.db, () =>
@@ -562,7 +562,7 @@ test('whoever waits too long for a product is BUSY: data, with a time to wait, a
       expect(userErrors).toEqual([expect.objectContaining({ code: 'BUSY', field: null, stockReturnsAt: null })]);
       expect(userErrors[0]!.retryAfterMs).toBeGreaterThan(0);
     }
-    // Twice the lock timeout: who comes to the head of the queue begins to wait anew.
+    // Twice the lock timeout: a request that reaches the head of the queue starts to wait again.
     expect(performance.now() - asked).toBeLessThan(5_000);
     const untouched = performance.now();
     expect((await server.hold(free.id)).status).toBe('ACTIVE');
@@ -574,7 +574,7 @@ test('whoever waits too long for a product is BUSY: data, with a time to wait, a
   expect((await server.order(ordered.id)).status).toBe('PENDING_PAYMENT');
 });
 
-test('what a document has read before a mutation of its own is read anew after it', async () => {
+test('a document reads fresh values after each of its mutations', async () => {
   const product = await server.product(3);
   const idempotencyKey = newKey();
   const hold = await server.hold(product.id, { idempotencyKey });
@@ -603,7 +603,7 @@ test('what a document has read before a mutation of its own is read anew after i
   expect(cancelled.data.after.hold.order.status).toBe('CANCELLED');
 });
 
-describe('numbers are whole numbers, and nothing else', () => {
+describe('only whole numbers are accepted as numbers', () => {
   test.each<[string, unknown]>([
     ['2^31', 2_147_483_648],
     ['2^53', 2 ** 53],
@@ -635,7 +635,7 @@ describe('numbers are whole numbers, and nothing else', () => {
     },
   );
 
-  test('quantity × price beyond 2^53 − 1 is a mistake, at it is exact', async () => {
+  test('quantity × price is exact up to 2^53 − 1 and BAD_USER_INPUT beyond', async () => {
     const dear = await server.product(2_000_000_000, { priceMinor: 2 ** 53 - 1 });
     await mistake('createHold', { productId: dear.id, quantity: 2 }, null);
     await mistake('createHold', { productId: dear.id, quantity: 1_000_000_000 }, null);
@@ -698,7 +698,7 @@ describe('text', () => {
     '<script>alert(1)</script>',
     '{"$ne":null}',
     '*/ DROP',
-  ])('%j is kept as it came, and means nothing', async (text) => {
+  ])('the text %j is stored unchanged and not interpreted', async (text) => {
     const { object: product } = await server.mutate(
       'createProduct',
       { sku: text, name: text, description: text, priceMinor: 1, currency: 'USD', totalStock: 9 },
@@ -763,7 +763,7 @@ describe('text', () => {
     ['255 characters', 'k'.repeat(255), true],
     ['256 characters', 'k'.repeat(256), false],
     ['100,000 characters', 'k'.repeat(100_000), false],
-  ])('a key of %s is taken: see the table', async (_name, idempotencyKey, isTaken) => {
+  ])('an idempotency key of %s is accepted or refused as the table says', async (_name, idempotencyKey, isTaken) => {
     const { id: productId } = await server.product(9);
     const hold = await server.hold(productId);
     const calls: [Mutation, Record<string, unknown>, string | null][] = [
@@ -777,7 +777,7 @@ describe('text', () => {
     }
   });
 
-  test('a megabyte of text is not even read, whatever it is meant for', async () => {
+  test('a megabyte of text is refused unread in every field', async () => {
     const { id } = await server.product(9);
     const text = 'k'.repeat(1_000_000);
     const calls: [Mutation, Record<string, unknown>][] = [
@@ -801,7 +801,7 @@ describe('text', () => {
     });
   });
 
-  test('a key that is null is none', async () => {
+  test('a key of null counts as no key', async () => {
     const { id: productId } = await server.product(9);
     const ids = [
       await server.hold(productId, { idempotencyKey: null }),

@@ -1,4 +1,4 @@
-/** What is looked at: pages that join, sale statuses, reports, few statements for many rows, and levels that stand a burst. */
+/** Queries: pages that join, sale statuses, reports, few statements for many rows, and stock levels under a burst. */
 import { randomUUID } from 'node:crypto';
 import { expectNothingMoved } from '../support/invariants';
 import { openServer, paymentMessage, PRODUCT, statementsOf, type TestServer } from '../support/server';
@@ -84,7 +84,7 @@ describe('pages', () => {
     expect(orders).toHaveLength(7);
   });
 
-  test('stay joined while new orders come in front of them', async () => {
+  test('of orders join without a gap while new orders appear in front', async () => {
     const dora = await server.token('dora');
     const product = await server.product(90, { name: 'zz' });
     const place = async () => (await server.order((await server.hold(product.id, {}, dora)).id, dora)).id;
@@ -118,25 +118,25 @@ describe('pages', () => {
     expect(outcomes).toEqual(['PARKED', 'PARKED', 'PARKED']);
   });
 
-  test('of nothing are empty', async () => {
+  test('of an empty list are empty', async () => {
     expect(await page('orders', '{ id }', {}, await server.token('nobody-yet'))).toEqual({
       edges: [],
       pageInfo: { hasNextPage: false, hasPreviousPage: false, startCursor: null, endCursor: null },
     });
   });
 
-  test.each([0, -1, 101, 1_000_000_000, -2_147_483_648])('of %d are refused', async (first) => {
+  test.each([0, -1, 101, 1_000_000_000, -2_147_483_648])('of size %d are refused', async (first) => {
     for (const list of ['products', 'orders', 'paymentEvents']) {
       const { body } = await server.gql(`{ ${list}(first: ${first}) { edges { cursor } } }`, null, admin);
       expect(body.errors!.map((error) => error.extensions!.code)).toEqual(['BAD_USER_INPUT']);
     }
   });
 
-  test.each(['2147483648', '1.5', '"7"', 'null', '[]'])('of %s are no number', async (first) => {
+  test.each(['2147483648', '1.5', '"7"', 'null', '[]'])('of size %s are refused as not a number', async (first) => {
     expect((await server.gql(`{ products(first: ${first}) { edges { cursor } } }`)).status).toBe(400);
   });
 
-  test('begin again with after: null', async () => {
+  test('start at the beginning with after: null', async () => {
     const { body } = await server.gql('{ products(after: null) { pageInfo { hasPreviousPage } } }');
     expect(body.data.products.pageInfo.hasPreviousPage).toBe(false);
   });
@@ -191,7 +191,7 @@ describe('pages', () => {
     }
   });
 
-  test('after somebody else’s cursor show the caller’s own', async () => {
+  test('after another customer’s cursor show the caller’s orders only', async () => {
     const foreign = await page('orders', '{ id }', { first: 1 }, await carol());
     const { body } = await server.gql(
       `{ orders(after: "${foreign.pageInfo.endCursor}") { edges { node { id } } } }`,
@@ -203,7 +203,7 @@ describe('pages', () => {
 });
 
 describe('a product', () => {
-  test('is found by id or by sku, one of them', async () => {
+  test('is found by id or by sku, but not by both', async () => {
     const product = await server.product(3);
     const query = `query ($id: ID, $sku: String) { product(id: $id, sku: $sku) ${PRODUCT} }`;
     expect((await server.gql(query, { id: product.id })).body.data.product).toEqual(product);
@@ -215,7 +215,7 @@ describe('a product', () => {
     }
   });
 
-  test('has the sale status of its window first, and then of its units', async () => {
+  test('has the sale status of its window, and within it that of its units', async () => {
     const ago = (seconds: number) => new Date(Date.now() - seconds * 1_000).toISOString();
     const statusOf = async ({ id }: { id: string }) => {
       const { body } = await server.gql(`{ product(id: "${id}") { saleStatus availableStock totalStock } }`);
@@ -244,7 +244,7 @@ describe('a product', () => {
     expect(await statusOf(product)).toEqual({ saleStatus: 'SOLD_OUT', availableStock: 0, totalStock: 1 });
   });
 
-  test('has every unit in its report', async () => {
+  test('has a stock report that accounts for every unit', async () => {
     const product = await server.product(20);
     await server.hold(product.id, { quantity: 1 });
     await server.order((await server.hold(product.id, { quantity: 2 })).id);
@@ -267,7 +267,7 @@ describe('a product', () => {
   });
 });
 
-test('an overdue hold reads as EXPIRED although nobody has swept', async () => {
+test('an overdue hold reads as EXPIRED before a sweep', async () => {
   const product = await server.product(1);
   const hold = await server.hold(product.id);
   await expire(server.sql, hold.id);
@@ -275,7 +275,7 @@ test('an overdue hold reads as EXPIRED although nobody has swept', async () => {
   expect(await server.sql('SELECT status FROM holds WHERE id = $1', [hold.id])).toEqual([{ status: 'ACTIVE' }]);
 });
 
-test('serverTime is the database’s', async () => {
+test('serverTime is the time of the database', async () => {
   const before = await databaseTime(server.sql);
   const { body } = await server.gql('{ serverTime }');
   const after = await databaseTime(server.sql);
@@ -285,7 +285,7 @@ test('serverTime is the database’s', async () => {
   expect(time).toBeLessThanOrEqual(after.getTime());
 });
 
-describe('however many rows are shown, few statements are sent:', () => {
+describe('the number of statements does not grow with the number of rows:', () => {
   const frank = () => server.token('frank');
   beforeAll(async () => {
     const token = await frank();
@@ -351,7 +351,7 @@ describe('however many rows are shown, few statements are sent:', () => {
 });
 
 describe('a burst of 500 reads of one product', () => {
-  test('costs one query of its level in 100 ms', async () => {
+  test('takes one stock query in 100 ms', async () => {
     const product = await server.product(9);
     const query = `{ product(id: "${product.id}") { availableStock totalStock saleStatus } }`;
     const startedAt = performance.now();
@@ -366,7 +366,7 @@ describe('a burst of 500 reads of one product', () => {
     expect(asked).toBeLessThanOrEqual((performance.now() - startedAt) / 100 + 1);
   });
 
-  test('never shows a shopper an older level than their own hold left', async () => {
+  test('reads its own write: never a level from before the shopper’s own hold', async () => {
     const product = await server.product(40);
     const query = `{ product(id: "${product.id}") { availableStock } }`;
     const readers = { isDone: false };

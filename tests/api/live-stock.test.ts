@@ -1,4 +1,4 @@
-/** Live stock over WebSocket: what a subscriber sees, on which server soever it happens, and what the socket refuses. */
+/** Live stock over WebSocket: events from every server, and the messages that a socket refuses. */
 import { readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { ApolloClient, gql, InMemoryCache } from '@apollo/client';
@@ -56,7 +56,7 @@ function connect(server: Server, options: Partial<ClientOptions> = {}): Client {
   return client;
 }
 
-/** What a subscriber was told, with the time it came. */
+/** The events that a subscriber received, with their times. */
 class Watching {
   readonly told: (Level & { atMs: number })[] = [];
   errors: unknown = null;
@@ -85,7 +85,7 @@ class Watching {
   }
 }
 
-/** The one answer of an operation over the socket, or what it failed with. */
+/** The single result of an operation over the socket, or its error. */
 async function ask(client: Client, query: string, variables: Record<string, unknown> = {}): Promise<unknown> {
   for await (const result of client.iterate({ query, variables })) return result;
   return undefined;
@@ -135,7 +135,7 @@ describe('a subscriber', () => {
     expect(watching.last).toMatchObject({ availableStock: 1, saleStatus: 'ON_SALE' });
   });
 
-  it('is told at most ten times a second of a product in a rush, and of the last level', async () => {
+  it('gets at most ten events a second for a hot product, and its last level', async () => {
     const product = await shop.product(500);
     const watching = new Watching(connect(first), [product.id]);
     await watching.until((told) => told.length === 1);
@@ -153,7 +153,7 @@ describe('a subscriber', () => {
     expect(watching.told.length).toBeGreaterThan(3);
   });
 
-  it('shares one reading with everybody else, whoever they are and whatever they select', async () => {
+  it('shares one stock query with all other subscribers', async () => {
     const product = await shop.product(3);
     const alice = connect(first, { connectionParams: { authorization: `Bearer ${await first.token('alice')}` } });
     const short = STOCK.replace('{ product { id name } availableStock saleStatus at }', '{ availableStock at }');
@@ -163,7 +163,7 @@ describe('a subscriber', () => {
       ...Array.from({ length: 50 }, () => new Watching(connect(first), [product.id])),
     ];
     await Promise.all(watchings.map((watching) => watching.until((told) => told.length > 0)));
-    // Nobody is told twice within 100 ms, so whoever came last might get the next reading.
+    // A subscriber gets one event in 100 ms, so the last subscribers might get the next reading.
     await sleep(150);
     await shop.hold(product);
     await Promise.all(watchings.map((watching) => watching.until(() => watching.last.availableStock === 2)));
@@ -171,7 +171,7 @@ describe('a subscriber', () => {
     expect(Object.keys(watchings[1]!.last)).not.toContain('saleStatus');
   });
 
-  it('stays through an outage of the database, and is told what happened meanwhile', async () => {
+  it('stays connected through an outage of the database and then gets the current level', async () => {
     const own = await openShop();
     const server = await serve(own);
     const admin = await connectAdmin('flashsale tests');
@@ -198,7 +198,7 @@ describe('a subscriber', () => {
     }
   });
 
-  it('may name a trusted document by its hash, also where nothing else is served', async () => {
+  it('may send the hash of a trusted document, also with PERSISTED_ONLY', async () => {
     const product = await shop.product(2);
     const server = await serve(shop, { PERSISTED_ONLY: 'on' });
     try {
@@ -257,7 +257,7 @@ describe('a subscriber', () => {
 });
 
 describe('the socket', () => {
-  it('serves queries and mutations as HTTP does, for the same caller', async () => {
+  it('serves queries and mutations like HTTP, for the same caller', async () => {
     const product = await shop.product(3, { maxPerCustomer: 1 });
     const hold = `mutation ($id: ID!) { createHold(input: { productId: $id }) { hold { quantity } userErrors { code } } }`;
     const refused = await ask(connect(first), hold, { id: product.id });
@@ -320,7 +320,7 @@ describe('the socket', () => {
     ]);
   });
 
-  it('has at most 20 operations under way, however many are asked for', async () => {
+  it('runs at most 20 operations at a time', async () => {
     const product = await shop.product(2);
     const client = connect(first);
     const watchings = Array.from({ length: 1_000 }, () => new Watching(client, [product.id]));
@@ -338,14 +338,14 @@ describe('the socket', () => {
     expect(served.map(({ errors }) => errors)).toEqual(Array(20).fill(null));
   });
 
-  it('refuses a token that does not verify, and is never anonymous instead', async () => {
+  it('refuses a token that does not verify, instead of serving it as anonymous', async () => {
     for (const authorization of ['Bearer nonsense', 'Basic YWxpY2U6', '', 7, {}]) {
       const client = connect(first, { connectionParams: { authorization } });
       expect(await failureOf(client, '{ serverTime }')).toMatchObject({ code: 4403 });
     }
   });
 
-  it('closes what sends no connection_init, too much, or what is no message', async () => {
+  it('is closed without a connection_init, and after too much data or a malformed message', async () => {
     const codeOf = (send: (socket: WebSocket) => void, protocol = 'graphql-transport-ws') =>
       new Promise<number>((resolve) => {
         const socket = new WebSocket(addressOf(first), protocol);
@@ -362,7 +362,7 @@ describe('the socket', () => {
     expect(await codeOf(() => undefined)).toBe(4408);
   });
 
-  it('is at /graphql alone, and HTTP tells subscriptions where to go', async () => {
+  it('is served at /graphql only, and HTTP points subscriptions to it', async () => {
     const status = await new Promise<number | undefined>((resolve) => {
       const socket = new WebSocket(addressOf(first).replace('/graphql', '/webhooks/payments'), 'graphql-transport-ws');
       socket.on('unexpected-response', (_request, response) => resolve(response.statusCode));
@@ -376,7 +376,7 @@ describe('the socket', () => {
     });
   });
 
-  it('is closed with 1001 when the server stops, well before HTTP would be cut off', async () => {
+  it('is closed with 1001 when the server stops, before HTTP requests would be cut off', async () => {
     const server = await serve(shop);
     const product = await shop.product(1);
     const closed = new Promise<number>((resolve) => {

@@ -1,4 +1,4 @@
-/** What operators see beyond the contract: right, exact, and for their eyes alone. */
+/** Fields for operators beyond the contract: correct, exact, and for admins only. */
 import { randomUUID } from 'node:crypto';
 import { codegenDocuments } from '../../src/graphql/documents/trusted';
 import { EVENT, openServer, paymentMessage, statementsOf, type TestServer } from '../support/server';
@@ -27,7 +27,7 @@ describe('stockReports', () => {
       { first, after },
     ).then((data) => data.stockReports);
 
-  test('say of every product what stockReport says of one, by name and page by page', async () => {
+  test('stockReports equal the stockReport of each product, by name and page by page', async () => {
     const busy = await server.product(20, { name: 'A busy one' });
     await server.product(7, { name: 'B untouched' });
     await server.product(0, { name: 'C with nothing' });
@@ -52,7 +52,7 @@ describe('stockReports', () => {
     expect(one.stockReport).toEqual(first.edges[0].node);
   });
 
-  test('are one statement for a page, and never remembered', async () => {
+  test('stockReports take one statement a page and are not cached', async () => {
     const statements = await statementsOf(server, () => page(100));
     expect(statements.map(({ sql }) => sql)).toEqual([expect.stringContaining('/* stockReports */')]);
     const product = await server.product(3, { name: 'Z' });
@@ -61,7 +61,7 @@ describe('stockReports', () => {
     expect([before, (await page(100)).edges.at(-1).node.held]).toEqual([0, 1]);
   });
 
-  test.each([0, 101, -1])('take no page of %s', async (first) => {
+  test.each([0, 101, -1])('stockReports refuse a page of %s', async (first) => {
     const { body } = await server.gql(`{ stockReports(first: ${first}) { edges { cursor } } }`, null, admin);
     expect(body.errors![0]!.extensions!.code).toBe('BAD_USER_INPUT');
   });
@@ -77,7 +77,7 @@ describe('timeline', () => {
     return timeline && { ...timeline, told: timeline.moments.map((own: any) => `${own.kind} ${own.units}`) };
   };
 
-  test('tells an order from its hold to its refund, whichever id it is asked by', async () => {
+  test('a timeline shows an order from its hold to its refund, by the id of either', async () => {
     const product = await server.product(9, { name: 'Told' });
     const hold = await server.hold(product.id, { quantity: 3 }, server.tokens.alice);
     const order = await server.order(hold.id, server.tokens.alice);
@@ -105,7 +105,7 @@ describe('timeline', () => {
     expect(byHold.moments).toEqual(byOrder.moments);
   });
 
-  test('tells of all holds of an order, and of a payment that came before it and one that came too late', async () => {
+  test('a timeline shows all holds of an order, an early payment and a late one', async () => {
     const product = await server.product(9);
     const [one, two] = [await server.hold(product.id), await server.hold(product.id, { quantity: 2 })];
     const early = paymentMessage('succeeded', one, { amount_minor: 1 });
@@ -122,7 +122,7 @@ describe('timeline', () => {
     expect(moments.flatMap((own: any) => own.paymentEvent?.outcome ?? [])).toEqual(['AMOUNT_MISMATCH', 'REFUND_DUE']);
   });
 
-  test('tells of a hold alone, with what was ignored for it', async () => {
+  test('a timeline shows a hold without an order and its ignored events', async () => {
     const product = await server.product(9);
     const hold = await server.hold(product.id);
     await server.mutate('releaseHold', { holdId: hold.id });
@@ -132,7 +132,7 @@ describe('timeline', () => {
     expect(timeline).toMatchObject({ customerId: null, hold: { status: 'RELEASED' }, order: null });
   });
 
-  test('tells what waits under a reference that nobody knows, and nothing of what was never heard of', async () => {
+  test('a timeline shows the events parked under an unknown reference, and null for an unused one', async () => {
     const nobodys = { id: 'cart 7?', total: { amountMinor: 5, currency: 'USD' } };
     const event = paymentMessage('succeeded', nobodys);
     await server.webhook(event);
@@ -142,7 +142,7 @@ describe('timeline', () => {
     expect(body.errors![0]!.extensions!.code).toBe('BAD_USER_INPUT');
   });
 
-  test('is one statement, and counts for what one operation may show', async () => {
+  test('a timeline takes one statement and counts against the operation’s budget', async () => {
     const hold = await server.hold((await server.product(9)).id);
     const statements = await statementsOf(server, () =>
       as('query ($id: ID!) { timeline(id: $id) { moments { kind hold { id } } } }', { id: hold.id }),
@@ -161,7 +161,7 @@ describe('timeline', () => {
 });
 
 describe('payment events', () => {
-  test('are listed open ones only, on demand, with what they should have come to', async () => {
+  test('payment events can be limited to open ones, with the expected amount', async () => {
     const product = await server.product(9);
     const hold = await server.hold(product.id);
     const order = await server.order((await server.hold(product.id)).id);
@@ -192,7 +192,7 @@ describe('payment events', () => {
   });
 });
 
-test('the operations of the operators’ page are trusted, as the storefront’s are', () => {
+test('the operations of the operators’ page are trusted like those of the storefront', () => {
   const names = codegenDocuments().map((text) => /\b(query|mutation|subscription) (\w+)/.exec(text)![2]);
   const operators = ['StockReports', 'WhatIsOpen', 'ReplayPaymentEvent', 'Timeline', 'ServerMetrics'];
   expect(names).toEqual(expect.arrayContaining([...operators, 'CreateHold', 'StockChanged']));
@@ -200,7 +200,7 @@ test('the operations of the operators’ page are trusted, as the storefront’s
 });
 
 describe('serverMetrics', () => {
-  test('are those of /metrics, with the name of the server', async () => {
+  test('serverMetrics equal /metrics and name the server', async () => {
     await server.hold((await server.product(1)).id);
     const { serverMetrics } = await as('{ serverMetrics { server text } }');
     expect(serverMetrics.server).toMatch(new RegExp(`^.+:${new URL(server.url).port}$`));

@@ -1,4 +1,4 @@
-/** What a browser and a balancer ask for: the playground without internet, the first page, and health. */
+/** The pages and probes for browsers and balancers: the playground without internet, the first page, health. */
 import { connect } from 'node:net';
 import { parse } from 'graphql';
 import { Client as DatabaseClient } from 'pg';
@@ -40,7 +40,7 @@ const rootFieldsOf = (query: string) =>
     own.selectionSet.selections.map((field) => (field.kind === 'Field' ? field.name.value : '')),
   );
 
-/** As the tab would ask: with its own headers. */
+/** Sends the operation of a tab with the headers of that tab. */
 function ask({ headers }: { headers: string }, question: object, to: Client = server) {
   return to.post(JSON.stringify(question), { 'content-type': 'application/json', ...jsonOf(headers) });
 }
@@ -48,7 +48,7 @@ function ask({ headers }: { headers: string }, question: object, to: Client = se
 const assetsOf = (html: string) => [...html.matchAll(/(?:src|href)="([^"]+)"/g)].map((match) => match[1]!);
 
 describe('the playground', () => {
-  test('is a page that asks nothing of the internet', async () => {
+  test('the playground page loads nothing from the internet', async () => {
     expect(page.status).toBe(200);
     expect(page.headers.get('content-type')).toBe('text/html; charset=utf-8');
     expect(page.headers.get('cache-control')).toBe('no-store');
@@ -58,7 +58,7 @@ describe('the playground', () => {
     for (const asset of assets) expect(asset).toMatch(/^\/graphql\/assets\/[\w.]+$/);
   });
 
-  test('allows nothing from elsewhere, and no script in the page', () => {
+  test('its policy allows neither foreign sources nor inline scripts', () => {
     const policy = page.headers.get('content-security-policy')!;
     expect(policy).toMatch(/default-src 'none'/);
     expect(policy).toMatch(/script-src 'self'(;|$)/);
@@ -69,7 +69,7 @@ describe('the playground', () => {
     expect(page.headers.get('x-content-type-options')).toBe('nosniff');
   });
 
-  test('has its parts, which a browser may keep for ever', async () => {
+  test('serves its assets as immutable', async () => {
     const workers = JSON.parse(/id="playground">(.*?)<\/script>/s.exec(page.text)![1]!).workers as Record<
       string,
       string
@@ -90,7 +90,7 @@ describe('the playground', () => {
     expect((await server.fetch('/graphql/assets/..%2f..%2fpackage.json')).status).toBe(404);
   });
 
-  test('has tabs that run as they are: with a product, and with tokens of the development secret', async () => {
+  test('has tabs that run unchanged, with a product and with development tokens', async () => {
     for (const { query, variables, headers } of options.defaultTabs) {
       for (const { operation, name } of operationsOf(query)) {
         // Served over WebSocket; the contract's test validates it.
@@ -104,14 +104,14 @@ describe('the playground', () => {
     expect(body.data.products.edges[0].node).toEqual({ availableStock: 9, totalStock: 10 });
   });
 
-  test('has every mutation that the server takes, and tells where to get a token', () => {
+  test('has a tab for every mutation and says where to get a token', () => {
     const used = options.defaultTabs.flatMap(({ query }) => rootFieldsOf(query));
     const mutations = Object.keys(schemaFor({ environment: 'test' }).getMutationType()!.getFields());
     expect(mutations.filter((name) => !used.includes(name))).toEqual([]);
     expect(options.defaultTabs.every(({ headers }) => headers === '' || headers.includes('npm run token'))).toBe(true);
   });
 
-  test('has what provokes each refusal, with the example products; BUSY alone takes a crowd', async () => {
+  test('provokes each refusal except BUSY with the example products', async () => {
     const shop = await openServer();
     try {
       await seed(shop.app.database);
@@ -143,7 +143,7 @@ describe('the playground', () => {
     }
   });
 
-  test('is no answer for a program', async () => {
+  test('is not served to programs', async () => {
     for (const accept of ['application/json', '*/*']) {
       const reply = await server.fetch('/graphql?query={__typename}', {
         headers: { accept, 'apollo-require-preflight': '1' },
@@ -160,7 +160,7 @@ describe('the playground', () => {
 });
 
 describe('in production', () => {
-  test('there is no playground, unless it is wanted; then it holds no token', async () => {
+  test('production serves the playground only when it is switched on, and then without tokens', async () => {
     const closed = await openServer(production);
     const wanted = await openServer({ ...production, PLAYGROUND: 'on' });
     try {
@@ -180,14 +180,14 @@ describe('in production', () => {
   });
 });
 
-test('GET / is the storefront, or says how to build it', async () => {
+test('GET / serves the storefront or says how to build it', async () => {
   const reply = await server.fetch('/', { headers: HTML });
   if (reply.status === 503) return expect(reply.text).toContain('npm run build');
   expect([reply.status, reply.headers.get('content-type')]).toEqual([200, 'text/html; charset=utf-8']);
   expect(reply.text).toMatch(/<title>Drop:/);
 });
 
-test('what nobody serves is 404, and says nothing', async () => {
+test('an unknown path is answered 404 without details', async () => {
   for (const path of ['/nothing', '/.env', '/graphql/../package.json', '/graphql/x', '/%00', '/%']) {
     const reply = await server.fetch(path);
     expect([400, 404]).toContain(reply.status);
@@ -195,14 +195,14 @@ test('what nobody serves is 404, and says nothing', async () => {
   }
 });
 
-test('livez and readyz say yes', async () => {
+test('/livez and /readyz answer 200', async () => {
   for (const path of ['/livez', '/readyz']) {
     const reply = await server.fetch(path);
     expect([reply.status, JSON.parse(reply.text)]).toEqual([200, { status: 'ok' }]);
   }
 });
 
-test('a server that stops says so to whoever is still connected, and answers what it has begun', async () => {
+test('a stopping server answers 503 on open connections and finishes the requests in progress', async () => {
   const stopping = await openServer();
   const product = await stopping.product(2);
   await stopping.hold(product.id);

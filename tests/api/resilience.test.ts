@@ -1,6 +1,6 @@
 /**
  * The resilience matrix: what each door of a server says while PostgreSQL is away or slow, while every connection is in use,
- * and while payments are reported ten times; and that afterwards everything works again by itself, and no payment is lost.
+ * and while payments are reported ten times; and that afterwards everything works again without help, and no payment is lost.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { createClient, type Client as Socket } from 'graphql-ws';
@@ -24,7 +24,7 @@ let socket: Socket;
 let product: { id: string };
 /** Placed before anything is broken. */
 const unpaid: { id: string; total: { amountMinor: number; currency: string } }[] = [];
-/** What was reported of each. */
+/** The payment messages that were sent for each order. */
 const reported = new Map<string, ReturnType<typeof paymentMessage>>();
 
 /** Live stock, of a product that is sold past this server: by another one, whose PostgreSQL is well. */
@@ -71,7 +71,7 @@ afterAll(async () => {
 type Door = 'browse' | 'hold' | 'webhook' | 'live stock' | 'livez' | 'readyz';
 type Words = 'works' | 'SERVICE_UNAVAILABLE' | 'BUSY' | '503 and Retry-After' | 'stays open' | '200' | '503';
 
-/** What each says; whatever is not expected of anybody is told in full. */
+/** The answer of each endpoint in short; unexpected answers in full. */
 const DOORS: Record<Door, (withinMs: number) => Promise<string>> = {
   browse: async () => {
     const { status, text, body } = await server.gql('{ products(first: 20) { edges { node { availableStock } } } }');
@@ -220,7 +220,7 @@ describe.each(Object.entries(MATRIX))('while %s', (_condition, { begin, says }) 
     expect(performance.now() - askedAt).toBeLessThan(withinMs * SLACK + 100);
   });
 
-  test('and afterwards everything works again, and no payment is lost', async () => {
+  test('afterwards every endpoint works again and no payment is lost', async () => {
     await end();
     await untilAllWell();
     for (const id of reported.keys()) {
@@ -233,7 +233,7 @@ describe.each(Object.entries(MATRIX))('while %s', (_condition, { begin, says }) 
   }, 60_000);
 });
 
-/** Every door works, within 30 s and without help; whoever is told to come again does. */
+/** Every endpoint works within 30 s and without help; clients repeat when asked to. */
 async function untilAllWell(): Promise<void> {
   const patience = AbortSignal.timeout(30_000);
   for (const [door, knock] of Object.entries(DOORS)) {
@@ -247,7 +247,7 @@ async function untilAllWell(): Promise<void> {
   }
 }
 
-test('500 clients and a pool of two: each is granted or BUSY, and whoever repeats is granted', async () => {
+test('500 clients and a pool of two: each is granted or BUSY, and a repeat is granted', async () => {
   const asked = Array.from({ length: 500 }, (_, n) => ({
     productId: product.id,
     idempotencyKey: `crowd-${n}-${product.id}`,
@@ -259,7 +259,7 @@ test('500 clients and a pool of two: each is granted or BUSY, and whoever repeat
   answers.forEach(({ object }, n) => object && expect(again[n]!.object.id).toBe(object.id));
 });
 
-test('1,000 events at once, far more than can be stored in time: 200 or 503, and sent again each is stored once', async () => {
+test('1,000 events at once, more than can be stored in time, are answered 200 or 503, and a repeat stores each once', async () => {
   const sold = await shop.product(50);
   const holds = await Promise.all(Array.from({ length: 50 }, () => shop.hold(sold)));
   const orders = await Promise.all(holds.map((hold) => shop.order(hold)));

@@ -1,4 +1,4 @@
-/** A token that verifies names its customer; any other is refused, and never passes as nobody. */
+/** A verified token names its customer; any other token is refused and never counts as anonymous. */
 import { createHmac, generateKeyPairSync, type KeyObject } from 'node:crypto';
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
@@ -60,7 +60,7 @@ describe('an issuer whose tokens name no key (kid)', () => {
   const unnamed = (key: KeyObject, alg = 'RS256', payload: object = claims) =>
     new SignJWT({ ...payload, n: Math.random() }).setProtectedHeader({ alg }).sign(key);
 
-  test('may have several keys: a token is verified with each that fits its algorithm', async () => {
+  test('may have several keys: a token is tried with each key of its algorithm', async () => {
     const keys = [
       ...(await Promise.all(pairs.slice(0, 2).map(({ publicKey }, n) => jwkOf(publicKey, { kid: `key-${n}` })))),
       await jwkOf(ec.publicKey),
@@ -89,7 +89,7 @@ describe('an issuer whose tokens name no key (kid)', () => {
     }
   });
 
-  test('may exchange them: a token of a new key is accepted at once', async () => {
+  test('may rotate its keys: a token of a new key is accepted at once', async () => {
     const [old, next] = await Promise.all(pairs.slice(0, 2).map(({ publicKey }) => jwkOf(publicKey)));
     const issuer = await issuerOf(() => ({ keys: [old] }));
     try {
@@ -129,7 +129,7 @@ describe('a caller is', () => {
     await expect(verify(header.replace('Bearer', 'bearer'))).resolves.toEqual(caller);
   });
 
-  test('whom we signed for', async () => {
+  test('the subject of a token that we signed', async () => {
     const signed = await signToken(auth, { sub: 'bob', roles: ['admin'], ttlSeconds: 60 });
     await expect(verify(`Bearer ${signed}`)).resolves.toEqual({ customerId: 'bob', isAdmin: true });
   });
@@ -199,7 +199,7 @@ test('a token without an expiry is refused with the reason, and accepted only wh
   await expectRefused(`Bearer ${token({ ...claims, exp: nowSeconds - 1 })}`, lenient);
 });
 
-test('a wall clock that is set back does not prolong the memory of a verified token', async () => {
+test('setting the wall clock back does not prolong the cache of a verified token', async () => {
   jest.useFakeTimers({ now: Date.now(), doNotFake: ['nextTick', 'setImmediate', 'setTimeout', 'queueMicrotask'] });
   const issuer = await issuerOf(() => ({ keys: [] }));
   try {
@@ -237,13 +237,13 @@ test('a token that was accepted is refused once it has expired', async () => {
   }
 });
 
-test('neither a verifier’s memory nor another configuration lets a token in', async () => {
+test('neither the cache nor another configuration of a verifier lets a bad token in', async () => {
   const header = `Bearer ${token(claims)}`;
   await verify(header);
   await expectRefused(header, createTokenVerifier({ auth: { kind: 'secret', secret: 'o'.repeat(32) } }));
 });
 
-test('a flood of different tokens is verified, each as its own', async () => {
+test('a flood of different tokens is verified one by one', async () => {
   for (let i = 0; i < 5_000; i++) {
     const caller = await verify(`Bearer ${token({ ...claims, sub: `customer-${i}` })}`);
     if (caller.customerId !== `customer-${i}`) throw new Error(`customer-${i} was taken for ${caller.customerId}`);
@@ -285,7 +285,7 @@ describe('with the public keys of an issuer', () => {
     await expect(verifier()(header)).resolves.toEqual({ customerId: 'alice', isAdmin: false });
   });
 
-  test('a public key is no HMAC secret', async () => {
+  test('a public key is not accepted as an HMAC secret', async () => {
     const pem = rsa.publicKey.export({ type: 'spki', format: 'pem' });
     const der = rsa.publicKey.export({ type: 'spki', format: 'der' });
     for (const key of [pem, der]) {
@@ -308,7 +308,7 @@ describe('with the public keys of an issuer', () => {
     ['answers with an error', { status: 500, body: 'oops' }],
     ['answers with what is no JSON', { status: 200, body: '<html>' }],
     ['answers with what are no keys', { status: 200, body: '{"keys":7}' }],
-  ])('when the issuer %s nothing is known, and the next try may succeed', async (_name, answer) => {
+  ])('when the issuer %s, a token is SERVICE_UNAVAILABLE and the next attempt may succeed', async (_name, answer) => {
     const verifyByKeys = verifier();
     const header = `Bearer ${await signedBy(rsa.privateKey, 'RS256', 'rsa')}`;
     const good = keysAnswer;
@@ -321,7 +321,7 @@ describe('with the public keys of an issuer', () => {
     await expect(verifyByKeys(header)).resolves.toMatchObject({ customerId: 'alice' });
   });
 
-  test('when the issuer is out of reach nothing is known', async () => {
+  test('an unreachable issuer makes tokens SERVICE_UNAVAILABLE, not invalid', async () => {
     const verifyByKeys = createTokenVerifier({ auth: { kind: 'jwks', url: 'http://127.0.0.1:9/keys' } });
     const header = `Bearer ${await signedBy(rsa.privateKey, 'RS256', 'rsa')}`;
     await expect(verifyByKeys(header)).rejects.toBeInstanceOf(Unavailable);

@@ -1,4 +1,4 @@
-/** A trusted document runs without Apollo's pipeline, and from outside nobody can tell: same status, same body, same effect. */
+/** A trusted document bypasses Apollo's pipeline with the same status, body and effect. */
 import { createHash } from 'node:crypto';
 import { EVENT, mutationText, openServer, ORDER, PRODUCT, type GqlReply, type TestServer } from '../support/server';
 
@@ -30,7 +30,7 @@ beforeAll(async () => {
 });
 afterAll(() => server.close());
 
-/** What may differ between two runs of the same request. */
+/** Removes everything that may differ between two runs of the same request. */
 const withoutChance = ({ status, headers, text }: GqlReply) => ({
   status,
   type: headers.get('content-type'),
@@ -143,7 +143,7 @@ test.each<[keyof typeof DOCUMENTS, () => unknown]>([
   ['reports', () => ({ id: productId, wanted: false })],
   ['reports', () => ({ id: productId, wanted: 'true' })],
   ['reports', () => ({ id: productId })],
-])('%s, as an admin, a shopper and nobody (%#)', async (name, variables) => {
+])('%s, as an admin, a shopper and an anonymous caller (%#)', async (name, variables) => {
   for (const token of [server.tokens.admin, server.tokens.alice, null]) await expectSame(name, variables(), token);
 });
 
@@ -166,7 +166,7 @@ test('an unexpected error is masked as well', async () => {
   }
 });
 
-test('what is asked otherwise is Apollo’s: another media type, a name, more than one operation, a GET', async () => {
+test('Apollo answers other media types, operation names, several operations and GET', async () => {
   const query = DOCUMENTS.product;
   const headers = { 'content-type': 'application/json' };
   const body = JSON.stringify({ query, variables: { id: productId }, operationName: 'Other' });

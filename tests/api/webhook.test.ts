@@ -1,4 +1,4 @@
-/** POST /webhooks/payments over HTTP: every answer of DESIGN §8, with its exact status, and what it leaves behind. */
+/** POST /webhooks/payments over HTTP: every answer in docs/webhooks.md, with its exact status and its effect. */
 import { randomUUID } from 'node:crypto';
 import { request as httpRequest } from 'node:http';
 import { connect } from 'node:net';
@@ -46,7 +46,7 @@ async function send(message: Record<string, unknown>, options?: WebhookOptions):
   return reply;
 }
 
-/** As a provider does: on a machine that is too busy for all of them the last ones are 503, and are sent again. */
+/** Repeats like a provider: on a busy machine the last messages are answered 503 and are sent again. */
 async function deliver(message: Record<string, unknown>): Promise<WebhookReply> {
   for (;;) {
     const reply = await send(message);
@@ -81,7 +81,7 @@ describe('a message that is stored is answered 200', () => {
     expect(await statusOf(order.id)).toBe('PAID');
   });
 
-  test('a duplicate with the outcome as it stands now', async () => {
+  test('a duplicate with its current outcome', async () => {
     const hold = await newHold();
     const early = paymentMessage('failed', hold);
     expect((await send(early)).body).toEqual({ event_id: early.event_id, outcome: 'PARKED', duplicate: false });
@@ -93,7 +93,7 @@ describe('a message that is stored is answered 200', () => {
     expect(later.body).toEqual({ event_id: early.event_id, outcome: 'APPLIED', duplicate: true, order_id: order.id });
   });
 
-  test('two messages of one payment are one payment, when its id is a number, too', async () => {
+  test('two messages with one payment id are one payment, also when the id is a number', async () => {
     const order = await newOrder();
     const payment_id = Math.floor(Math.random() * 2 ** 50);
     const [first, second, refund] = ['succeeded', 'succeeded', 'refunded'].map((kind) => {
@@ -111,7 +111,7 @@ describe('a message that is stored is answered 200', () => {
     expect(owed).toEqual([]);
   });
 
-  test('also when bytes, order of keys and time differ, as in a provider’s retry', async () => {
+  test('a duplicate whose bytes, order of keys and time differ, as in a provider’s retry', async () => {
     const order = await newOrder();
     const message = paymentMessage('succeeded', order);
     await send(message);
@@ -160,7 +160,7 @@ describe('a message that is stored is answered 200', () => {
     ['another currency', { currency: 'EUR' }],
     ['a currency in small letters', { currency: 'usd' }],
     ['no currency', { currency: undefined }],
-  ])('AMOUNT_MISMATCH, for it is money: %s', async (_name, data) => {
+  ])('AMOUNT_MISMATCH, because it is money: %s', async (_name, data) => {
     const order = await newOrder();
     const message = paymentMessage('succeeded', order, data);
     const reply = await send(message);
@@ -195,7 +195,7 @@ describe('one hundred copies at once have one effect', () => {
     expect(lines).toEqual([{ order_id: reply!.body.order_id }]);
   });
 
-  test('of a payment of another amount, and of one that nobody knows', async () => {
+  test('of a payment with another amount, and of one with an unknown reference', async () => {
     await hundred(paymentMessage('succeeded', await newOrder(), { amount_minor: 1 }));
     const [reply] = await hundred(
       paymentMessage('refunded', { id: randomUUID(), total: { amountMinor: 1, currency: 'USD' } }),
@@ -203,7 +203,7 @@ describe('one hundred copies at once have one effect', () => {
     expect(reply!.body.outcome).toBe('PARKED');
   });
 
-  test('and of forty different payments one pays the order, and all others are due for a refund', async () => {
+  test('of forty different payments one pays the order and the others are REFUND_DUE', async () => {
     const order = await newOrder();
     const replies = await Promise.all(Array.from({ length: 40 }, () => deliver(paymentMessage('succeeded', order))));
     const outcomes = replies.map(({ body }) => body.outcome);
@@ -212,7 +212,7 @@ describe('one hundred copies at once have one effect', () => {
   });
 });
 
-describe('500: it broke on the way', () => {
+describe('500: an unexpected error', () => {
   afterEach(() => armFailpoints(null));
 
   // A success that only pays its order goes with others of its kind, in a transaction that writes all rows at once.
@@ -239,7 +239,7 @@ describe('500: it broke on the way', () => {
     },
   );
 
-  test('one event of ten at once: the others are stored', async () => {
+  test('one failing event of ten at once does not keep the others from being stored', async () => {
     const messages = [];
     for (let n = 0; n < 10; n += 1) messages.push(paymentMessage('failed', await newOrder()));
     const bad = messages[3]!;
@@ -255,7 +255,7 @@ describe('500: it broke on the way', () => {
   });
 });
 
-describe('409: the id came before', () => {
+describe('409: the id arrived before with other content', () => {
   test.each<[string, (message: ReturnType<typeof paymentMessage>) => Record<string, unknown>]>([
     ['with another type', (message) => ({ ...message, type: 'payment.failed' })],
     ['with an unknown type', (message) => ({ ...message, type: 'payment.pending' })],
@@ -271,7 +271,7 @@ describe('409: the id came before', () => {
     await expectRefused(() => send(change(message)), 409);
   });
 
-  test('of two contents that come at once, one is stored and every copy of the other is 409', async () => {
+  test('of two contents at once, one is stored and every copy of the other is 409', async () => {
     const order = await newOrder();
     const one = paymentMessage('succeeded', order);
     const other = { ...one, data: { ...one.data, amount_minor: 1 } };
@@ -280,7 +280,7 @@ describe('409: the id came before', () => {
   });
 });
 
-describe('400: not a message of ours', () => {
+describe('400: a malformed message', () => {
   const good = () => paymentMessage('succeeded', { id: randomUUID(), total: { amountMinor: 1, currency: 'USD' } });
   test.each<[string, () => string | Buffer]>([
     ['nothing', () => ''],
@@ -307,7 +307,7 @@ describe('400: not a message of ours', () => {
   });
 });
 
-describe('401: whoever cannot sign learns nothing', () => {
+describe('401: a sender without a valid signature learns nothing', () => {
   const now = () => Math.floor(Date.now() / 1_000);
   const flip = (text: string, at: number) => text.slice(0, at) + (text[at] === 'A' ? 'B' : 'A') + text.slice(at + 1);
 
@@ -366,12 +366,12 @@ describe('401: whoever cannot sign learns nothing', () => {
     await expectRefused(() => send(message, { timestamp: said }), 401);
   });
 
-  test.each([-290, 290])('but %d seconds are within the five minutes', async (seconds) => {
+  test.each([-290, 290])('a timestamp %d seconds off is within the five minutes', async (seconds) => {
     const message = paymentMessage('succeeded', await newOrder());
     expect((await send(message, { timestamp: now() + seconds })).status).toBe(200);
   });
 
-  test('secrets rotate: both are taken, a retired one is not, and one good signature of several is enough', async () => {
+  test('during a rotation both secrets are accepted, a retired one is not, and one good signature of several is enough', async () => {
     const message = paymentMessage('succeeded', await newOrder());
     await expectRefused(() => send(message, { secret: retired }), 401);
     expect((await send(message, { secret: previous })).body.duplicate).toBe(false);
@@ -382,7 +382,7 @@ describe('401: whoever cannot sign learns nothing', () => {
     expect((await post(signed)).status).toBe(200);
   });
 
-  test('a megabyte of signatures is not even read', async () => {
+  test('a megabyte of signatures is refused unread', async () => {
     const signed = signedWebhook(paymentMessage('succeeded', await newOrder()), { secret: current });
     const head = `POST /webhooks/payments HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\nwebhook-signature: ${'v1,A '.repeat(200_000)}\r\ncontent-length: ${signed.body.length}\r\n\r\n`;
     const answer = await expectNothingMoved(server.db, () => raw(head + String(signed.body)));
@@ -399,12 +399,12 @@ describe('413 and 415: too large, or not JSON', () => {
     return { ...message, pad: 'p'.repeat(bytes - JSON.stringify(message).length) };
   };
 
-  test('65,536 bytes are taken, one more is not', async () => {
+  test('65,536 bytes are accepted and one more is refused', async () => {
     expect((await send(padded(65_536))).body.outcome).toBe('IGNORED');
     await expectRefused(() => send(padded(65_537)), 413);
   });
 
-  test('a chunked body is cut off', async () => {
+  test('a chunked body that is too large is cut off', async () => {
     const signed = signedWebhook(padded(200_000), { secret: current });
     const status = await expectNothingMoved(
       server.db,
@@ -431,20 +431,20 @@ describe('413 and 415: too large, or not JSON', () => {
       .map(([name, value]) => `${name}: ${value}\r\n`)
       .join('')}\r\n${body}`;
 
-  test('a body longer than it was announced is not what was signed', async () => {
+  test('a body longer than its Content-Length does not match its signature', async () => {
     const { body, headers } = signedWebhook(paymentMessage('succeeded', await newOrder()), { secret: current });
     const answer = await expectNothingMoved(server.db, () => raw(lying(body.length - 1, String(body), headers)));
-    // What is too much is no request either, and node says so first when both come in one packet.
+    // The surplus bytes are an invalid request, and node reports that first when both arrive in one packet.
     expect(answer).toMatch(/^HTTP\/1\.1 40[01] /);
   });
 
-  test('a body shorter than it was announced is never acted on', async () => {
+  test('a body shorter than its Content-Length has no effect', async () => {
     const { body, headers } = signedWebhook(paymentMessage('succeeded', await newOrder()), { secret: current });
     const answer = await expectNothingMoved(server.db, () => raw(lying(body.length + 1, String(body), headers), true));
     expect(answer).not.toMatch(/^HTTP\/1\.1 200 /);
   });
 
-  test('an announced length that is too large is refused before it comes', async () => {
+  test('a Content-Length that is too large is refused before the body arrives', async () => {
     const { headers } = signedWebhook({}, { secret: current });
     expect(await raw(lying(10_000_000, '', headers))).toMatch(/^HTTP\/1\.1 413 /);
   });
@@ -468,21 +468,21 @@ describe('413 and 415: too large, or not JSON', () => {
     expect((await leastCpu(bomb)).ms).toBeLessThan(MAX_CPU_MS);
   });
 
-  test('JSON with a charset is JSON', async () => {
+  test('JSON with charset=utf-8 is accepted', async () => {
     const message = paymentMessage('succeeded', await newOrder());
     const reply = await send(message, { headers: { 'content-type': 'Application/JSON; charset=utf-8' } });
     expect(reply.status).toBe(200);
   });
 });
 
-test('no other method does anything', async () => {
+test('no other method has an effect', async () => {
   for (const method of ['GET', 'PUT', 'DELETE', 'PATCH']) {
     const reply = await expectNothingMoved(server.db, () => server.fetch('/webhooks/payments', { method }));
     expect(reply.status).toBe(404);
   }
 });
 
-/** What `signedWebhook` made, changed by the test. */
+/** The result of `signedWebhook`, changed by the test. */
 async function post({ body, headers }: ReturnType<typeof signedWebhook>): Promise<WebhookReply> {
   const reply = await server.fetch('/webhooks/payments', {
     method: 'POST',

@@ -1,9 +1,10 @@
-/** The commands against a running server, and the README's tour: whoever follows it arrives. */
+/** The npm commands against a running server, and the purchase that README.md shows. */
 import { execFile } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { chmod, mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { promisify } from 'node:util';
 import { Client } from 'pg';
 import { projectPath } from '../../src/config';
 import { connectAdmin, databaseUrl, drop, nameOf } from '../support/cluster';
@@ -261,11 +262,17 @@ describe('npm run db:*', () => {
   });
 });
 
-describe('the README’s tour', () => {
-  const tour = /## The tour in five minutes\n([^]*?)\n## /.exec(readFileSync(projectPath('README.md'), 'utf8'))![1]!;
-  const blocks = [...tour.matchAll(/```sh\n([^]*?)```/g)].map((match) => match[1]!);
+describe('the purchase in README.md', () => {
+  const section = /^## One purchase$([^]*?)^## /m.exec(readFileSync(projectPath('README.md'), 'utf8'))![1]!;
+  const blocks = [...section.matchAll(/^```(\w+)\n([^]*?)^```/gm)].map(([, language, text]) => ({
+    language,
+    text: text!,
+  }));
+  const blocksIn = (language: string) => blocks.filter((block) => block.language === language).map(({ text }) => text);
+  /** A printed answer as a matcher: "…" stands for any text. */
+  const printed = (json: string) => JSON.parse(json, (_key, value) => (value === '…' ? expect.any(String) : value));
 
-  /** `npm run` of the tour: the same command of the build that is tested, on the same server. */
+  /** `npm run` as the page prints it, of the build that is tested and on the same server. */
   async function npmOfTheBuild(): Promise<string> {
     const bin = join(build.directory, 'bin');
     await mkdir(bin);
@@ -273,42 +280,46 @@ describe('the README’s tour', () => {
       const [file, args] = commandOf(name);
       return `${name}) shift; [ "$1" = -- ] && shift; exec '${process.execPath}' '${join(build.directory, 'dist', 'src', file)}' ${args.join(' ')} "$@";;`;
     });
-    const script = `#!/bin/sh\n[ "$1" = run ] && shift\n[ "$1" = --silent ] && shift\ncase "$1" in\n${cases.join('\n')}\nesac\necho "npm $*: not of the tour" >&2; exit 9\n`;
+    const script = `#!/bin/sh\n[ "$1" = run ] && shift\n[ "$1" = --silent ] && shift\ncase "$1" in\n${cases.join('\n')}\nesac\necho "npm $*: no such command" >&2; exit 9\n`;
     await writeFile(join(bin, 'npm'), script);
     await chmod(join(bin, 'npm'), 0o755);
     return bin;
   }
 
-  test('runs as it is written, in order, against a server with the example products', async () => {
-    expect(blocks.length).toBeGreaterThanOrEqual(4);
-    const { port } = new URL(server.url);
-    const bin = await npmOfTheBuild();
-    const text = blocks.join('\n').replaceAll('localhost:4000', `127.0.0.1:${port}`);
-    const { stdout, stderr } = await new Promise<{ stdout: string; stderr: string }>((resolve, reject) =>
-      execFile(
-        'bash',
-        ['--norc', '-euo', 'pipefail', '-c', text],
-        { cwd: build.directory, env: build.environment({ ...env, PATH: `${bin}:${process.env.PATH}` }) },
-        (error, stdout, stderr) =>
-          error ? reject(new Error(`${error.message}\n${stdout}`)) : resolve({ stdout, stderr }),
-      ),
-    );
-    expect(stderr).toBe('');
-    const lines = stdout.trim().split('\n');
-    expect(lines[0]).toMatch(/^hold [0-9a-f-]{36}$/);
-    expect(lines[1]).toMatch(/^order [0-9a-f-]{36}$/);
-    const orderId = lines[1]!.slice('order '.length);
-    expect(stdout).toMatch(new RegExp(`^99 × 200 .*"outcome":"APPLIED","duplicate":true,"order_id":"${orderId}"`, 'm'));
-    expect(stdout.match(/"outcome":"APPLIED","duplicate":false/g)).toHaveLength(2);
+  test('answers what the page prints, ends in a paid order, and keeps every promise', async () => {
+    const [hold, order] = blocksIn('graphql');
+    const [heldAnswer, orderedAnswer] = blocksIn('json');
+    expect(blocks.map(({ language }) => language)).toEqual(['graphql', 'json', 'graphql', 'json', 'sh']);
+
+    const held = await server.gql(hold!);
+    expect(held.body).toEqual(printed(heldAnswer!));
+    expect((await server.gql(hold!)).body).toEqual(held.body);
+
+    const ordered = await server.gql(order!, { holdId: held.body.data.createHold.hold.id });
+    expect(ordered.body).toEqual(printed(orderedAnswer!));
+
+    const orderId: string = ordered.body.data.createOrder.order.id;
+    const PATH = `${await npmOfTheBuild()}:${process.env.PATH}`;
+    const { stdout } = await promisify(execFile)('bash', ['--norc', '-euo', 'pipefail', '-c', blocksIn('sh')[0]!], {
+      cwd: build.directory,
+      env: build.environment({ ...env, PATH, ORDER_ID: orderId }),
+    });
+    const [, times, answer] = /`(1 × 200) (\{.*?\})`/.exec(section)!;
+    const [firstLine] = stdout.split('\n');
+    expect(firstLine).toMatch(new RegExp(`^${times} `));
+    expect(JSON.parse(firstLine!.slice(times!.length))).toEqual(printed(answer!));
     const { body } = await server.gql(`{ order(id: "${orderId}") { status } }`);
     expect(body.data.order.status).toBe('PAID');
     await expectClean(db);
   });
 
-  test('names no command that does not exist', () => {
-    const readme = readFileSync(projectPath('README.md'), 'utf8');
-    const named = [...readme.matchAll(/npm run (?:--silent )?([a-z]+(?::[a-z]+)?)/g)].map((match) => match[1]!);
-    expect(named.length).toBeGreaterThan(5);
-    expect(named.filter((name) => !(name in scripts))).toEqual([]);
+  test('refuses a hold of a product without units as the page prints', async () => {
+    const { id } = await server.product(1);
+    await server.hold(id);
+    const query = blocksIn('graphql')[0]!
+      .replace(/productId: "[^"]*"/, `productId: "${id}"`)
+      .replace('my-first-hold', 'my-second-hold');
+    const [, refusal] = /`(\{ "hold": null.*?\})`/.exec(section)!;
+    expect((await server.gql(query)).body).toEqual({ data: { createHold: printed(refusal!) } });
   });
 });

@@ -60,7 +60,7 @@ inBrowser('in a browser', () => {
     );
   const byGet = `/graphql?query=${encodeURIComponent('{ serverTime }')}`;
 
-  test('a listed page may send what clients, tracing and CORS_HEADERS add, and queries by GET', async () => {
+  test('a page of a listed origin may send the headers of clients, of tracing and of CORS_HEADERS, and queries by GET', async () => {
     const page = await open(origins[0]!);
     const authorization = `Bearer ${server.tokens.alice}`;
     const post = { method: 'POST', headers: { ...HEADERS, authorization }, body: '{"query":"{ serverTime }"}' };
@@ -73,9 +73,9 @@ inBrowser('in a browser', () => {
     }
   });
 
-  test('a page that is not listed executes nothing, in whatever way it asks', async () => {
+  test('a page of an origin that is not listed executes nothing', async () => {
     const page = await open(origins[1]!);
-    // A browser does not show what it keeps from a page, so the server's own answers are counted.
+    // A browser hides blocked answers from the page, so the test counts the answers of the server.
     const answers: [method: string, status: number][] = [];
     const note = (message: unknown) => {
       const { request, response } = message as { request: IncomingMessage; response: ServerResponse };

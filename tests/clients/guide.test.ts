@@ -12,7 +12,7 @@ import { openClientShop, PROVIDERS, type ClientShop } from './shop';
 /** The guide is for browsers, which have one; Node has since 22. */
 Object.assign(globalThis, { WebSocket });
 
-/** What the shop's own codegen has written, with the transformation that the guide prints. */
+/** The documents that codegen writes with the transformation from the guide. */
 const mockDocuments: string[] = [];
 jest.mock('../../src/graphql/documents/trusted', () => ({
   ...jest.requireActual('../../src/graphql/documents/trusted'),
@@ -45,7 +45,7 @@ beforeAll(async () => {
 }, 120_000);
 afterAll(() => rm(directory, { recursive: true, force: true }));
 
-/** As the guide says: `codegen.yml` and `schema/` are copied and changed. Answers the texts of the persisted documents. */
+/** Copies and changes `codegen.yml` and `schema/` as the guide says. Returns the texts of the persisted documents. */
 async function generate(mode: keyof typeof FILES): Promise<string[]> {
   const project = join(directory, mode);
   const config = await readFile(projectPath('codegen.yml'), 'utf8');
@@ -62,7 +62,7 @@ async function generate(mode: keyof typeof FILES): Promise<string[]> {
   return Object.values(JSON.parse(persisted) as Record<string, string>);
 }
 
-test('every block of code in the guide is a file that is tried here', () => {
+test('every code block in docs/frontend.md is a file that these tests run', () => {
   expect([...printed.keys()].sort()).toEqual([...FILES.texts, ...FILES.trees].sort());
 });
 
@@ -94,7 +94,7 @@ describe.each(['off', 'on'])('with PERSISTED_ONLY=%s', (persistedOnly) => {
   afterAll(() => shop.close());
   const isOpen = persistedOnly === 'off';
 
-  /** What is printed, with this shop’s address in place of the example’s. */
+  /** Loads a file of the guide with this shop’s address in place of the example’s. */
   const load = async (mode: keyof typeof FILES, name: string): Promise<any> => {
     const target = join(directory, `${mode}-${persistedOnly}`);
     await mkdir(target, { recursive: true });

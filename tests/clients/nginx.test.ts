@@ -1,4 +1,4 @@
-/** Behind nginx, as docs/operations.md sets it up: TLS, HTTP/2, WebSocket, connections kept on both sides, and addresses told apart. */
+/** The server behind nginx with docs/deploy/nginx.conf: TLS, HTTP/2, WebSocket, kept connections, clients' addresses. */
 import { execFile, spawn, spawnSync, type ChildProcess } from 'node:child_process';
 import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import { once } from 'node:events';
@@ -42,7 +42,7 @@ interface Proxy {
   stop(): Promise<void>;
 }
 
-/** What the guide prints, with this machine’s ports and files in place of the example’s. */
+/** Runs docs/deploy/nginx.conf, with ports and files of this machine in place of the example’s. */
 async function startNginx(serverUrl: string): Promise<Proxy> {
   const directory = await mkdtemp(join(tmpdir(), 'flashsale-nginx-'));
   const [key, certificate] = [join(directory, 'key.pem'), join(directory, 'certificate.pem')];
@@ -51,8 +51,7 @@ async function startNginx(serverUrl: string): Promise<Proxy> {
     ...['-addext', 'subjectAltName=DNS:localhost,IP:127.0.0.1', '-keyout', key, '-out', certificate],
   ]);
   const port = await findFreePort();
-  const guide = await readFile(projectPath('docs', 'operations.md'), 'utf8');
-  const printed = /^```nginx\n([^]*?)^```/m.exec(guide)![1]!;
+  const example = await readFile(projectPath('docs', 'deploy', 'nginx.conf'), 'utf8');
   const changes: [string, string][] = [
     ['server 127.0.0.1:4000;', `server ${new URL(serverUrl).host};`],
     ['listen 443 ', `listen 127.0.0.1:${port} `],
@@ -62,7 +61,7 @@ async function startNginx(serverUrl: string): Promise<Proxy> {
   const own = changes.reduce((config, [from, to]) => {
     expect(config).toContain(from);
     return config.replace(from, to);
-  }, printed);
+  }, example);
   const folders = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'].map(
     (name) => `${name}_temp_path ${join(directory, name)};`,
   );
@@ -134,7 +133,7 @@ function overHttp2(session: ClientHttp2Session, token?: string) {
     await shop.close();
   });
 
-  /** The sockets on which the server gets requests meanwhile; its own process serves. */
+  /** The sockets on which the server, in this process, receives requests during `work`. */
   const socketsDuring = async (work: () => Promise<unknown>): Promise<Set<Socket>> => {
     const sockets = new Set<Socket>();
     const note = (message: unknown) => void sockets.add((message as { socket: Socket }).socket);
@@ -190,7 +189,7 @@ function overHttp2(session: ClientHttp2Session, token?: string) {
     }
   });
 
-  test('connections are kept on both sides, one after the other and many at once', async () => {
+  test('connections stay open on both sides, with requests in sequence and in parallel', async () => {
     const agent = new Agent({ keepAlive: true, maxSockets: 1, ca: proxy.certificate });
     const ask = () =>
       new Promise<boolean>((resolve, reject) => {
@@ -226,9 +225,9 @@ function overHttp2(session: ClientHttp2Session, token?: string) {
     }
   });
 
-  // Elsewhere this machine has no second address of its own.
+  // Other systems have only one loopback address.
   (process.platform === 'linux' ? test : test.skip)(
-    'each client counts for itself, by its own address and not by one that it makes up',
+    'each client is limited by its own address and not by a forged X-Forwarded-For',
     async () => {
       const { id } = await shop.product();
       const holdFrom = (localAddress: string, forwarded: string) =>
@@ -255,7 +254,7 @@ function overHttp2(session: ClientHttp2Session, token?: string) {
     },
   );
 
-  test('a bad token is 401 in the media type that was asked for, and a path that is not published is 404', async () => {
+  test('a bad token is 401 in the requested media type, and an unpublished path is 404', async () => {
     const session = connect(proxy.url, { ca: proxy.certificate });
     try {
       const accept = 'application/graphql-response+json,application/json;q=0.9';

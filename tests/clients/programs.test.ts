@@ -7,7 +7,7 @@ import { openClientShop, type ClientShop } from './shop';
 
 const run = promisify(execFile);
 
-/** Says once that a program is missing, and so what is not tested. */
+/** Says once which program is missing and is therefore not tested. */
 function onlyWith(program: string, version: string, install: string) {
   const hasIt = spawnSync(program, [version]).status === 0;
   if (!hasIt)
@@ -39,7 +39,7 @@ describe.each([
   ['by its defaults', []],
   ['--http2', ['--http2']],
 ])('curl %s', (_name, options) => {
-  /** What curl prints of an answer, with the status behind it. */
+  /** The body and the status that curl prints. */
   const curl = async (...args: string[]) => {
     const { stdout } = await run('curl', ['-sS', '-w', '\n%{http_code}', ...options, ...args]);
     const [, body, status] = /^([^]*)\n(\d{3})$/.exec(stdout)!;

@@ -77,7 +77,7 @@ const authorizing = (token: string | undefined): Record<string, string> =>
   token ? { authorization: `Bearer ${token}` } : {};
 const sha256 = (text: string) => createHash('sha256').update(text).digest('hex');
 
-/** As in browsers, each message is a task of its own: graphql-ws counts an operation twice whose end comes in the same one. */
+/** Delivers each message in a separate task, as browsers do: graphql-ws counts an operation twice when its end arrives in the same task. */
 class BrowserWebSocket extends WebSocket {
   constructor(url: string, protocol: string) {
     super(url, protocol, { allowSynchronousEvents: false });
@@ -103,7 +103,7 @@ function apollo(client: ApolloClient): Buyer {
       const watching = client.subscribe({ query: gql(text), variables }).subscribe(({ data }) => show(data));
       return () => watching.unsubscribe();
     },
-    // It makes an error of its own of a socket that was closed.
+    // It turns a closed socket into its own error.
     codeOf: (failure) =>
       CombinedGraphQLErrors.is(failure)
         ? failure.errors[0]!.extensions?.['code']

@@ -1,4 +1,4 @@
-/** What client libraries put into a request besides their question changes nothing about the answer. */
+/** Additions that client libraries make to a request do not change its answer. */
 import { createHash } from 'node:crypto';
 import { ApolloClient, CombinedGraphQLErrors, gql, HttpLink, InMemoryCache } from '@apollo/client';
 import { createClient } from 'graphql-ws';
@@ -59,7 +59,7 @@ describe.each(['PERSISTED_ONLY=off', 'PERSISTED_ONLY=on'])('with %s a trusted ha
     expect(await overWebSocket(target(), { query: '', extensions })).toMatchObject({ data: expected });
   });
 
-  test('of a mutation by POST, but executes none by GET', async () => {
+  test('a trusted mutation runs by POST and not by GET', async () => {
     const productId = await target().product(5);
     const variables = { input: { productId } };
     const extensions = persisted(hashOf(HOLD), { clientLibrary: CLIENT_LIBRARY });
@@ -69,7 +69,7 @@ describe.each(['PERSISTED_ONLY=off', 'PERSISTED_ONLY=on'])('with %s a trusted ha
     expect(refused.status).toBe(405);
   });
 
-  test('of a subscription over WebSocket', async () => {
+  test('a trusted subscription runs over WebSocket', async () => {
     const ids = [await target().product(7)];
     const extensions = persisted(hashOf(WATCH).toUpperCase(), { clientLibrary: CLIENT_LIBRARY });
     expect(await overWebSocket(target(), { query: '', variables: { ids }, extensions })).toMatchObject({
@@ -77,7 +77,7 @@ describe.each(['PERSISTED_ONLY=off', 'PERSISTED_ONLY=on'])('with %s a trusted ha
     });
   });
 
-  test('and an unknown one is PERSISTED_QUERY_NOT_FOUND, so clients go on using those that are known', async () => {
+  test('an unknown hash is PERSISTED_QUERY_NOT_FOUND, and clients keep using known hashes', async () => {
     const extensions = persisted(hashOf('{ __typename }'), { clientLibrary: CLIENT_LIBRARY });
     const errors = [{ message: 'PersistedQueryNotFound', extensions: { code: 'PERSISTED_QUERY_NOT_FOUND' } }];
     expect(await target().ask({ extensions })).toMatchObject({ status: 400, errors });
@@ -89,7 +89,7 @@ describe.each(['PERSISTED_ONLY=off', 'PERSISTED_ONLY=on'])('with %s a trusted ha
   });
 });
 
-test('an unknown hash beside a text says nothing: the text is executed, or refused as it would be alone', async () => {
+test('an unknown hash next to a text is ignored', async () => {
   const question = {
     query: '{ __typename }',
     extensions: persisted(hashOf('{ __typename }'), { clientLibrary: CLIENT_LIBRARY }),
@@ -107,14 +107,14 @@ test('an unknown hash beside a text says nothing: the text is executed, or refus
   expect(await overWebSocket(closed, question)).toMatchObject([{ extensions: { code: 'FORBIDDEN' } }]);
 });
 
-test('the hash of one trusted document beside the text of another is refused', async () => {
+test('the hash of one trusted document with the text of another is refused', async () => {
   const question = { query: TRUSTED, extensions: persisted(hashOf(HOLD)) };
   expect((await open.ask(question)).status).toBe(400);
   const parameters = { query: question.query, extensions: JSON.stringify(question.extensions) };
   expect((await get(open, parameters, PREFLIGHT)).status).toBe(400);
 });
 
-test('a parameter without a value is no parameter, by GET, by POST and over WebSocket', async () => {
+test('an empty parameter counts as absent, by GET, by POST and over WebSocket', async () => {
   const data = { serverTime: expect.any(String) };
   for (const query of [TRUSTED, '{ serverTime }']) {
     const empties: Record<string, string>[] = [
@@ -139,7 +139,7 @@ test.each<[string, string]>([
   ['two hashes', `extensions=${encodeURIComponent(JSON.stringify(persisted(hashOf(TRUSTED))))}&extensions={}`],
   ['no query', 'variables={}'],
   ['nothing', ''],
-])('by GET, %s are one clear refusal', async (_name, search) => {
+])('by GET, %s are refused with one clear error', async (_name, search) => {
   for (const target of [open, closed]) {
     const response = await fetch(`${target.url}/graphql?${search}`, { headers: PREFLIGHT });
     expect(response.status).toBe(400);
@@ -184,7 +184,7 @@ describe('a refusal has the media type that the client accepts:', () => {
     ]) {
       const headers = { ...init.headers, accept: accept! };
       const answer = await fetch(`${closed.url}/graphql`, { method: 'POST', ...init, headers });
-      // Only a client that accepts neither type is told that first, by Apollo.
+      // Only for a client that accepts neither type Apollo reports that first.
       const isNotAcceptable = accept === 'text/plain' && answer.status === 406;
       if (!isNotAcceptable) expect([accept, answer.status]).toEqual([accept, status]);
       expect([accept, answer.headers.get('content-type')]).toEqual([accept, type]);
@@ -193,7 +193,7 @@ describe('a refusal has the media type that the client accepts:', () => {
     }
   });
 
-  test('so Apollo Client 4 shows its code', async () => {
+  test('Apollo Client 4 shows the code of a refusal', async () => {
     const link = new HttpLink({ uri: `${open.url}/graphql`, headers: { authorization: 'Bearer x' } });
     const client = new ApolloClient({ link, cache: new InMemoryCache() });
     const failure: unknown = await client.query({ query: gql(TRUSTED) }).catch((error: unknown) => error);
@@ -260,11 +260,11 @@ describe('a listed page’s preflight', () => {
     ['a long Accept', 'accept'],
     ['CORS_HEADERS', 'x-tenant'],
     ['the waiting room', 'x-queue-token'],
-  ])('lets pass what is sent by %s', async (_name, asked) => {
+  ])('allows the headers of %s', async (_name, asked) => {
     expect(await allowedOf(asked)).toEqual(expect.arrayContaining(asked.split(',')));
   });
 
-  test('lets no other header pass', async () => {
+  test('allows no other header', async () => {
     expect(await allowedOf('x-unheard-of')).not.toContain('x-unheard-of');
   });
 });
@@ -321,7 +321,7 @@ describe('connection_init', () => {
   });
 });
 
-test('a WebSocket opens although its request says that it has no body, as Java’s does', async () => {
+test('a WebSocket opens for a request with Content-Length: 0, as Java sends it', async () => {
   const socket = new WebSocket(`${open.url.replace('http', 'ws')}/graphql`, 'graphql-transport-ws', {
     headers: { 'content-length': '0' },
   });
@@ -333,7 +333,7 @@ test('a WebSocket opens although its request says that it has no body, as Java�
   }
 });
 
-/** The first result over a socket of its own, or why there is none. */
+/** The first result over a new socket, or the reason why there is none. */
 async function overWebSocket(
   target: Target,
   question: object,

@@ -27,7 +27,7 @@ export async function openClientShop(env: NodeJS.ProcessEnv = {}): Promise<Clien
     server,
     product: async () => {
       const id = randomUUID();
-      // By SQL: with PERSISTED_ONLY nobody may write a mutation of their own.
+      // By SQL, because PERSISTED_ONLY refuses the mutation.
       await server.sql(
         `WITH p AS (INSERT INTO products (id, sku, name, price_minor, currency) VALUES ($1, $2, $2, 4999, 'USD')),
          s AS (INSERT INTO stock (product_id, total, available) VALUES ($1, 5, 5))

@@ -12,7 +12,7 @@ import { type EmbeddedPostgres, startEmbeddedPostgres } from '../../src/postgres
 jest.setTimeout(60_000);
 
 const root = path.resolve(__dirname, '../..');
-const sources = ['index.ts', 'home.ts', 'process.ts'];
+const sources = ['index.ts', 'home.ts', 'lock.ts', 'process.ts'];
 const asRoot = process.getuid?.() === 0 ? test : test.skip;
 
 let base: string;
@@ -358,9 +358,7 @@ describe('on a machine that is not as we wish', () => {
           verbatimSymlinks: true,
         },
       );
-      for (const name of ['pg', 'proper-lockfile']) {
-        fs.symlinkSync(path.join(root, 'node_modules', name), path.join(folder, 'node_modules', name));
-      }
+      fs.symlinkSync(path.join(root, 'node_modules', 'pg'), path.join(folder, 'node_modules', 'pg'));
 
       const first = await runProgram(folder);
       try {
@@ -402,9 +400,7 @@ describe('on a machine that is not as we wish', () => {
         filter: (file) => !fs.lstatSync(file).isSymbolicLink(),
       },
     );
-    for (const name of ['pg', 'proper-lockfile']) {
-      fs.symlinkSync(path.join(root, 'node_modules', name), path.join(folder, 'node_modules', name));
-    }
+    fs.symlinkSync(path.join(root, 'node_modules', 'pg'), path.join(folder, 'node_modules', 'pg'));
     const program = await runProgram(folder);
     expect(await ask(program.url, 'SHOW server_encoding')).toBe('UTF8');
     await end(program);
@@ -413,9 +409,7 @@ describe('on a machine that is not as we wish', () => {
   test('a platform without binaries is told to set DATABASE_URL', async () => {
     const folder = writeProject(path.join(base, 'clone'), 'own');
     fs.mkdirSync(path.join(folder, 'node_modules'));
-    for (const name of ['pg', 'proper-lockfile']) {
-      fs.symlinkSync(path.join(root, 'node_modules', name), path.join(folder, 'node_modules', name));
-    }
+    fs.symlinkSync(path.join(root, 'node_modules', 'pg'), path.join(folder, 'node_modules', 'pg'));
     await expect(runProgram(folder)).rejects.toThrow(/There is no embedded PostgreSQL for .* Set DATABASE_URL/);
   });
 

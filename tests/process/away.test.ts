@@ -1,4 +1,4 @@
-/** The database goes away and comes back: everybody is told so at once, nothing half is left, and it recovers by itself (P10). */
+/** The database goes away and comes back: clients get an answer at once, nothing partial remains, and the server recovers (P10). */
 import { randomBytes } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { grantsFor } from '../../src/database/grants';
@@ -38,7 +38,7 @@ const faults: Fault[] = [
   ['cannot be reached', { begin: () => proxy.stop(), end: () => proxy.start() }],
   ['takes no connections', { begin: () => allowConnections(false), end: () => allowConnections(true) }],
 ];
-// PgBouncer connects as somebody else.
+// PgBouncer connects as another role.
 if (!isPooled()) {
   faults.push(['has no connection left', { begin: () => limitConnections(0), end: () => limitConnections(-1) }]);
 }
@@ -51,7 +51,7 @@ async function allowConnections(allowed: boolean): Promise<void> {
   await admin.end();
 }
 
-/** As when `max_connections` are used up (53300), for the server alone: the other tests need theirs. -1: no limit. */
+/** Simulates exhausted `max_connections` (53300) for this database only, because other tests need theirs. -1: no limit. */
 async function limitConnections(limit: number): Promise<void> {
   await db.sql(`ALTER ROLE ${role} CONNECTION LIMIT ${limit}`);
   await db.sql('SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE usename = $1', [role]);

@@ -33,7 +33,7 @@ test('npm run dev restarts once when a source is saved, and goes on when the sou
   expect(count(run.said(), 'dev: restarting')).toBe(1);
 });
 
-test('commands beside npm run dev and npm start restart nothing, and change nothing in the build that runs', async () => {
+test('commands next to npm run dev and npm start restart nothing and leave the running build unchanged', async () => {
   const port = await findFreePort();
   const run = project.run(['npm', 'run', 'dev'], { PORT: String(port) });
   await untilReady(port, run);
@@ -49,7 +49,7 @@ test('commands beside npm run dev and npm start restart nothing, and change noth
   expect(project.currentBuild()).toBe(running);
 });
 
-test('a build of changed sources is another folder, and the earlier one stays for what runs from it', async () => {
+test('changed sources are built into another folder, and the earlier build stays for running programs', async () => {
   const earlier = project.currentBuild();
   change();
   expect((await project.toTheEnd(token)).code).toBe(0);
@@ -59,14 +59,14 @@ test('a build of changed sources is another folder, and the earlier one stays fo
   expect(readdirSync(project.path('dist')).filter((name) => name.startsWith('.building'))).toEqual([]);
 });
 
-test('several commands that find no build make it at the same time, and each works', async () => {
+test('several commands without a build make it at the same time, and each works', async () => {
   rmSync(project.path('dist'), { recursive: true });
   const ended = await Promise.all([1, 2, 3].map(() => project.toTheEnd(token)));
   expect(ended.map(({ code, said }) => [code, /^\S+\.\S+\.\S+\n$/.test(said)])).toEqual(Array(3).fill([0, true]));
   expect(readdirSync(project.path('dist')).filter((name) => /^[0-9a-f]{16}$/.test(name))).toHaveLength(1);
 });
 
-test('a folder dist/ of the time before builds had folders of their own is replaced', async () => {
+test('a dist/ folder of an old version is replaced', async () => {
   rmSync(project.path('dist'), { recursive: true });
   await project.build();
   for (const name of ['src', 'migrations']) rmSync(project.path('dist', name));

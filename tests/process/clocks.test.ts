@@ -50,7 +50,7 @@ describeWithFaketime('a server whose wall clock is set', () => {
     await db.close();
   });
 
-  /** What the server's process has used so far, in s. */
+  /** CPU time of the server's process so far, in s. */
   const cpuSeconds = () => {
     const fields = readFileSync(`/proc/${server.pid}/stat`, 'utf8').split(') ')[1]!.split(' ');
     return (Number(fields[11]) + Number(fields[12])) / 100;
@@ -78,7 +78,7 @@ describeWithFaketime('a server whose wall clock is set', () => {
     await expectSwept();
   });
 
-  test('forward by three days, as after a suspend, does not stop to walk through them, and then stops in time', async () => {
+  test('a clock three days ahead, as after a suspend, does not block the sweep’s timer or a stop', async () => {
     const hold = await server.hold((await server.product(1)).id);
     const before = cpuSeconds();
     clock.setOffset(72 * HOUR);
@@ -98,32 +98,35 @@ describeWithFaketime('a server whose wall clock is set', () => {
 describe('a rate window', () => {
   afterEach(() => jest.useRealTimers());
 
-  test.each([-HOUR, HOUR])('ends within its 10 s when the wall clock is set by %d s, and says so', async (seconds) => {
-    const config = loadConfig({ NODE_ENV: 'production', RATE_LIMIT: 'hold=1/1', ...PRODUCTION });
-    const rates = ratesOf(config, log);
-    const counted = {
-      customerId: 'alice',
-      client: { address: '203.0.113.7', isLoopback: false, queueToken: undefined },
-    };
-    await rates.count('hold', counted, 1);
-    stepWallClock(seconds * 1_000);
-    const startedAt = performance.now();
-    const retryAfter: number[] = [];
-    for (let isLimited = true; isLimited;) {
-      try {
-        await rates.count('hold', counted, 1);
-        if (performance.now() - startedAt > 20_000) throw new Error('never limited');
-        // Set forward, the window has ended at once: the next one is as long as any.
-        isLimited = retryAfter.length === 0;
-      } catch (error) {
-        if (!(error instanceof RateLimited)) throw error;
-        retryAfter.push(error.retryAfterMs);
-        if (performance.now() - startedAt > 15_000) throw error;
-        await sleep(500);
+  test.each([-HOUR, HOUR])(
+    'ends after its 10 s when the wall clock is set by %d s, and reports the right time',
+    async (seconds) => {
+      const config = loadConfig({ NODE_ENV: 'production', RATE_LIMIT: 'hold=1/1', ...PRODUCTION });
+      const rates = ratesOf(config, log);
+      const counted = {
+        customerId: 'alice',
+        client: { address: '203.0.113.7', isLoopback: false, queueToken: undefined },
+      };
+      await rates.count('hold', counted, 1);
+      stepWallClock(seconds * 1_000);
+      const startedAt = performance.now();
+      const retryAfter: number[] = [];
+      for (let isLimited = true; isLimited;) {
+        try {
+          await rates.count('hold', counted, 1);
+          if (performance.now() - startedAt > 20_000) throw new Error('never limited');
+          // Set forward, the window has ended at once: the next one is as long as any.
+          isLimited = retryAfter.length === 0;
+        } catch (error) {
+          if (!(error instanceof RateLimited)) throw error;
+          retryAfter.push(error.retryAfterMs);
+          if (performance.now() - startedAt > 15_000) throw error;
+          await sleep(500);
+        }
       }
-    }
-    expect(Math.max(...retryAfter)).toBeLessThanOrEqual(10_000);
-  });
+      expect(Math.max(...retryAfter)).toBeLessThanOrEqual(10_000);
+    },
+  );
 });
 
 describeWithPostgres('a database whose clock is set', () => {
@@ -148,7 +151,7 @@ describeWithPostgres('a database whose clock is set', () => {
     ['back by an hour', -HOUR],
     ['forward by two hours', HOUR],
     ['to the right time', 0],
-  ])('%s sells, expires, cancels and settles by its own time, and stays clean', async (_, seconds) => {
+  ])('%s sells, expires, cancels and settles by its own time, and reconcile is clean', async (_, seconds) => {
     const product = await shop.product(10);
     const [before, early] = [await shop.hold(product), await shop.hold(product)];
     const paid = await shop.order(early);
@@ -156,7 +159,7 @@ describeWithPostgres('a database whose clock is set', () => {
     const databaseNow = await database.read(readClock);
     expect(Math.abs(databaseNow.getTime() - Date.now() - seconds * 1_000)).toBeLessThan(60_000);
 
-    // What was stored before the step carries times that are in its future, or long past.
+    // Rows from before the step have times in the future, or long past.
     await shop.receive(message('succeeded', paid));
     const [hold, ordered] = [await shop.hold(product), await shop.orderOf(product)];
     expect(Math.abs(hold.expiresAt.getTime() - databaseNow.getTime())).toBeLessThan(60_000);
@@ -168,7 +171,7 @@ describeWithPostgres('a database whose clock is set', () => {
       `SELECT id, status FROM holds WHERE id = '${hold.id}' UNION ALL SELECT id, status FROM orders WHERE id = '${ordered.id}'`,
     );
     expect(states.map(({ status }) => status)).toEqual(['EXPIRED', 'CANCELLED']);
-    // Set back, an earlier hold lives on by the database's time; it can be released all the same.
+    // With the clock set back an earlier hold is still live, and can be released.
     await shop.releaseHold(before.id);
     await expectClean(postgres);
   });

@@ -74,8 +74,8 @@ test.each(Array.from({ length: ROUNDS }, (_, index) => index + 1))(
   },
 );
 
-describe('hold expiry gives stock back, with HOLD_TTL_SECONDS=2,', () => {
-  test('within a second of the expiry: the sweep does the bookkeeping', async () => {
+describe('with HOLD_TTL_SECONDS=2 an expired hold gives its units back', () => {
+  test('within a second of the expiry, by the sweep', async () => {
     const sweeping = await build.start({ DATABASE_URL: db.url, HOLD_TTL_SECONDS: '2' });
     const { id: productId } = await sweeping.product(3);
     const hold = await sweeping.hold(productId, { quantity: 3 });
@@ -101,7 +101,7 @@ describe('hold expiry gives stock back, with HOLD_TTL_SECONDS=2,', () => {
     await expectClean(db);
   });
 
-  test('for createHold at once, even though nothing sweeps', async () => {
+  test('to createHold at once, without a sweep', async () => {
     // The other server's sweep would do the bookkeeping here as well.
     await server.end('SIGTERM');
     const lazy = await build.start({ DATABASE_URL: db.url, HOLD_TTL_SECONDS: '2', SWEEP_CRON: 'off' });

@@ -1,4 +1,4 @@
-/** Servers that are killed, stopped, started twice and configured wrongly: what was acknowledged is there, what is wrong is said. */
+/** Servers that are killed, stopped, started twice and misconfigured keep what they acknowledged and name what is wrong. */
 import { randomBytes } from 'node:crypto';
 import { Agent, request as httpRequest } from 'node:http';
 import { createServer, type AddressInfo } from 'node:net';
@@ -23,7 +23,7 @@ afterAll(async () => {
   await db.close();
 });
 
-/** As promised, from the start of a process to the first answer that it is ready. */
+/** The promised time from the start of a process until /readyz is 200, in ms. */
 const READY_WITHIN_MS = 10_000;
 
 async function startAgain(env: NodeJS.ProcessEnv): Promise<RunningServer> {
@@ -46,7 +46,7 @@ test.each([5, 400])(
     const { id: productId } = await server.product(1_000_000);
     const acknowledged: string[] = [];
     let killed: Promise<unknown> | undefined;
-    /** Holds one after the other until the server is gone; answers the key whose outcome nobody told. */
+    /** Holds one unit after another until the server is gone; returns the key with the unknown outcome. */
     const shopper = async (): Promise<string> => {
       for (;;) {
         const idempotencyKey = newKey();
@@ -96,14 +96,14 @@ async function buy(server: RunningServer, productId: string, told: Told): Promis
   }
 }
 
-/** What clients were told to be so, by its id. */
+/** Acknowledged answers, by id. */
 interface Told {
   readonly holds: string[];
   readonly orders: string[];
   readonly events: string[];
 }
 
-/** Buys with many shoppers until events are among what they were told, and kills the server then. */
+/** Buys with many shoppers until payment events are acknowledged, and then kills the server. */
 async function killMidSale(server: RunningServer): Promise<Told> {
   const { id } = await server.product(1_000_000);
   const told: Told = { holds: [], orders: [], events: [] };
@@ -125,13 +125,13 @@ async function expectKept({ holds, orders, events }: Told, sql: Sql): Promise<vo
   expect(kept).toEqual({ holds: holds.length, orders: orders.length, events: events.length });
 }
 
-test('a server that is killed in the middle of a sale has kept the orders and events that it acknowledged', async () => {
+test('a server killed during a sale keeps the orders and events that it acknowledged', async () => {
   const told = await killMidSale(await build.start({ DATABASE_URL: db.url, LOG_LEVEL: 'warn' }));
   await expectKept(told, db.sql);
   await expectClean(db);
 });
 
-test('a server with a PostgreSQL of its own is killed in the middle of a sale: the next one takes it over', async () => {
+test('after a kill during a sale the next server adopts the running embedded PostgreSQL', async () => {
   // Without DATABASE_URL: its data is in the build's own folder.
   const first = await build.start({});
   const said: string[] = [];
@@ -159,7 +159,7 @@ test('a server with a PostgreSQL of its own is killed in the middle of a sale: t
   expect(said.at(-1)).toBe('PostgreSQL stopped');
 });
 
-test('a stop under load loses no accepted request, and exits with 0 in time', async () => {
+test('a stop under load answers every accepted request and exits with 0 in time', async () => {
   const server = await build.start({ DATABASE_URL: db.url, LOG_LEVEL: 'warn' });
   const { id: productId } = await server.product(1_000_000);
   const acknowledged = new Set<string>();
@@ -169,7 +169,7 @@ test('a stop under load loses no accepted request, and exits with 0 in time', as
       try {
         await insist(() => server.mutate('createHold', { productId, idempotencyKey }));
       } catch (error) {
-        // A connection that is refused or closed: what was sent on it must not have been done.
+        // The connection was refused or closed: its request must have had no effect.
         expect(String(error)).toMatch(/fetch failed/);
         return;
       }
@@ -189,7 +189,7 @@ test('a stop under load loses no accepted request, and exits with 0 in time', as
   await expectClean(db);
 });
 
-test('a stop does not wait for clients that keep their connections, and are silent', async () => {
+test('a stop does not wait for idle connections', async () => {
   const server = await build.start({ DATABASE_URL: db.url, LOG_LEVEL: 'warn' });
   const { id: productId } = await server.product(1_000_000);
   const agent = new Agent({ keepAlive: true });
@@ -228,7 +228,7 @@ const refuses = (url: string) =>
     () => true,
   );
 
-test('a second signal is for those who cannot wait', async () => {
+test('a second signal cuts off the requests in progress', async () => {
   const server = await build.start({ DATABASE_URL: db.url });
   const { id: productId } = await server.product(1);
   const blocker = new Client({ connectionString: db.url });
@@ -245,12 +245,12 @@ test('a second signal is for those who cannot wait', async () => {
   expect(await keysOf(productId)).toEqual([]);
 });
 
-test('a server that was suspended beyond the end of holds does not use them as live, and catches up', async () => {
+test('a server suspended beyond the expiry of holds does not treat them as live, and sweeps them', async () => {
   const server = await build.start({ DATABASE_URL: db.url, HOLD_TTL_SECONDS: '3' });
   const { id: productId } = await server.product(20);
   const holds = await Promise.all(Array.from({ length: 20 }, () => server.hold(productId)));
   process.kill(server.pid, 'SIGSTOP');
-  // Sent while nobody listens: it waits in the kernel, and is read as soon as the server goes on.
+  // Sent while the server is suspended: the kernel keeps it until the server continues.
   const asked = server.mutate('createOrder', { holdIds: [holds[0].id] });
   try {
     const overdue = `SELECT count(*) FILTER (WHERE expires_at < clock_timestamp())::int AS overdue,
@@ -272,14 +272,14 @@ test('a server that was suspended beyond the end of holds does not use them as l
   await expectClean(db);
 });
 
-test('a log whose disk is full stops no sale', async () => {
+test('a full log disk does not stop a sale', async () => {
   const server = await build.start({ DATABASE_URL: db.url, LOG_FILE: '/dev/full', LOG_LEVEL: 'debug' });
   const { id: productId } = await server.product(20);
   const buyOne = async () => {
     const hold = (await insist(() => server.mutate('createHold', { productId, idempotencyKey: newKey() }))).object;
     const input = { holdIds: [hold.id], idempotencyKey: newKey() };
     const payment = paymentMessage('succeeded', (await insist(() => server.mutate('createOrder', input))).object);
-    // A provider repeats what was not stored in time, as this machine may be busy.
+    // The test repeats like a provider, because a busy machine may not store the event in time.
     for (let repeats = 0; ; repeats += 1) {
       const { status, body } = await server.webhook(payment);
       if (status !== 503) return { body, repeats };
@@ -294,7 +294,7 @@ test('a log whose disk is full stops no sale', async () => {
   await expectClean(db);
 });
 
-test('a port that is taken is said in one line', async () => {
+test('a taken port ends the start with a one-line error', async () => {
   const taken = createServer();
   await new Promise<void>((resolve) => taken.listen(0, '127.0.0.1', resolve));
   const { port } = taken.address() as AddressInfo;
@@ -303,14 +303,14 @@ test('a port that is taken is said in one line', async () => {
   expect([code, stderr]).toEqual([1, `error: Port ${port} on 127.0.0.1 is taken: stop what uses it, or set PORT.\n`]);
 });
 
-test('a database that cannot be reached is said in one line', async () => {
+test('an unreachable database ends the start with a one-line error', async () => {
   const { code, stderr } = await build.command('main.js', [], { DATABASE_URL: 'postgres://u:secret@127.0.0.1:9/none' });
   expect(code).toBe(1);
   expect(stderr).toMatch(/^error: [^\n]*127\.0\.0\.1:9[^\n]*\n$/);
   expect(stderr).not.toContain('secret');
 });
 
-test('a database that would lose what was answered is refused in one line', async () => {
+test('a database that could lose acknowledged commits is refused with a one-line error', async () => {
   const name = nameOf(randomBytes(4).toString('hex'));
   const admin = await connectAdmin('flashsale tests');
   await admin.query(`CREATE DATABASE ${name}`);
@@ -325,7 +325,7 @@ test('a database that would lose what was answered is refused in one line', asyn
   }
 });
 
-test('bad settings stop the start, and each is named', async () => {
+test('bad settings end the start, and each is named', async () => {
   const env = {
     PORT: '70000',
     HOLD_TTL_SECONDS: '0',
@@ -341,13 +341,13 @@ test('bad settings stop the start, and each is named', async () => {
   expect(stderr.trim().split('\n')).toHaveLength(6);
 });
 
-test('production does not start with what everybody knows', async () => {
+test('production does not start with the development secrets', async () => {
   const { code, stderr } = await build.command('main.js', [], { NODE_ENV: 'production' });
   expect(code).toBe(1);
   for (const key of ['DATABASE_URL', 'JWT_SECRET', 'WEBHOOK_SECRETS']) expect(stderr).toContain(key);
 });
 
-test.each([1, 2])('two servers that start at once on an empty database both serve it (round %d)', async () => {
+test.each([1, 2])('two servers that start together on an empty database both serve (round %d)', async () => {
   const name = nameOf(randomBytes(4).toString('hex'));
   const admin = await connectAdmin('flashsale tests');
   await admin.query(`CREATE DATABASE ${name}`);

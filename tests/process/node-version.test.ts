@@ -17,7 +17,7 @@ afterAll(() => build.remove());
 
 const COMPILED = [
   'main',
-  ...['db', 'import', 'reconcile', 'schema-emit', 'token', 'webhook-send'].map((c) => `cli/${c}`),
+  ...['db', 'import/main', 'reconcile', 'schema-emit', 'token', 'webhook-send'].map((c) => `cli/${c}`),
 ];
 const PROGRAMS = [
   ...COMPILED.map((program) => join('dist', 'src', `${program}.js`)),

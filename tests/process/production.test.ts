@@ -12,7 +12,7 @@ import { until } from '../support/project-copy';
 
 jest.setTimeout(120_000);
 
-const COMMANDS = ['db', 'import', 'reconcile', 'schema-emit', 'token', 'webhook-send'];
+const COMMANDS = ['db', 'import/main', 'reconcile', 'schema-emit', 'token', 'webhook-send'];
 const name = nameOf(randomBytes(4).toString('hex'));
 
 let folder: string;

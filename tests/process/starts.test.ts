@@ -26,7 +26,7 @@ async function holdMigrationLock(): Promise<Client> {
   return client;
 }
 
-test('a start that waits for another migration says for whom, and ends at SIGTERM with 0', async () => {
+test('a start that waits for a migration logs which session it waits for, and exits 0 on SIGTERM', async () => {
   const other = await holdMigrationLock();
   const waiting = build.launch({ DATABASE_URL: db.url });
   try {
@@ -39,7 +39,7 @@ test('a start that waits for another migration says for whom, and ends at SIGTER
   }
 });
 
-test('a start that waits for another migration goes on when that has ended', async () => {
+test('a start that waits for a migration continues when it has ended', async () => {
   const other = await holdMigrationLock();
   const starting = build.start({ DATABASE_URL: db.url });
   await until(
@@ -50,7 +50,7 @@ test('a start that waits for another migration goes on when that has ended', asy
   expect((await (await starting).end('SIGTERM')).code).toBe(0);
 });
 
-test('a session that is lost while a start waits for the migration lock is said in one line', async () => {
+test('losing the session while waiting for the migration lock is a one-line error', async () => {
   const other = await holdMigrationLock();
   const waiting = build.launch({ DATABASE_URL: db.url });
   try {
@@ -68,7 +68,7 @@ test('a session that is lost while a start waits for the migration lock is said 
   }
 });
 
-test('npm run db:migrate says for whom it waits, and ends at Ctrl-C', async () => {
+test('npm run db:migrate says which session it waits for, and ends on Ctrl-C', async () => {
   const other = await holdMigrationLock();
   const waiting = build.launch({ DATABASE_URL: db.url }, 'cli/db.js', ['migrate']);
   try {
@@ -79,7 +79,7 @@ test('npm run db:migrate says for whom it waits, and ends at Ctrl-C', async () =
   }
 });
 
-test('a migration that this build does not know is refused by name, unless it is accepted by name', async () => {
+test('an unknown migration is refused by name unless ACCEPT_MIGRATIONS names it', async () => {
   await db.sql(`INSERT INTO migrations (name) VALUES ('20991231-add-line')`);
   try {
     for (const [file, args] of [
@@ -100,7 +100,7 @@ test('a migration that this build does not know is refused by name, unless it is
   }
 });
 
-test('a column that is missing stops the start, and is named', async () => {
+test('a missing column ends the start and is named', async () => {
   await db.sql('ALTER TABLE holds RENAME COLUMN idempotency_key TO key');
   try {
     const { code, stderr } = await build.command('main.js', [], { DATABASE_URL: db.url });

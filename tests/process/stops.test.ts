@@ -8,7 +8,7 @@ import { isAlive, ProjectCopy, until, untilEnded, untilReady, type Run } from '.
 
 jest.setTimeout(120_000);
 
-/** As promised, from the signal to the end. */
+/** The promised time from the signal to the end of the process, in ms. */
 const STOPS_WITHIN_MS = 15_000;
 const HOLD = JSON.stringify({
   query: 'mutation { createHold(input: { productId: "01930000-0000-7000-8000-000000000001" }) { hold { status } } }',
@@ -93,7 +93,7 @@ test.each([
   ['Ctrl-C in npm run dev', ['npm', 'run', 'dev'], {}, toGroup('SIGINT')],
   ['SIGTERM to npm alone in npm run dev', ['npm', 'run', 'dev'], {}, toNpm('SIGTERM')],
   ['SIGKILL to npm alone in npm run dev', ['npm', 'run', 'dev'], {}, toNpm('SIGKILL')],
-])('%s answers the request in progress, and leaves nothing behind', async (_name, command, env, stop) => {
+])('%s answers the request in progress and leaves no process behind', async (_name, command, env, stop) => {
   const started = await start(command, env);
   const request = new HalfSent(started.port);
   await sleep(200);
@@ -108,7 +108,7 @@ test.each([
   await expectNothingLeft(started);
 });
 
-test('a terminal that is closed stops the server in order, although nothing can be written to it any more', async () => {
+test('closing the terminal stops the server in order, although its output is gone', async () => {
   const started = await start(['script', '-qefc', 'npm start', '/dev/null']);
   const request = new HalfSent(started.port);
   await sleep(200);
@@ -126,7 +126,7 @@ const isReady = async (port: number) => (await fetch(`http://127.0.0.1:${port}/r
 test.each([
   ['PostgreSQL hangs', {}],
   ['PostgreSQL hangs, with WORKERS=2', { WORKERS: '2' }],
-])('SIGTERM while %s and requests wait for it ends in time, and leaves no PostgreSQL', async (_name, env) => {
+])('SIGTERM while %s ends waiting requests in time and leaves no PostgreSQL running', async (_name, env) => {
   const started = await start(npmStart, env);
   const { run, port, postgres } = started;
   const backends = execFileSync('ps', ['-o', 'pid=', '--ppid', String(postgres)], { encoding: 'utf8' });
@@ -147,7 +147,7 @@ test.each([
 
 const removeData = () => rmSync(project.path('.data'), { recursive: true, force: true });
 
-test('a stop during the first start ends it, and leaves no PostgreSQL', async () => {
+test('a stop during the first start ends it and leaves no PostgreSQL running', async () => {
   removeData();
   const run = project.run(npmStart, { PORT: '0' });
   await until(() => run.said().includes('creating a PostgreSQL'), 'the database is being made');
@@ -157,7 +157,7 @@ test('a stop during the first start ends it, and leaves no PostgreSQL', async ()
   expect(processesHere()).toEqual([]);
 });
 
-test('a command that is ended in the middle leaves no PostgreSQL that it has started', async () => {
+test('an interrupted command stops the PostgreSQL that it has started', async () => {
   removeData();
   const run = project.run(['npm', 'run', '--silent', 'db:migrate']);
   await until(() => existsSync(project.path('.data', 'postgres-18', 'postmaster.pid')), 'PostgreSQL is being started');
@@ -178,7 +178,7 @@ test.each([
   expect(run.said().includes('\x1b[')).toBe(isColored);
 });
 
-test('an output that nobody reads does not keep a stopping server', async () => {
+test('an unread output does not keep a server from stopping', async () => {
   // `cat` is stopped as soon as it runs: the pipe fills, and each line more waits for ever.
   const port = await findFreePort('127.0.0.1');
   const run = project.run(

@@ -1,4 +1,4 @@
-/** P17: nothing from outside ends the process, and what nobody foresaw does not either. Real processes, asked from outside. */
+/** P17: neither requests nor uncaught exceptions end the process. Real processes, tested from outside. */
 import { spawnSync } from 'node:child_process';
 import { connect } from 'node:net';
 import { once } from 'node:events';
@@ -30,7 +30,7 @@ async function answerTo({ url }: RunningServer, bytes: string): Promise<string> 
   return text;
 }
 
-test('an upgrade request for an address that is no URL gets an answer, and the server goes on', async () => {
+test('an upgrade request for an invalid URL gets an answer, and the server keeps running', async () => {
   const server = await build.start(settings());
   const upgrade = 'Host: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n';
   for (const target of ['//', '//[', 'http://', 'http://[', '/graphql//', '*']) {
@@ -43,9 +43,9 @@ test('an upgrade request for an address that is no URL gets an answer, and the s
   expect(await server.end('SIGTERM')).toMatchObject({ code: 0 });
 });
 
-test('an exception that nothing catches is logged and counted, and the server goes on selling', async () => {
+test('an uncaught exception is logged and counted, and the server keeps selling', async () => {
   const fault = join(build.directory, 'fault.cjs');
-  // In listeners that are not ours: a process event, a timer, a promise.
+  // In a process event, a timer and a promise.
   await writeFile(
     fault,
     `process.on('SIGUSR2', () => {

@@ -1,6 +1,6 @@
 /**
  * A failover in the middle of a sale. With a synchronous standby nothing that was acknowledged is lost, and the servers find
- * the new primary by themselves. `FAILOVER_ROUNDS=10` repeats it, TEST_POSTGRES_BINARIES=/usr/lib/postgresql/15/bin does
+ * the new primary. `FAILOVER_ROUNDS=10` repeats it, TEST_POSTGRES_BINARIES=/usr/lib/postgresql/15/bin does
  * it with another PostgreSQL than the embedded one.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -149,9 +149,9 @@ testWithStandby(
       expect(await Promise.all([write(early), write(early)])).toEqual([portOf(primary), portOf(primary)]);
       await restrict(true);
       await standby.promote();
-      // The connections that are open fail with 25006, and what was run on them runs again.
+      // Open connections fail with 25006, and their work runs again.
       expect(await Promise.all([write(early), write(early)])).toEqual([portOf(standby), portOf(standby)]);
-      // Nobody has fenced the old one off. It takes writes again, and its timeline tells that they would be lost.
+      // The old primary is not fenced. It takes writes again, and its timeline shows that they would be lost.
       await restrict(false);
       await until(
         async () =>

@@ -1,6 +1,6 @@
 /**
  * Four server processes sell one hot product, behind PgBouncer where it is installed, and are restarted one after the other
- * in the middle of it: whoever repeats with their key gets an answer, and every answer was true.
+ * in the middle of it: a repeat with the same key gets an answer, and every answer was true.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Random } from '../../src/tools/load/random';
@@ -23,7 +23,7 @@ const SETTINGS = {
   RATE_LIMIT: 'off',
   LOG_LEVEL: 'warn',
 };
-/** To PostgreSQL, for up to SERVERS × (2 × DATABASE_POOL_SIZE + 2) of ours. */
+/** PgBouncer's connections to PostgreSQL, for up to SERVERS × (2 × DATABASE_POOL_SIZE + 2) connections of the servers. */
 const POOL_SIZE = 8;
 const ANSWER_WITHIN_MS = 30_000;
 
@@ -42,7 +42,7 @@ afterAll(async () => {
   await db.close();
 });
 
-test('a rolling restart of four servers under load loses nothing, and nothing is oversold', async () => {
+test('a rolling restart of four servers under load neither loses nor oversells anything', async () => {
   const env = { ...SETTINGS, DATABASE_URL: pgbouncer?.urlOf(db.url) ?? db.url };
   const servers: RunningServer[] = await Promise.all(Array.from({ length: SERVERS }, () => build.start(env)));
   const clients = servers.map(({ url }) => new HttpClient(url));

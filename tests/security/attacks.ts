@@ -13,7 +13,7 @@ const PARSE = 'GRAPHQL_PARSE_FAILED';
 const INPUT = 'BAD_USER_INPUT';
 const INVALID = 'GRAPHQL_VALIDATION_FAILED';
 
-/** Its name, its text, and what it is refused with; BAD_REQUEST: it is not even read. */
+/** Name, text and expected code of each attack; BAD_REQUEST means that it is refused unread. */
 export const ATTACKS: [string, string, string][] = [
   ['20,000 aliases', `{ ${times(20_000, (i) => `a${i}: __typename`)} }`, 'BAD_REQUEST'],
   ['10,000 aliases', `{ ${times(10_000, (i) => `a${i}: __typename`)} }`, PARSE],

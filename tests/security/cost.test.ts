@@ -1,4 +1,4 @@
-/** Cost is what is limited: what an operation may cost, how large its answer may be, and that the price is what is counted (P17). */
+/** Limits of cost (P17): the price of an operation, the size of its answer, and rates that count the price. */
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -21,14 +21,14 @@ import { openApp, PRODUCTION, type Target } from './open-app';
 const SCHEMA = checkoutSchema();
 
 /**
- * For what is read as far as its price allows, in ms of CPU: server, client and jest together, on a busy machine. `npm run prove --
+ * For documents that use up the allowed price, in ms of CPU: server, client and jest together, on a busy machine. `npm run prove --
  * --only cost` measures the server alone, and allows 100.
  */
 const MAX_CPU_MS_OF_ALL = 500;
 /** The frame of a WebSocket message around the answer. */
 const FRAME_BYTES = 200;
 
-describe('in a shop where every text and list is as long as it may be', () => {
+describe('in a shop with the longest allowed texts and lists', () => {
   let target: Target;
   let customer: string;
   let admin: string;
@@ -68,7 +68,7 @@ describe('in a shop where every text and list is as long as it may be', () => {
       '30 orders of 50 lines with their holds',
       `{ ${times(30, (i) => `o${i}: order(id: "${COSTLY.order(i)}") { lines { hold { id } } }`)} }`,
     ],
-  ])('%s are one clear error, small and cheap', async (_name, query) => {
+  ])('%s are refused with one small and cheap error', async (_name, query) => {
     for (const way of ['http', 'webSocket'] as const) {
       const { result, ms } = await leastCpu(() => client[way](query, customer));
       expect(result.text).toMatch(
@@ -81,7 +81,7 @@ describe('in a shop where every text and list is as long as it may be', () => {
     }
   });
 
-  test('no document that a search finds passes the bounds, over HTTP and over WebSocket', async () => {
+  test('no document that a search finds exceeds the bounds, over HTTP and WebSocket', async () => {
     const random = new Random(20_261_122);
     const { tried, executed, worst } = await searchCostly({
       schema: SCHEMA,
@@ -119,7 +119,7 @@ describe('in a shop where every text and list is as long as it may be', () => {
     }
   });
 
-  test('a mutation whose payload is too large says that it was carried out', async () => {
+  test('a mutation whose payload is too large reports that it was executed', async () => {
     const [id] = [COSTLY.product(0)];
     const holds = async () =>
       Number((await target.db.sql<{ n: string }>(`SELECT count(*) AS n FROM holds WHERE product_id = '${id}'`))[0]!.n);
@@ -168,7 +168,7 @@ describe('in a shop where every text and list is as long as it may be', () => {
   });
 });
 
-describe('the price is what is counted', () => {
+describe('rate limits count the price', () => {
   let target: Target;
   let lastByte = 0;
   const newAddress = () => ({ 'x-forwarded-for': `10.51.${(++lastByte / 250) | 0}.${lastByte % 250}` });
@@ -178,7 +178,7 @@ describe('the price is what is counted', () => {
   });
   afterAll(() => target.close());
 
-  /** How many are answered before the first is refused; each customer comes from an address of their own. */
+  /** How many are answered before the first is refused; each customer has a separate address. */
   const answered = async (query: string, most: number, token?: string) => {
     const who = token ?? (await target.token(`shopper ${lastByte}`));
     for (let count = 0; count < most; count++) {
@@ -189,11 +189,11 @@ describe('the price is what is counted', () => {
   const page = (first: number) =>
     `{ products(first: ${first}) { edges { node { id name availableStock totalStock saleStatus } } } }`;
 
-  test('small questions take one point each, as ever', async () => {
+  test('small queries take one point each', async () => {
     expect(await answered('{ serverTime }', 200)).toBe(100);
   });
 
-  test('a page takes as many as it costs: many small ones, few large ones', async () => {
+  test('a page takes points by its cost: many small pages, few large ones', async () => {
     const small = await answered(page(1), 200);
     const large = await answered(page(50), 200);
     expect(small).toBeGreaterThanOrEqual(50);
@@ -201,7 +201,7 @@ describe('the price is what is counted', () => {
     expect(large).toBeLessThan(15);
   });
 
-  test('an address cannot spend its allowance for expensive questions in one second', async () => {
+  test('an address cannot spend its allowance for expensive queries in one second', async () => {
     const headers = newAddress();
     const ask = async () => (await target.ask(page(50), undefined, { headers })).status;
     const firstSecond = await Promise.all(Array.from({ length: 50 }, ask));
@@ -214,7 +214,7 @@ describe('the price is what is counted', () => {
     expect(await ask()).toBe(200);
   });
 
-  test('what a page does not have is given back', async () => {
+  test('the price of items that a page does not have is given back', async () => {
     const token = await target.token('shopper at the end');
     const end = (await target.ask('{ products(first: 48) { pageInfo { endCursor } } }')).data.products.pageInfo
       .endCursor;
@@ -223,7 +223,7 @@ describe('the price is what is counted', () => {
     expect(await answered(rest, 200, token)).toBeGreaterThanOrEqual(25);
   });
 
-  test('a limit that is lower than a price makes the question rare, and not impossible', async () => {
+  test('a limit below the price of a query makes it rare, not impossible', async () => {
     const strict = await openApp({ TRUSTED_PROXIES: '1', RATE_LIMIT: 'browse=2/3,loopback=on' });
     try {
       for (let i = 0; i < 50; i++) await strict.product(10);
@@ -235,7 +235,7 @@ describe('the price is what is counted', () => {
     }
   });
 
-  test('a long document that has to be read takes more than a short one', async () => {
+  test('a long unknown document takes more points than a short one', async () => {
     const strict = await openApp({ TRUSTED_PROXIES: '1', RATE_LIMIT: 'document=20/20,loopback=on' });
     try {
       const flood = async (padding: string) => {
@@ -252,7 +252,7 @@ describe('the price is what is counted', () => {
   });
 });
 
-describe('ordinary clients stay well within the limits', () => {
+describe('ordinary clients stay within the limits', () => {
   const folder = projectPath('schema', 'operations');
   const texts = readdirSync(folder, { recursive: true, encoding: 'utf8' })
     .filter((name) => name.endsWith('.graphql'))
@@ -265,7 +265,7 @@ describe('ordinary clients stay well within the limits', () => {
     return 1 + surplusOf(workOf(document, operation), price);
   };
 
-  test('every operation of the storefront and the operators costs less than half of the most', () => {
+  test('every operation of our pages costs less than half of the maximum price', () => {
     const prices = document.definitions.flatMap((definition) =>
       definition.kind === 'OperationDefinition' && SCHEMA.getRootType(definition.operation)
         ? [[definition.name!.value, pricesOf(SCHEMA, document, definition).asked({})] as const]
@@ -275,16 +275,16 @@ describe('ordinary clients stay well within the limits', () => {
     for (const [name, price] of prices) expect([name, price < MAX_PRICE / 2]).toEqual([name, true]);
   });
 
-  test('a shopper may open the storefront ten times in ten seconds, and watch, hold and order meanwhile', () => {
+  test('a shopper can open the storefront ten times in ten seconds while watching, holding and ordering', () => {
     const once = pointsOf('Products', { first: 50 }) + pointsOf('StockChanged', { productIds: Array(50).fill('x') });
     expect(once * 10).toBeLessThan(defaultRateLimits.browse.perCustomer!);
     expect(once * 100).toBeLessThan(defaultRateLimits.browse.perAddress!);
-    // What a payload or a question shows is no more than a small question: one point, as before there were prices.
+    // These cost no more than a small query: one point.
     for (const name of ['CreateHold', 'ReleaseHold', 'ServerTime']) expect([name, pointsOf(name)]).toEqual([name, 1]);
     expect(pointsOf('Hold')).toBeLessThanOrEqual(2);
   });
 
-  test('an operator may leave the whole page open, in two windows', () => {
+  test('an operator can leave the page open in two windows', () => {
     const inTenSeconds =
       10 * pointsOf('StockReports', { first: 50 }) +
       5 * pointsOf('WhatIsOpen') +
@@ -303,7 +303,7 @@ describe('the size of an answer', () => {
       'errors with their paths',
       { errors: [{ message: 'm', path: ['a', 0, 'b'], extensions: { code: 'X' } }], data: null },
     ],
-  ])('of %s is what JSON.stringify writes, or a little more', (_name, value) => {
+  ])('of %s is that of JSON.stringify or slightly more', (_name, value) => {
     const written = Buffer.byteLength(JSON.stringify(value));
     expect(bytesOf(value, Infinity)).toBeGreaterThanOrEqual(written);
     expect(bytesOf(value, Infinity)).toBeLessThan(written + 20);

@@ -14,7 +14,7 @@ const SCHEMA = checkoutSchema();
 let target: Target;
 let admin: string;
 beforeAll(async () => {
-  // What a document costs is told by its refusal: none shall be refused for coming too often.
+  // Documents must be refused for their cost, not for their rate.
   target = await openApp({ ...PRODUCTION, RATE_LIMIT: 'document=-/-' });
   admin = await target.token('operator', ['admin']);
   await target.product(10, undefined, ATTACKED);
@@ -33,7 +33,7 @@ test.each(ATTACKS)('%s', async (_name, query, code) => {
   expect(ms).toBeLessThan(MAX_CPU_MS);
 });
 
-test('orders in their own holds, over and over, end at a budget; a chain as deep as is allowed does not', async () => {
+test('orders nested in their holds end at the budget, and a chain of the allowed depth does not', async () => {
   const productId = await target.product(100);
   const holdIds: string[] = [];
   for (let i = 0; i < 50; i++) {
@@ -60,7 +60,7 @@ test('orders in their own holds, over and over, end at a budget; a chain as deep
   expect(large.code).toBe('BAD_USER_INPUT');
 });
 
-test('a typing error is told without a suggestion', async () => {
+test('a misspelt field is refused without a suggestion', async () => {
   for (const query of [
     '{ serverTim }',
     '{ product(idd: "x") { id } }',
@@ -73,7 +73,7 @@ test('a typing error is told without a suggestion', async () => {
   }
 });
 
-test('every operation of the playground is far within the limits', () => {
+test('every operation of the playground is well within the limits', () => {
   for (const { query } of exampleOperations) {
     expect(validate(SCHEMA, parse(query, { maxTokens: MAX_TOKENS / 2 }), DOCUMENT_LIMITS)).toEqual([]);
   }
@@ -83,7 +83,7 @@ test('every operation of the playground is far within the limits', () => {
   expect(validate(SCHEMA, parse(page), DOCUMENT_LIMITS)).toEqual([]);
 });
 
-test('a flood of different documents leaves the memory bounded', async () => {
+test('a flood of different documents does not grow memory', async () => {
   const { guard } = target.app.room;
   const padding = '#'.padEnd(30_000, 'x');
   const flood = async (from: number, count: number) => {
@@ -99,13 +99,13 @@ test('a flood of different documents leaves the memory bounded', async () => {
     collectGarbage();
     return process.memoryUsage().heapUsed / 1024 / 1024;
   };
-  // As many as are remembered, and some more.
+  // More than the cache keeps.
   const full = await flood(0, 300);
   // Each has 30 kB: were only its text kept anywhere, a thousand of them would be 30 MB.
   expect((await flood(300, 1_000)) - full).toBeLessThan(20);
 });
 
-test('a document that is remembered is not read again, and one that is pushed out is', async () => {
+test('a cached document is not parsed again until it is evicted', async () => {
   const { guard } = target.app.room;
   const { remembered } = guard;
   const text = 'query Remembered { serverTime }';
@@ -117,7 +117,7 @@ test('a document that is remembered is not read again, and one that is pushed ou
   expect(remembered.knows(text)).toBe(true);
 });
 
-test('what was refused is not remembered', async () => {
+test('a refused document is not cached', async () => {
   const text = `{ ${times(51, (i) => `a${i}: __typename`)} }`;
   await target.ask(text);
   expect(target.app.room.guard.remembered.knows(text)).toBe(false);

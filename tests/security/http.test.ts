@@ -21,7 +21,7 @@ beforeAll(async () => {
 });
 afterAll(() => target.close());
 
-describe('every answer has the security headers:', () => {
+describe('security headers:', () => {
   const json = { 'content-type': 'application/json' };
   test.each<[string, string, RequestInit, number]>([
     ['an answer of GraphQL', '/graphql', { method: 'POST', headers: json, body: '{"query":"{__typename}"}' }, 200],
@@ -52,13 +52,13 @@ describe('every answer has the security headers:', () => {
     expect(headers.get('x-powered-by')).toBeNull();
   });
 
-  test('the playground’s own policy lets its scripts run', async () => {
+  test('the policy of the playground allows its scripts', async () => {
     const { headers } = await fetch(`${target.url}/graphql`, { headers: { accept: 'text/html' } });
     expect(headers.get('content-security-policy')).toContain("script-src 'self'");
   });
 });
 
-describe('another origin’s page', () => {
+describe('a page of another origin', () => {
   const preflight = (url: string, origin: string) =>
     fetch(`${url}/graphql`, {
       method: 'OPTIONS',
@@ -69,7 +69,7 @@ describe('another origin’s page', () => {
       },
     });
 
-  test('that is listed may call, with a token and without cookies', async () => {
+  test('may call with a token, but not with cookies, when it is listed', async () => {
     const { headers, status } = await preflight(target.url, 'https://shop.example');
     expect(status).toBe(204);
     expect(headers.get('access-control-allow-origin')).toBe('https://shop.example');
@@ -91,7 +91,7 @@ describe('another origin’s page', () => {
     },
   );
 
-  test('may not where none is listed', async () => {
+  test('may not call when no origin is listed', async () => {
     const own = await openApp();
     try {
       const { headers, status } = await preflight(own.url, 'https://shop.example');
@@ -143,7 +143,7 @@ describe('the address of a client', () => {
     expect(addressOf(proxies, peer, forwarded).address).toBe(address);
   });
 
-  test('is this machine only where it is', () => {
+  test('counts as this machine only for loopback connections', () => {
     expect(addressOf([], '127.0.0.1').isLoopback).toBe(true);
     expect(addressOf([], '::1').isLoopback).toBe(true);
     expect(addressOf([], '::ffff:127.0.0.1').isLoopback).toBe(true);
@@ -151,7 +151,7 @@ describe('the address of a client', () => {
     expect(addressOf(1, '127.0.0.1', '203.0.113.7').isLoopback).toBe(false);
   });
 
-  describe('is understood however proxies write it', () => {
+  describe('is read from every form that proxies write', () => {
     test.each([
       ['Azure Application Gateway, AWS with ports', '203.0.113.7:5678', '203.0.113.7'],
       ['IPv6 with a port', '[2001:db8:1:2::3]:5678', '2001:db8:1:2::/64'],
@@ -183,7 +183,7 @@ describe('the address of a client', () => {
       ['for=203.0.113.7, for="10.0.0.2:80";by=_lb', '203.0.113.7'],
       ['host="a;for=1.1.1.1";for=203.0.113.7', '203.0.113.7'],
       ['host="a\\", for=1.1.1.1";for=203.0.113.7', '203.0.113.7'],
-      // What a client left open swallows nothing that the proxy appended.
+      // A client's unclosed quote does not swallow the element that the proxy appended.
       ['for="1.1.1.1, for=203.0.113.7', '203.0.113.7'],
       ['for="\\, for=203.0.113.7;host="shop.example"', '203.0.113.7'],
     ])('Forwarded of RFC 7239: %s', (forwarded, address) => {
@@ -191,14 +191,14 @@ describe('the address of a client', () => {
       expect(doubts).toEqual([]);
     });
 
-    test('both headers, if they agree', () => {
+    test('both headers when they agree', () => {
       const headers = { 'x-forwarded-for': '1.1.1.1, 203.0.113.7', forwarded: 'for="203.0.113.7:80"' };
       expect(clientBehind(1, '10.0.0.1', headers).address).toBe('203.0.113.7');
       expect(doubts).toEqual([]);
     });
   });
 
-  describe('that no proxy names is counted apart from all others, and is a doubt', () => {
+  describe('is counted apart and logged as doubtful when no proxy names it', () => {
     test.each([
       ['unknown', '10.0.0.1 unknown'],
       ['_hidden', '10.0.0.1 _hidden'],
@@ -225,11 +225,11 @@ describe('the address of a client', () => {
       ['127.0.0.1', { 'x-forwarded-for': '203.0.113.7', forwarded: 'for=127.0.0.1' }],
       ['10.0.0.1', { 'x-forwarded-for': '127.0.0.1' }],
       ['10.0.0.1', { forwarded: 'for="[::1]"' }],
-    ])('and is never this machine: from %s with %j', (peer, headers) => {
+    ])('is never taken for this machine: from %s with %j', (peer, headers) => {
       expect(clientBehind(1, peer, headers as Record<string, string>).isLoopback).toBe(false);
     });
 
-    test('whose two headers disagree shares its limits with its like, so that neither header frees it of them', () => {
+    test('shares its limits with similar clients when its two headers disagree, so that neither header lifts them', () => {
       const ask = (one: string, other: string) =>
         clientBehind(1, '10.0.0.1', { 'x-forwarded-for': one, forwarded: `for=${other}` }).address;
       expect(ask('1.1.1.1', '203.0.113.7')).toBe(ask('203.0.113.7', '2.2.2.2'));
@@ -238,7 +238,7 @@ describe('the address of a client', () => {
     });
   });
 
-  describe('that many clients share is never shared in silence', () => {
+  describe('is reported when many clients share it', () => {
     test.each<[string, readonly string[] | number, Readonly<Record<string, string>>, string]>([
       ['TRUSTED_PROXIES is unset', [], { 'x-forwarded-for': '203.0.113.7' }, 'UNNAMED_PROXY'],
       ['TRUSTED_PROXIES is unset, for Forwarded', [], { forwarded: 'for=203.0.113.7' }, 'UNNAMED_PROXY'],
@@ -263,7 +263,7 @@ describe('the address of a client', () => {
       expect(doubts).toEqual(['RELAY']);
     });
 
-    test('and is logged once a minute for each reason, while each request is counted', () => {
+    test('is logged once a minute for each reason, while every request is counted', () => {
       const clientOf = clientsOf({ trustedProxies: 1 }, telemetry());
       const now = jest.spyOn(performance, 'now');
       try {
@@ -300,7 +300,7 @@ describe('the address of a client', () => {
     expect((user + system) / 1_000).toBeLessThan(2_000);
   });
 
-  test('is taken from several lines of one header, as they come over a socket', async () => {
+  test('is read from several lines of one header', async () => {
     const own = await openApp({ TRUSTED_PROXIES: '1', RATE_LIMIT: 'browse=-/2,loopback=on', PLAYGROUND: 'off' });
     try {
       const ask = async (lines: string[]) => {
@@ -343,7 +343,7 @@ describe('a socket', () => {
     return text;
   };
 
-  test('that is slow, or stays without a request, is closed within 20 s', async () => {
+  test('a slow or silent socket is closed within 20 s', async () => {
     const post = (path: string) =>
       `POST ${path} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{"q`;
     const headers = 'POST /graphql HTTP/1.1\r\nHost: x\r\nX-A';
@@ -373,7 +373,7 @@ describe('a socket', () => {
     expect([served, ...late].join()).not.toMatch(LEAK);
   });
 
-  test('of two thousand that say nothing keeps no shopper waiting', async () => {
+  test('two thousand silent sockets keep no shopper waiting', async () => {
     const productId = await target.product(3);
     const sockets: Socket[] = [];
     try {
@@ -393,7 +393,7 @@ describe('a socket', () => {
     }
   });
 
-  test('beyond the limit is closed at once, and the others are served', async () => {
+  test('a socket beyond MAX_CONNECTIONS is closed at once, and the others are served', async () => {
     const own = await openApp({ MAX_CONNECTIONS: '20' });
     try {
       const sockets = await Promise.all(Array.from({ length: 20 }, () => open(own.url)));
@@ -416,7 +416,7 @@ describe('a socket', () => {
       'POST /graphql HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n',
       400,
     ],
-  ])('that sends %s is answered, without a word about us', async (_name, sent, status) => {
+  ])('a socket that sends %s is answered without details about the server', async (_name, sent, status) => {
     const socket = await open(target.url);
     socket.write(sent);
     socket.end();
@@ -426,7 +426,7 @@ describe('a socket', () => {
     expect(text).not.toMatch(LEAK);
   });
 
-  test('that hangs up after sending has its hold, once, and its key finds it', async () => {
+  test('a client that hangs up after sending has one hold, which its key finds', async () => {
     const productId = await target.product(100);
     const bodies = Array.from({ length: 50 }, (_, i) =>
       JSON.stringify({ query: HOLD, variables: { input: { productId, idempotencyKey: `key-${i}` } } }),
@@ -453,7 +453,7 @@ describe('a socket', () => {
   });
 });
 
-test('bad signatures of one address are limited, a good one never', async () => {
+test('bad webhook signatures of one address are limited, good ones never', async () => {
   const own = await openApp({ ...PRODUCTION, RATE_LIMIT: 'webhook=-/3,loopback=on' });
   try {
     const body = JSON.stringify({ event_id: 'evt_1', type: 'customer.created', data: {} });

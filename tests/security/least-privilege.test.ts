@@ -38,7 +38,7 @@ afterAll(async () => {
   await db.close();
 });
 
-test('every table of the database has its rights, and there are no others', async () => {
+test('the server’s role has exactly the listed rights on every table', async () => {
   const tables = await db.sql<{ name: string }>(
     "SELECT table_name AS name FROM information_schema.tables WHERE table_schema = 'public' ORDER BY 1",
   );
@@ -46,7 +46,7 @@ test('every table of the database has its rights, and there are no others', asyn
   expect(granted.filter((name) => name !== 'SCHEMA').sort()).toEqual(tables.map(({ name }) => name));
 });
 
-test('the server is ready, sells, takes payments, sweeps and reconciles', async () => {
+test('with these rights the server is ready, sells, takes payments, sweeps and reconciles', async () => {
   expect((await fetch(`${target.url}/readyz`)).status).toBe(200);
   const admin = await target.token('operator', ['admin']);
   const create =
@@ -90,7 +90,7 @@ test('the server is ready, sells, takes payments, sweeps and reconciles', async 
   expect((await reconcile(url)).violations).toEqual([]);
 });
 
-test('a start that finds nothing to migrate needs no more', async () => {
+test('a start without pending migrations needs no further rights', async () => {
   const database = await openDatabase({ url, poolSize: 1, log: db.log });
   try {
     expect(await migrate(database, url)).toEqual([]);
@@ -120,7 +120,7 @@ test.each([
   "SELECT pg_read_file('postgresql.conf')",
   'CREATE ROLE other',
   'SELECT rolpassword FROM pg_authid',
-])('it may not: %s', async (statement) => {
+])('the server’s role may not: %s', async (statement) => {
   const client = new Client({ connectionString: url });
   await client.connect();
   try {
@@ -130,7 +130,7 @@ test.each([
   }
 });
 
-test('npm run db:grant prints the same, for a name of one’s own', () => {
+test('npm run db:grant prints these rights for a chosen role', () => {
   const root = resolve(__dirname, '../..');
   const printed = execFileSync('npm', ['run', '--silent', 'db:grant', '--', '--role', role], { cwd: root });
   expect(printed.toString()).toBe(grantsFor(role));

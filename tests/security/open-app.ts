@@ -1,11 +1,11 @@
-/** The whole app on a database of its own, as it may be attacked: with any settings, and asked in any words. */
+/** The whole app on a fresh database, for attacks with any settings and any request. */
 import { randomUUID } from 'node:crypto';
 import { startApp, type App, type AppOptions } from '../../src/app';
 import { loadConfig, type Config } from '../../src/config';
 import { signToken } from '../../src/graphql/http/tokens';
 import { freshDatabase, type FreshDatabase } from '../support/database';
 
-/** What a machine in production has to have. Loopback is limited, as addresses elsewhere are. */
+/** The required settings of production. Loopback is limited like any other address. */
 export const PRODUCTION = {
   NODE_ENV: 'production',
   JWT_SECRET: 'j'.repeat(32),

@@ -1,4 +1,4 @@
-/** Two customers, and every field and mutation that takes an id: somebody else's is the same as none at all. */
+/** For every field and mutation that takes an id, another customer's object reads as not found. */
 import { randomUUID } from 'node:crypto';
 import { isInputObjectType, isNonNullType, type GraphQLField, type GraphQLInputType } from 'graphql';
 import { checkoutSchema } from '../../src/graphql/schema';
@@ -83,7 +83,7 @@ const WAYS: Record<string, { query: string; of: 'hold' | 'order' | 'product' | '
   },
 };
 
-test('no field or mutation that takes an id is missing here', () => {
+test('every field and mutation that takes an id is tested here', () => {
   const takesId = (type: GraphQLInputType): boolean => {
     const inner = isNonNullType(type) ? type.ofType : type;
     if (isInputObjectType(inner)) return Object.values(inner.getFields()).some((field) => takesId(field.type));
@@ -104,7 +104,7 @@ describe.each(own)('%s', (_name, { query, of }) => {
   test.each([
     ['another customer', () => bob],
     ['nobody', () => null],
-  ])('asked by %s, says the same of somebody else’s as of nothing', async (_who, who) => {
+  ])('asked by %s, answers the same for another customer’s object as for a random id', async (_who, who) => {
     const ids = { hold: [holdId, orderedHoldId], order: [orderId] }[of as 'hold' | 'order'];
     const wrong = [randomUUID(), productId, ids[0]!.toUpperCase(), 'x', '', `${ids[0]} `];
     const ask = async (id: string) => {
@@ -135,7 +135,7 @@ test.each(admins)(
   },
 );
 
-test('orders are the caller’s own, whatever cursor they show', async () => {
+test('orders shows only the caller’s, whatever the cursor', async () => {
   const page = 'query($after: String) { orders(first: 10, after: $after) { edges { cursor node { id } } } }';
   const mine = await target.ask(page, {}, { token: alice });
   expect(mine.data.orders.edges).toHaveLength(1);
@@ -147,7 +147,7 @@ test('orders are the caller’s own, whatever cursor they show', async () => {
   expect((await target.ask(page, {})).code).toBe('UNAUTHENTICATED');
 });
 
-test('a key is its customer’s own: another’s names another hold', async () => {
+test('the same idempotency key of two customers names two holds', async () => {
   const input = { productId, idempotencyKey: 'shared' };
   const [a, b] = [
     await target.ask(HOLD, { input }, { token: alice }),
@@ -156,7 +156,7 @@ test('a key is its customer’s own: another’s names another hold', async () =
   expect(a.data.createHold.hold.id).not.toBe(b.data.createHold.hold.id);
 });
 
-test('a key of somebody’s order gives another customer nothing of it', async () => {
+test('the idempotency key of an order reveals nothing to another customer', async () => {
   const order =
     'mutation($id: ID!) { createOrder(input: { holdIds: [$id], idempotencyKey: "alices" }) { order { id } userErrors { code } } }';
   const { data } = await expectNothingMoved(target.db, () => target.ask(order, { id: orderedHoldId }, { token: bob }));

@@ -5,7 +5,7 @@ import { HOLD, openApp, PRODUCTION, type Target } from './open-app';
 
 const TRUSTED = 'query Trusted { serverTime }';
 const LIMITS = 'browse=5/8,hold=3/6,order=2/4,admin=2/4,document=4/6,webhook=-/3,loopback=on';
-/** So that a test may be many clients: their addresses are what it says, as if a proxy had said so. */
+/** Lets a test play many clients, with the addresses that it names in X-Forwarded-For. */
 const MANY = { TRUSTED_PROXIES: '1', RATE_LIMIT: LIMITS };
 
 let target: Target;
@@ -54,7 +54,7 @@ describe('an address is limited', () => {
     expect((await target.ask(query(), undefined, { headers: from(newAddress()) })).status).toBe(200);
   });
 
-  test('for holds by itself: browsing goes on, and what is refused takes nothing', async () => {
+  test('for holds separately: browsing continues, and refused requests take nothing', async () => {
     const headers = from(newAddress());
     const hold = () => target.ask(HOLD, { input: { productId } }, { headers });
     expect(await statuses(6, hold)).toEqual(Array(6).fill(200));
@@ -68,7 +68,7 @@ describe('an address is limited', () => {
     expect(await statuses(3, () => target.ask(three, undefined, { headers }))).toEqual([200, 200, 429]);
   });
 
-  test('for documents that have to be read, before they are', async () => {
+  test('for unknown documents, before they are parsed', async () => {
     const headers = from(newAddress());
     const seen = await statuses(8, (i) => target.ask(`{ nobody${i} }`, undefined, { headers }));
     expect(seen).toEqual([...Array(6).fill(400), 429, 429]);
@@ -81,7 +81,7 @@ describe('an address is limited', () => {
     expect(seen).toEqual([...Array(6).fill(401), 429, 429]);
   });
 
-  test('as a whole network where it is IPv6', async () => {
+  test('as a /64 network when it is IPv6', async () => {
     const seen = await statuses(10, (i) =>
       target.ask(TRUSTED, undefined, { headers: from(`2001:db8:0:1:${i}::${i + 1}`) }),
     );
@@ -90,7 +90,7 @@ describe('an address is limited', () => {
   });
 });
 
-test('a customer is limited wherever they come from, and nobody else is', async () => {
+test('a customer is limited across addresses, and other customers are not', async () => {
   const token = await target.token('carla');
   const ask = () => target.ask(TRUSTED, undefined, { token, headers: from(newAddress()) });
   expect(await statuses(7, ask)).toEqual([...Array(5).fill(200), 429, 429]);
@@ -98,7 +98,7 @@ test('a customer is limited wherever they come from, and nobody else is', async 
   expect((await target.ask(TRUSTED, undefined, { token: dora, headers: from(newAddress()) })).status).toBe(200);
 });
 
-test('an admin’s operations are limited by themselves', async () => {
+test('operations of admins have separate limits', async () => {
   const token = await target.token('operator', ['admin']);
   const query = `{ stockReport(productId: "${productId}") { total } }`;
   expect(await statuses(3, () => target.ask(query, undefined, { token, headers: from(newAddress()) }))).toEqual([
@@ -106,7 +106,7 @@ test('an admin’s operations are limited by themselves', async () => {
   ]);
 });
 
-test('two servers count apart, as is documented', async () => {
+test('two servers count separately, as documented', async () => {
   const other = await openApp(MANY, { documents: [TRUSTED] });
   try {
     const headers = from(newAddress());
@@ -121,8 +121,8 @@ test('two servers count apart, as is documented', async () => {
   }
 });
 
-describe('as it is, this machine is not limited', () => {
-  test('in development not at all: 500 holds at once', async () => {
+describe('by default, this machine is not limited', () => {
+  test('in development, even for 500 holds at once', async () => {
     const own = await openApp({}, { documents: [] });
     try {
       const id = await own.product(600);
@@ -136,7 +136,7 @@ describe('as it is, this machine is not limited', () => {
     }
   });
 
-  test('in production not as an address, but for its customers', async () => {
+  test('in production by its address, although its customers are', async () => {
     const own = await openApp({ ...PRODUCTION, RATE_LIMIT: 'hold=50/60' }, { documents: [HOLD] });
     try {
       const id = await own.product(2_000);

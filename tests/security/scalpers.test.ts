@@ -1,4 +1,4 @@
-/** Scalpers: nobody passes `maxPerCustomer`, hoards over all products, lets holds lapse for ever, or jumps the queue. */
+/** Scalpers cannot exceed `maxPerCustomer`, hoard over all products, let holds expire for ever, or bypass the waiting room. */
 import { createHmac } from 'node:crypto';
 import { signQueueToken } from '../../src/admission/queue-tokens';
 import { CallerError, RateLimited } from '../../src/domain/errors';
@@ -15,7 +15,7 @@ const codesOf = (answers: readonly Answer[]) =>
   answers.map((answer) => answer.data?.createHold.userErrors[0]?.code ?? answer.code);
 const idsOf = (answers: readonly Answer[]) => answers.flatMap((answer) => answer.data?.createHold?.hold?.id ?? []);
 
-describe('maxPerCustomer cannot be passed', () => {
+describe('maxPerCustomer cannot be exceeded', () => {
   let first: Target;
   let second: Target;
   let token: string;
@@ -39,7 +39,7 @@ describe('maxPerCustomer cannot be passed', () => {
     return row!.n;
   };
 
-  test('by parallel requests, to two servers', async () => {
+  test('by parallel requests to two servers', async () => {
     const productId = await first.product(1_000, 3);
     const answers = await Promise.all(Array.from({ length: 100 }, (_, i) => hold(i % 2 ? first : second, productId)));
     expect(idsOf(answers)).toHaveLength(3);
@@ -102,7 +102,7 @@ describe('maxPerCustomer cannot be passed', () => {
     await expectClean(first.db);
   });
 
-  test('without saying who asks', async () => {
+  test('by anonymous requests', async () => {
     const productId = await first.product(10, 2);
     const answer = await expectNothingMoved(first.db, () => first.ask(HOLD, { input: { productId } }));
     expect(codesOf([answer])).toEqual(['CUSTOMER_REQUIRED']);
@@ -120,7 +120,7 @@ describe('live holds over all products', () => {
   const hold = (productId: string, who = token, idempotencyKey?: string) =>
     target.ask(HOLD, { input: { productId, idempotencyKey } }, { token: who });
 
-  test('are as many as is set, of all that are asked for at once; the rest is RATE_LIMITED, and takes nothing', async () => {
+  test('are limited among simultaneous requests; the rest is RATE_LIMITED and takes nothing', async () => {
     const products = await Promise.all(Array.from({ length: 4 }, () => target.product(100)));
     const answers = await Promise.all(Array.from({ length: 40 }, (_, i) => hold(products[i % 4]!)));
     expect(idsOf(answers)).toHaveLength(5);
@@ -129,7 +129,7 @@ describe('live holds over all products', () => {
     expect(refused.errors[0]!.extensions.retryAfterMs).toBeGreaterThan(0);
     expect(refused.headers.get('retry-after')).toMatch(/^\d+$/);
 
-    // Another customer, and whoever is anonymous, have not asked for any of them.
+    // Another customer and anonymous shoppers have requested none of them.
     expect(idsOf([await hold(products[0]!, await target.token('bob'))])).toHaveLength(1);
     expect(idsOf([await target.ask(HOLD, { input: { productId: products[0] } })])).toHaveLength(1);
 
@@ -145,7 +145,7 @@ describe('live holds over all products', () => {
     await expectClean(target.db);
   });
 
-  test('a replay of one of them is answered all the same', async () => {
+  test('do not keep a replay from being answered', async () => {
     const carla = await target.token('carla');
     const productId = await target.product(100);
     const granted = await Promise.all(Array.from({ length: 5 }, (_, i) => hold(productId, carla, `key-${i}`)));
@@ -154,7 +154,7 @@ describe('live holds over all products', () => {
   });
 });
 
-test('whoever lets holds expire again and again has to wait; whoever orders them does not', async () => {
+test('a customer who lets holds expire repeatedly has to wait, one who orders them does not', async () => {
   const target = await openApp({ HOLD_TTL_SECONDS: '1', HOLD_COOLDOWN: '3/60' });
   try {
     const productId = await target.product(100);
@@ -196,7 +196,7 @@ describe('behind a waiting room', () => {
       },
     );
 
-  test('a place in the queue admits its customer, or whoever carries it where it names nobody', async () => {
+  test('a queue token admits its customer, or its bearer when it names no customer', async () => {
     expect(idsOf([await hold(tokenFor('alice'), 'alice')])).toHaveLength(1);
     expect(idsOf([await hold(tokenFor('alice'), 'alice', `# not trusted\n${HOLD}`)])).toHaveLength(1);
     expect(idsOf([await hold(tokenFor(''), 'bob'), await hold(tokenFor(''))])).toHaveLength(2);
@@ -226,20 +226,20 @@ describe('behind a waiting room', () => {
     }
   });
 
-  test('nor does an alias or a fragment go past it', async () => {
+  test('an alias or a fragment does not bypass it', async () => {
     const hidden =
       'mutation H($input: CreateHoldInput!) { ...F } fragment F on Mutation { releaseHold: createHold(input: $input) { hold { id } } }';
     expect((await hold(undefined, 'alice', hidden)).code).toBe('FORBIDDEN');
   });
 
-  test('browsing and ordering need no place', async () => {
+  test('browsing and ordering need no queue token', async () => {
     expect((await target.ask('{ serverTime }')).status).toBe(200);
     const { data } = await target.ask(ORDER, { input: { holdIds: ['x'] } });
     expect(data.createOrder.userErrors).toEqual([{ code: 'HOLD_NOT_FOUND' }]);
   });
 });
 
-test('an own hook is asked for each operation, and may refuse it', async () => {
+test('a custom admission hook sees each operation and may refuse it', async () => {
   const seen: unknown[] = [];
   const admissionHook = ({ fields, caller }: { fields: readonly string[]; caller: { customerId: string } }) => {
     seen.push([fields, caller.customerId]);

@@ -1,4 +1,4 @@
-/** P17, on raw sockets: upgrades, pipelining, clients that do not read, stops. Nothing is kept, and nobody else notices. */
+/** P17 on raw sockets: upgrades, pipelining, clients that do not read, stops. No resource leaks, and other clients are not affected. */
 import { execFile } from 'node:child_process';
 import { once } from 'node:events';
 import { Agent, request } from 'node:http';
@@ -49,7 +49,7 @@ describe('an upgrade', () => {
     ['health', `GET /livez HTTP/1.1\r\nHost: a\r\n${h2c}\r\n`, /^HTTP\/1\.1 200 [^]*"ok"/],
     ['an unknown path', `GET /x HTTP/1.1\r\nHost: a\r\n${h2c}\r\n`, /^HTTP\/1\.1 404 /],
     ['a WebSocket elsewhere', `GET /x HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n`, /404/],
-  ])('to what the server does not speak is ignored: %s', async (_name, bytes, answer) => {
+  ])('to an unsupported protocol is ignored: %s', async (_name, bytes, answer) => {
     const socket = await open(target);
     socket.write(bytes);
     // node drops what comes in the same packet behind it, so nothing else may be asked on this connection.
@@ -58,7 +58,7 @@ describe('an upgrade', () => {
     expect(text.toLowerCase()).toContain('\r\nconnection: close\r\n');
   });
 
-  test('behind a request without an answer is not taken, and both are answered in their order', async () => {
+  test('behind an unanswered request is not accepted, and both are answered in order', async () => {
     const socket = await open(target);
     const key = 'Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Version: 13\r\n';
     socket.write(
@@ -68,13 +68,13 @@ describe('an upgrade', () => {
     expect(text.match(/HTTP\/1\.1 \d+/g)).toEqual(['HTTP/1.1 200', 'HTTP/1.1 400']);
   });
 
-  test('that is refused leaves no socket behind, whatever its client does', async () => {
+  test('that is refused leaves no open socket, whatever its client does', async () => {
     const before = socketsInUse();
     const headers = 'Host: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nContent-Length: 5\r\n\r\n';
     for (let i = 0; i < 60; i++) {
       const socket = await open(target);
       socket.write(`POST /x HTTP/1.1\r\n${headers}`);
-      // The body comes in a packet of its own, once the answer is there.
+      // The body arrives in a separate packet, after the answer.
       await once(socket, 'data');
       socket.write('hello');
       socket.end();
@@ -204,7 +204,7 @@ test('HEAD /graphql has the status and the headers of GET, and no body', async (
   }
 });
 
-test('a connection between two requests stays open for KEEP_ALIVE_SECONDS, longer than balancers keep theirs', async () => {
+test('an idle connection stays open for KEEP_ALIVE_SECONDS, longer than balancers keep theirs', async () => {
   const { headers } = await new Promise<{ headers: Record<string, unknown> }>((resolve, reject) =>
     request(`${target.url}/livez`, { agent: new Agent({ keepAlive: true }) }, (response) => {
       response.resume().on('end', () => resolve(response as never));
@@ -223,7 +223,7 @@ test('a connection between two requests stays open for KEEP_ALIVE_SECONDS, longe
   }
 });
 
-test('what one socket pipelines is answered in turns with the requests of others', async () => {
+test('requests that one socket pipelines take turns with those of other sockets', async () => {
   const count = 400;
   const pipeliner = await open(target);
   let answers = 0;
@@ -250,25 +250,25 @@ test('what one socket pipelines is answered in turns with the requests of others
   other.destroy();
   await until(() => answers >= count, 50_000);
   expect(answers).toBe(count);
-  // Each turn of the event loop answers one of the pipeliner's; a request of somebody else takes a few turns.
+  // Each event-loop turn answers one pipelined request; a request on another socket takes a few turns.
   expect(overtaken.length).toBeGreaterThan(5);
   expect(Math.max(...overtaken)).toBeLessThan(50);
 });
 
-test('a client that closes its half after its requests gets every answer', async () => {
+test('a client that half-closes its socket after its requests gets every answer', async () => {
   const socket = await open(target);
   socket.end(post('/graphql').repeat(3));
   expect((await closeOf(socket)).match(/HTTP\/1\.1 200[^]*?"serverTime"/g)).toHaveLength(3);
 });
 
-test('garbage behind a request that came whole is answered behind it', async () => {
+test('garbage behind a complete request is answered after it', async () => {
   const socket = await open(target);
   socket.write(`${post('/graphql')}garbage\r\n\r\n`);
   const text = await closeOf(socket);
   expect(text.match(/HTTP\/1\.1 \d+/g)).toEqual(['HTTP/1.1 200', 'HTTP/1.1 400']);
 });
 
-test('headers that are too large get their 431 however much of them is still on its way', async () => {
+test('headers that are too large are answered 431 while they still arrive', async () => {
   for (const size of [100_000, 1_000_000]) {
     const socket = connect(Number(new URL(target.url).port), '127.0.0.1');
     let text = '';
@@ -281,7 +281,7 @@ test('headers that are too large get their 431 however much of them is still on 
   }
 });
 
-test('a client that takes none of its answer is closed within half a minute, and nobody else notices', async () => {
+test('a client that reads nothing is closed within 30 s, and others are not affected', async () => {
   const own = await openApp({ PLAYGROUND: 'on' });
   try {
     const page = await (await fetch(`${own.url}/graphql`, { headers: { accept: 'text/html' } })).text();
@@ -298,7 +298,7 @@ test('a client that takes none of its answer is closed within half a minute, and
     );
     await sleep(25_000);
     expect((await own.ask('{ serverTime }')).status).toBe(200);
-    // What the kernel had taken for it, and then the end: a client that reads too late has lost its answer.
+    // It reads what the kernel had buffered, and then the end: a client that reads too late loses its answer.
     const got = await Promise.all(opened.map(async (socket) => (await closeOf(socket.resume())).length));
     expect(whole).toBeGreaterThan(5_000_000);
     expect(Math.max(...got)).toBeLessThan(whole);
@@ -307,7 +307,7 @@ test('a client that takes none of its answer is closed within half a minute, and
   }
 });
 
-test('a stop ends within its bound, whatever sockets there are', async () => {
+test('a stop ends in time, whatever sockets are open', async () => {
   const own = await openApp();
   await Promise.all(
     [

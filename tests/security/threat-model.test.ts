@@ -29,7 +29,7 @@ const tableOf = (heading: string) => {
   );
 };
 
-test('every limit of a document that the threat model gives is the one that the code has', () => {
+test('docs/threat-model.md gives the document limits of the code', () => {
   const expected: Record<string, number[]> = {
     'long documents': [limits.MAX_TOKENS, limits.MAX_LENGTH, MAX_BODY_BYTES / 1024],
     aliases: [limits.MAX_ALIASES],
@@ -53,7 +53,7 @@ test('every limit of a document that the threat model gives is the one that the 
   expect(Object.fromEntries(given)).toEqual(expected);
 });
 
-test('every default of RATE_LIMIT that the threat model gives is the one that the code has', () => {
+test('docs/threat-model.md gives the default rate limits of the code', () => {
   const given = Object.fromEntries(
     [...tableOf('What is counted')].map(([name, [, customer, address]]) => [
       name,
@@ -63,7 +63,7 @@ test('every default of RATE_LIMIT that the threat model gives is the one that th
   expect(given).toEqual(Object.fromEntries(rateClasses.map((name) => [name, defaultRateLimits[name]])));
 });
 
-test('what a point is worth is what the threat model says', () => {
+test('docs/threat-model.md gives the prices of a point of the code', () => {
   expect(text).toContain(
     `for each ${PRICE_PER_POINT.browse} units of the price, an operator's reading for each ${PRICE_PER_POINT.admin}`,
   );

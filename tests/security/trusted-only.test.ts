@@ -28,7 +28,7 @@ test('a trusted operation is served by its hash, by its text, and by both', asyn
   }
 });
 
-test('Apollo serves a trusted one where something about the request is unusual', async () => {
+test('Apollo serves a trusted operation when the request is unusual', async () => {
   const { url } = target;
   const accept = 'application/graphql-response+json';
   const answer = await target.ask(TRUSTED, undefined, { headers: { accept } });
@@ -57,7 +57,7 @@ test.each([
   expect(answer.data).toBeUndefined();
 });
 
-test('a hash that nobody knows, and one that belongs to another text, are refused', async () => {
+test('an unknown hash and the hash of another text are refused', async () => {
   const unknown = await target.ask(byHash(hashOf('{ serverTime }')));
   expect(unknown.status).toBe(400);
   expect(unknown.code).toMatch(/^PERSISTED_QUERY_NOT_/);
@@ -69,7 +69,7 @@ test('a hash that nobody knows, and one that belongs to another text, are refuse
   expect(get.status).toBe(400);
 });
 
-test('whoever asks Apollo without HTTP, as a WebSocket does, is refused the same', async () => {
+test('an untrusted operation that reaches Apollo without HTTP is refused too', async () => {
   const { room, apollo } = target.app;
   const client = { address: '192.0.2.1', isLoopback: false, queueToken: undefined };
   const contextValue = new Context(room, 'x', anonymous, client);

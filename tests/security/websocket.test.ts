@@ -53,11 +53,11 @@ async function ask(client: Client, query: string, variables: Record<string, unkn
   }
 }
 
-/** What the server reads of one message. */
+/** The largest message that the server reads. */
 const MAX_MESSAGE_BYTES = 64 * 1024;
 const TOO_BIG = 1009;
 
-describe('documents made to hurt', () => {
+describe('hostile documents', () => {
   let target: Target;
   let admin: string;
   beforeAll(async () => {
@@ -108,13 +108,13 @@ describe('documents made to hurt', () => {
     ['a cursor of another list', PAGE, { first: 1, after: Buffer.from('["orders",0,"x"]').toString('base64url') }],
     ['an object where an id belongs', HOLD, { input: { productId: { $ne: null } } }],
     ['__proto__ in an input', HOLD, PROTO(`{"input":{"productId":"${ATTACKED}","__proto__":{"quantity":2}}}`)],
-  ])('%s is a mistake', async (_name, query, variables) => {
+  ])('%s is BAD_USER_INPUT', async (_name, query, variables) => {
     const result = await expectNothingMoved(target.db, () => ask(connect(target), query, variables));
     expect(result.code).toBe('BAD_USER_INPUT');
     expect(result.text).not.toMatch(LEAK);
   });
 
-  test('__proto__ beside the input gives nobody anything', async () => {
+  test('__proto__ next to the input grants nothing', async () => {
     const variables = PROTO(
       '{"__proto__":{"isAdmin":true,"roles":["admin"]},"constructor":{"prototype":{"isAdmin":true}}}',
     );
@@ -125,7 +125,7 @@ describe('documents made to hurt', () => {
     expect((await ask(connect(target, {}, admin), metrics)).data.serverMetrics).not.toBeNull();
   });
 
-  test('an error that nobody expected says nothing but its request id', async () => {
+  test('an unexpected error reveals nothing but its request id', async () => {
     const productId = await target.product(1);
     await target.db.sql('ALTER TABLE products RENAME TO gone');
     try {
@@ -145,7 +145,7 @@ describe('documents made to hurt', () => {
     expect((await ask(connect(target), HOLD, { input: { productId } })).data.createHold.hold.status).toBe('ACTIVE');
   });
 
-  test('somebody else’s hold is the same as none', async () => {
+  test('another customer’s hold reads as not found', async () => {
     const productId = await target.product(10);
     const token = await target.token('alice');
     const id = (await target.ask(HOLD, { input: { productId } }, { token })).data.createHold.hold.id as string;
@@ -157,7 +157,7 @@ describe('documents made to hurt', () => {
   });
 });
 
-test('an address and a customer are limited as over HTTP, and with it', async () => {
+test('addresses and customers share their limits with HTTP', async () => {
   const target = await openApp(
     { TRUSTED_PROXIES: '1', RATE_LIMIT: 'browse=5/8,hold=2/3,document=100/100,loopback=on' },
     { documents: [TRUSTED] },
@@ -180,7 +180,7 @@ test('an address and a customer are limited as over HTTP, and with it', async ()
   }
 });
 
-test('a crowd behind one address may subscribe with one text as often as it likes to browse', async () => {
+test('subscribing with one text counts as browsing for a crowd behind one address', async () => {
   const target = await openApp({ TRUSTED_PROXIES: '1', RATE_LIMIT: 'document=3/3,loopback=on' });
   try {
     const ids = [await target.product(10)];

@@ -16,7 +16,7 @@ beforeAll(async () => {
 });
 afterAll(() => server.close());
 
-/** What each counter and count grew by while `work` ran, read past HTTP, where reading would itself be counted. */
+/** The growth of each counter and count while `work` ran, read without HTTP, which would be counted too. */
 async function growth(work: () => Promise<unknown>, of: TestServer = server): Promise<Record<string, number>> {
   const read = async () =>
     new Map(
@@ -131,7 +131,7 @@ describe('POST /graphql', () => {
   });
 });
 
-describe('every root field counts its answer', () => {
+describe('every root field is counted by its answer', () => {
   const selections: Readonly<Record<string, string>> = {
     order: 'order(id: "x") { id }',
     hold: 'hold(id: "x") { id }',
@@ -205,7 +205,7 @@ describe('every root field counts its answer', () => {
     expect(grown).toMatchObject({ ...operation('stockReports', 'FORBIDDEN'), ...error('FORBIDDEN') });
   });
 
-  test('several in one document, by their names and not by their aliases, compiled or not', async () => {
+  test('several fields of one document, by name and not by alias, compiled or not', async () => {
     const text = 'query Several { a: serverTime b: serverTime products { pageInfo { hasNextPage } } }';
     const grown = await growth(async () => {
       for (let n = 0; n < 150; n++) await server.gql(text);

@@ -1,4 +1,4 @@
-/** The log: whose request a line speaks of, what it never shows, and what it must not cost the process. */
+/** The log names the request of a line, hides secrets, and costs the process little. */
 import { AsyncLocalStorage } from 'node:async_hooks';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -28,7 +28,7 @@ afterAll(async () => {
   rmSync(folder, { recursive: true });
 });
 
-test('secrets are hidden at the top of a line, one level below, and in errors; the caller’s object stays as it was', () => {
+test('secrets are hidden at the top level, one level below and in errors, without changing the logged object', () => {
   const secrets = { authorization: 'Bearer x', token: 'x', idempotencyKey: 'x' };
   const fields = { event: 'secrets', ...secrets, headers: { ...secrets, accept: '*/*' }, ids: ['x'] };
   log.info(fields, 'secrets');
@@ -41,7 +41,7 @@ test('secrets are hidden at the top of a line, one level below, and in errors; t
   expect(fields.headers.token).toBe('x');
 });
 
-test('every line of a request names it, whoever it shared a transaction with', async () => {
+test('every log line of a request has its request id, also in a shared transaction', async () => {
   const server = await serve({ url: db.url, log });
   try {
     const { id: productId } = await server.product(10);
@@ -69,7 +69,7 @@ test('every line of a request names it, whoever it shared a transaction with', a
   }
 });
 
-test('nothing that a server does uses AsyncLocalStorage: on Node 20 its first use slows every promise for good', async () => {
+test('the server never uses AsyncLocalStorage, which would slow every promise', async () => {
   const spies = (['run', 'enterWith'] as const).map((name) => jest.spyOn(AsyncLocalStorage.prototype, name));
   const server = await serve({ url: db.url, log }, { SWEEP_CRON: '* * * * * *' });
   try {

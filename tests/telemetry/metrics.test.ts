@@ -1,4 +1,4 @@
-/** What operators watch is counted once it is committed, read without getting in the way, and left out when nobody knows. */
+/** Metrics count committed events once, are read without delaying requests, and are absent when unknown. */
 import { startApp } from '../../src/app';
 import { developmentWebhookSecret, loadConfig } from '../../src/config';
 import { ERROR_CODES } from '../../src/domain/refusals';
@@ -24,7 +24,7 @@ function valuesIn(text: string): Values {
 
 const scrape = async () => valuesIn((await shop.get('/metrics')).text);
 
-/** What grew between two scrapes, of the counters and histograms' counts. */
+/** The counters and histogram counts that grew between two scrapes. */
 async function growth(work: () => Promise<unknown>): Promise<Record<string, number>> {
   const before = await scrape();
   await work();
@@ -41,7 +41,7 @@ async function growth(work: () => Promise<unknown>): Promise<Record<string, numb
   );
 }
 
-test('every metric of the contract is exported, beside those of the process', async () => {
+test('every promised metric is exported, and those of the process', async () => {
   await shop.product(1);
   const { status, text } = await shop.get('/metrics');
   expect(status).toBe(200);
@@ -75,7 +75,7 @@ test('every metric of the contract is exported, beside those of the process', as
   expect(text).toMatch(/^nodejs_eventloop_lag_p99_seconds /m);
 });
 
-test('labels are the domain’s words', () => {
+test('label values are those of the domain', () => {
   const known = new Set<string>([...ERROR_CODES, 'GRANTED', 'REPLAYED', ...failures]);
   expect(KNOWN_LABELS.holdResults.filter((result) => !known.has(result))).toEqual([]);
   expect(KNOWN_LABELS.orderStatuses).toEqual(ORDER_STATUSES);
@@ -83,8 +83,8 @@ test('labels are the domain’s words', () => {
 });
 const failures = ['BUSY', 'BAD_USER_INPUT', 'SERVICE_UNAVAILABLE', 'INTERNAL_SERVER_ERROR'];
 
-describe('holds are counted by their answer', () => {
-  test('granted, replayed, refused and mistaken, each with the time it took', async () => {
+describe('holds are counted by answer', () => {
+  test('granted, replayed, refused and invalid holds, each with its duration', async () => {
     const product = await shop.product(1);
     const input = { productId: product.id, quantity: 1, customerId: ALICE, idempotencyKey: newKey() };
     const grown = await growth(async () => {
@@ -104,7 +104,7 @@ describe('holds are counted by their answer', () => {
     });
   });
 
-  test('those that share a transaction are one batch', async () => {
+  test('holds that share a transaction count as one batch', async () => {
     const product = await shop.product(10);
     const before = await scrape();
     await Promise.all(Array.from({ length: 10 }, () => shop.hold(product)));
@@ -116,8 +116,8 @@ describe('holds are counted by their answer', () => {
   });
 });
 
-describe('orders are counted at each status that they come to', () => {
-  test('placed, paid and refunded; a repeat counts as a delivery and as nothing else', async () => {
+describe('orders are counted at each status that they reach', () => {
+  test('placed, paid and refunded; a repeat counts as a delivery only', async () => {
     const order = await shop.orderOf(await shop.product(5));
     const paid = message('succeeded', order, { paymentId: 'pay_1' });
     const grown = await growth(async () => {
@@ -215,7 +215,7 @@ describe('the age of a payment event', () => {
   );
 });
 
-describe('gauges tell', () => {
+describe('gauges show', () => {
   const shared = { shop: null as ServedShop | null };
   beforeEach(async () => {
     shared.shop ??= shop;
@@ -224,7 +224,7 @@ describe('gauges tell', () => {
   afterEach(() => shop.close());
   afterAll(() => (shop = shared.shop!));
 
-  test('what a new hold could take, overdue holds included', async () => {
+  test('the units that a new hold could take, those of overdue holds included', async () => {
     const product = await shop.product(5, { sku: 'A "quoted" SKU\\' });
     const hold = await shop.hold(product, { quantity: 2 });
     const name = 'flashsale_stock_available{product="A \\"quoted\\" SKU\\\\"}';
@@ -239,13 +239,13 @@ describe('gauges tell', () => {
     expect((await scrape()).get('flashsale_sweep_lag_seconds')).toBe(0);
   });
 
-  test('an unpaid order that the sweep has left', async () => {
+  test('an unpaid order that the sweep has not cancelled', async () => {
     const order = await shop.orderOf(await shop.product(1));
     await shop.sql(`UPDATE orders SET payment_due_at = now() - interval '1 hour' WHERE id = $1`, [order.id]);
     expect((await scrape()).get('flashsale_sweep_lag_seconds')).toBeGreaterThan(3_599);
   });
 
-  test('what waits for the operators', async () => {
+  test('the payments that wait for operators', async () => {
     const product = await shop.product(1);
     const order = await shop.orderOf(product);
     await shop.cancelOrder(order.id);
@@ -262,7 +262,7 @@ describe('gauges tell', () => {
     expect((await scrape()).get('flashsale_invariant_violations')).toBe(0);
     await shop.sql('UPDATE stock SET available = 3 WHERE product_id = $1', [product.id]);
     await passRefresh();
-    // The recount is dear, and rests for 30 s; another server has not looked yet.
+    // The recount is expensive and rests for 30 s; another server has not recounted yet.
     expect((await scrape()).get('flashsale_invariant_violations')).toBe(0);
     const settings = { NODE_ENV: 'test', PORT: '0', SWEEP_CRON: 'off', LOG_FILE: 'off', DATABASE_URL: shop.url };
     const other = await startApp(loadConfig(settings), { databaseUrl: shop.url, log: shop.log });
@@ -271,7 +271,7 @@ describe('gauges tell', () => {
     expect(values.get('flashsale_invariant_violations')).toBe(2);
   });
 
-  test('a hundred products at most, those held last among them', async () => {
+  test('at most a hundred products, the most recently held ones', async () => {
     await shop.sql(`
       INSERT INTO products (id, sku, name, price_minor, currency)
         SELECT gen_random_uuid(), 'MANY-' || n, 'Many', 100, 'USD' FROM generate_series(1, 300) n`);
@@ -306,7 +306,7 @@ describe('while the database is away', () => {
   const away = 'postgres://nobody@127.0.0.1:1/nothing';
   const settings = { NODE_ENV: 'test', PORT: '0', SWEEP_CRON: 'off', LOG_FILE: 'off', DATABASE_URL: away };
 
-  test('a scrape answers in time, and leaves out what only the database knows', async () => {
+  test('a scrape answers in time and omits the gauges of the database', async () => {
     const app = await startApp(loadConfig(settings), { databaseUrl: away, log: testLogger() });
     const askedAt = performance.now();
     const values = valuesIn(await (await fetch(`${app.url}/metrics`)).text());
@@ -320,7 +320,7 @@ describe('while the database is away', () => {
     expect(told).toEqual([]);
   });
 
-  test('a query that does not end does not hold up a scrape, and is not asked twice', async () => {
+  test('a hanging query neither delays a scrape nor is sent twice', async () => {
     let asked = 0;
     let end!: () => void;
     const never = new Promise<void>((resolve) => (end = resolve)).then(() => 1);

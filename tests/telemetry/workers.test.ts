@@ -1,4 +1,4 @@
-/** WORKERS=2: whichever worker a scrape reaches, it tells of all, and no sum falls when a worker dies. */
+/** WORKERS=2: every scrape covers all workers, and no sum falls when a worker dies. */
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -49,7 +49,7 @@ async function untilReady(): Promise<void> {
   }
 }
 
-/** On a connection of its own, so that the workers take turns. */
+/** Uses a new connection each time, so that the workers take turns. */
 const ownConnection = { connection: 'close' };
 
 async function scrape(): Promise<Map<string, number>> {
@@ -71,7 +71,7 @@ async function hold(productId: string): Promise<void> {
 
 const granted = 'flashsale_holds_total{result="GRANTED"}';
 
-test('every scrape tells of all workers, before and after one of them dies', async () => {
+test('every scrape covers all workers, before and after one of them dies', async () => {
   const created = await shop.createProduct({
     ...{ sku: 'SHARED', name: 'Shared', priceMinor: 100, currency: 'USD', totalStock: 100, actor: 'test' },
   });
@@ -89,7 +89,7 @@ test('every scrape tells of all workers, before and after one of them dies', asy
 
   const [victim] = await workerPids();
   process.kill(victim!, 'SIGKILL');
-  // Until the primary knows, Node may hand it a connection, which nobody then answers.
+  // Until the primary notices, Node may give the dead worker a connection, which stays unanswered.
   await untilSaid('worker.died');
   for (let n = 0; n < 6; n++) {
     expect((await scrape()).get(granted)).toBe(20);

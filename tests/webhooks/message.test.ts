@@ -14,7 +14,7 @@ function read(value: unknown): PaymentMessage {
   return result;
 }
 
-test('a message says what it says', () => {
+test('a message is parsed into its fields', () => {
   expect(read(message)).toEqual({
     eventId: 'evt_1',
     type: 'payment.succeeded',
@@ -26,7 +26,7 @@ test('a message says what it says', () => {
   });
 });
 
-describe('a sender is told of', () => {
+describe('a message is refused for', () => {
   test.each<[string, string | Buffer]>([
     ['no body', ''],
     ['what is no JSON', 'event_id=1'],
@@ -87,13 +87,13 @@ describe('a sender is told of', () => {
   });
 });
 
-test('a problem names no more of the body than a short key', () => {
+test('the error repeats no more of the body than a short key', () => {
   const key = 'k'.repeat(10_000);
   const result = parse(`{"${key}":1,"${key}":2}`);
   expect('problem' in result && result.problem.length).toBeLessThan(200);
 });
 
-describe('a bad amount is money all the same', () => {
+describe('a message with a bad amount is accepted, because it is money', () => {
   test.each([-1, 1.5, 2 ** 53, 1e300, '100', '', null, undefined, true, [100], { minor: 100 }])(
     '%j',
     (amount_minor) => {
@@ -107,7 +107,7 @@ describe('a bad amount is money all the same', () => {
     const text = JSON.stringify(message).replace('4999', '1e999');
     expect(parse(text)).toMatchObject({ amountMinor: null });
   });
-  test.each([0, 1, 4999.0, 2 ** 53 - 1])('but %j is a good one', (amount_minor) => {
+  test.each([0, 1, 4999.0, 2 ** 53 - 1])('the amount %j is valid', (amount_minor) => {
     expect(read({ ...message, data: { ...data, amount_minor } }).amountMinor).toBe(amount_minor);
   });
 });
@@ -119,7 +119,7 @@ test.each(['usd', 'US', 'USDD', 'U$D', ' USD', 'ÄÖÜ', '', 840, null, undefine
   },
 );
 
-test.each([undefined, null, ''])('the payment_id %j is none', (payment_id) => {
+test.each([undefined, null, ''])('the payment_id %j counts as absent', (payment_id) => {
   expect(read({ ...message, data: { ...data, payment_id } }).paymentId).toBeNull();
 });
 
@@ -129,7 +129,7 @@ test.each([
   [-7, '-7'],
   [1234567890123, '1234567890123'],
   [2 ** 53 - 1, '9007199254740991'],
-])('an id that is the number %j is the text %j', (id, text) => {
+])('the numeric id %j is read as the text %j', (id, text) => {
   const numbered = { ...message, event_id: id, data: { ...data, reference: id, payment_id: id } };
   expect(read(numbered)).toMatchObject({ eventId: text, reference: text, paymentId: text });
 });
@@ -141,12 +141,12 @@ test.each([undefined, null, 'text', {}, { reference: true }, { reference: 'x\0' 
   },
 );
 
-test('a string may hold what looks like a key', () => {
+test('a string may contain what looks like a key', () => {
   const result = parse('{"event_id":"{\\"a\\":1,\\"a\\":2}","type":"x","a":["a","a"],"b":{"event_id":"\\\\"}}');
   expect(result).toMatchObject({ eventId: '{"a":1,"a":2}' });
 });
 
-test('keys that mean something to JavaScript mean nothing here', () => {
+test('keys such as __proto__ have no special meaning', () => {
   const result = parse(
     '{"event_id":"evt_1","type":"x","__proto__":{"isAdmin":true},"constructor":1,"toString":2,"data":{"__proto__":{"reference":"stolen"}}}',
   );
@@ -158,13 +158,13 @@ test('keys that mean something to JavaScript mean nothing here', () => {
   expect(parse('{"__proto__":{"event_id":"evt_1","type":"x"}}')).toHaveProperty('problem');
 });
 
-test('what PostgreSQL cannot store is replaced in the payload, in values and keys', () => {
+test('characters that PostgreSQL cannot store are replaced in values and keys of the payload', () => {
   const { payload } = read({ ...message, note: 'a\0b\ud800c', 'k\0': ['\udc00', '😀'], data });
   expect(payload).toMatchObject({ note: 'a\uFFFDb\uFFFDc', 'k\uFFFD': ['\uFFFD', '😀'] });
   expect(JSON.stringify(payload)).not.toMatch(/\\u0000|\\ud[89a-f]/);
 });
 
-test('64 KiB of anything are read in well under 100 ms', () => {
+test('64 KiB of any content are parsed in well under 100 ms', () => {
   const size = 64 * 1024;
   const bodies = ['['.repeat(size), `"${'\\"'.repeat(size / 2)}"`, `{${'"":{'.repeat(size / 4)}`, ' '.repeat(size)];
   const keys = Array.from({ length: 6000 }, (_, i) => `"k${i}":1`).join();
@@ -176,13 +176,13 @@ test('64 KiB of anything are read in well under 100 ms', () => {
   }
 });
 
-test('an event whose numeric payment_id an earlier version took for none is still the same event', () => {
+test('an event whose numeric payment_id an earlier version ignored is still the same event', () => {
   const numbered = { ...message, data: { ...data, payment_id: 12 } };
   expect(repeats(read(numbered), { ...read(numbered), paymentId: null })).toBe(true);
 });
 
 describe('two messages under one event id', () => {
-  /** As the row gives it back: the payload has been through jsonb, which sorts keys. */
+  /** Returns the message as read from its row: jsonb has sorted the keys of the payload. */
   const stored = (value: unknown) => {
     const { payload, ...columns } = read(value);
     const sorted = (inner: unknown): unknown =>

@@ -72,7 +72,7 @@ async function statusOf(orderId: string): Promise<string> {
   return row!.status;
 }
 
-describe('what a customer does at Stripe', () => {
+describe('a payment at Stripe', () => {
   test('paid and fully refunded: the order follows', async () => {
     const order = await newOrder();
     const paid = event('payment_intent.succeeded', intent(order));
@@ -93,14 +93,14 @@ describe('what a customer does at Stripe', () => {
     expect(await statusOf(body.order_id as string)).toBe('PAID');
   });
 
-  test('the intent is canceled: so is the order', async () => {
+  test('a canceled intent cancels the order', async () => {
     const order = await newOrder();
     const canceled = intent(order, { amount_received: 0, status: 'canceled' });
     expect((await send(event('payment_intent.canceled', canceled))).body).toMatchObject({ outcome: 'APPLIED' });
     expect(await statusOf(order.id)).toBe('CANCELLED');
   });
 
-  test('one card is declined, the next is not: the first changes nothing', async () => {
+  test('a declined card before a successful one changes nothing', async () => {
     const order = await newOrder();
     const declined = intent(order, { amount_received: 0, status: 'requires_payment_method' });
     expect((await send(event('payment_intent.payment_failed', declined))).body).toMatchObject({ outcome: 'IGNORED' });
@@ -108,7 +108,7 @@ describe('what a customer does at Stripe', () => {
     expect((await send(event('payment_intent.succeeded', intent(order)))).body).toMatchObject({ outcome: 'APPLIED' });
   });
 
-  test('a refund of a part is no refund of the order: it stays before the operators', async () => {
+  test('a partial refund is AMOUNT_MISMATCH and stays open for the operators', async () => {
     const order = await newOrder();
     await send(event('payment_intent.succeeded', intent(order)));
     const part = charge(order, { amount_refunded: 1, refunded: false });
@@ -124,7 +124,7 @@ describe('what a customer does at Stripe', () => {
   });
 });
 
-describe('an event means', () => {
+describe('an event is read as', () => {
   const order = { id: 'order-1', totalMinor: 4_999 };
   const read = (type: string, object: StripeObject) =>
     parseStripeEvent(Buffer.from(JSON.stringify(event(type, object))));
@@ -290,7 +290,7 @@ describe('a copy', () => {
     expect(answers.filter(({ body }) => !body.duplicate)).toHaveLength(1);
   });
 
-  test('that says something else is a conflict', async () => {
+  test('with other content is a conflict', async () => {
     const order = await newOrder();
     const first = event('payment_intent.succeeded', intent(order));
     await send(first);
@@ -300,7 +300,7 @@ describe('a copy', () => {
     expect(await snapshot(shop.sql)).toEqual(before);
   });
 
-  test('an id of another provider is another event', async () => {
+  test('the same id of another provider is another event', async () => {
     const order = await newOrder();
     const paid = event('payment_intent.succeeded', intent(order));
     await shop.receive({
@@ -311,7 +311,7 @@ describe('a copy', () => {
   });
 });
 
-describe('nothing is believed, and nothing changes', () => {
+describe('a message is refused and changes nothing', () => {
   const seconds = () => Math.floor(Date.now() / 1_000);
 
   test.each<[string, () => Sent]>([
@@ -340,13 +340,13 @@ describe('nothing is believed, and nothing changes', () => {
     expect((await send('not json')).status).toBe(401);
   });
 
-  test('almost five minutes old is still believed', async () => {
+  test('a signature almost five minutes old is still accepted', async () => {
     const paid = event('payment_intent.succeeded', intent(await newOrder()));
     expect((await send(paid, { timestamp: seconds() - 290 })).status).toBe(200);
   });
 });
 
-describe('what was signed is read strictly', () => {
+describe('a signed message is parsed strictly', () => {
   test.each([
     ['no object', '[]'],
     ['no id', '{"type":"x"}'],
@@ -362,13 +362,13 @@ describe('what was signed is read strictly', () => {
     expect((await send(paid)).body).toMatchObject({ outcome: 'APPLIED' });
   });
 
-  test('an event of 300 kB is taken, one of a megabyte is not', async () => {
+  test('an event of 300 kB is accepted, one of a megabyte is refused', async () => {
     const invoice = (length: number) => event('invoice.paid', { id: 'in_1', lines: 'x'.repeat(length) });
     expect((await send(invoice(300_000))).body).toMatchObject({ outcome: 'IGNORED' });
     expect((await send(invoice(1_000_000))).status).toBe(413);
   });
 
-  test('the standard route stays at 64 kB', async () => {
+  test('the standard route still accepts 64 kB only', async () => {
     const { status, text } = await shop.post('/webhooks/payments', 'x'.repeat(65_537));
     expect([status, text]).toEqual([413, expect.stringContaining('65536')]);
   });
@@ -378,7 +378,7 @@ describe('what was signed is read strictly', () => {
   });
 });
 
-test('money that names nothing of ours stays parked before the operators', async () => {
+test('a payment without a reference stays parked for the operators', async () => {
   const foreign = event(
     'payment_intent.succeeded',
     intent({ id: '', totalMinor: 7 }, { id: 'pi_foreign', metadata: {} }),
@@ -388,7 +388,7 @@ test('money that names nothing of ours stays parked before the operators', async
   expect(row).toEqual({ reference: 'pi_foreign', settled_at: null });
 });
 
-test('a server without Stripe’s secret says so, asks for a retry, and believes nothing', async () => {
+test('a server without Stripe’s secret answers 503 with Retry-After and stores nothing', async () => {
   const without = await openServedShop();
   const payload = JSON.stringify(event('payment_intent.succeeded', intent({ id: 'x', totalMinor: 1 })));
   const header = Stripe.webhooks.generateTestHeaderString({ payload, secret });

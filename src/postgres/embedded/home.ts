@@ -33,7 +33,7 @@ const NAME = 'postgres-18';
 const ENVIRONMENT = { PATH: '/usr/local/bin:/usr/bin:/bin', LC_ALL: 'C', TZ: 'UTC' };
 
 const isRoot = (): boolean => process.getuid?.() === 0;
-export const codeOf = (error: unknown): unknown => (error instanceof Error && 'code' in error ? error.code : undefined);
+export const codeOf = (error: unknown): unknown => (error as { code?: unknown } | null | undefined)?.code;
 export const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
 
 export async function exists(file: string): Promise<boolean> {

@@ -1,9 +1,8 @@
 // A PostgreSQL of our own for people who have none at hand: started or adopted, watched over, and stopped by the last one out.
-import { createRequire } from 'node:module';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Client } from 'pg';
-import * as lockfile from 'proper-lockfile';
-import { codeOf, findBinaries, findHome, type Home, type Log, messageOf } from './home';
+import { findBinaries, findHome, type Home, type Log, messageOf } from './home';
+import { withLock } from './lock';
 import {
   adoptOrLaunch,
   close,
@@ -16,10 +15,6 @@ import {
   shutDown,
   type Site,
 } from './process';
-
-// proper-lockfile brings signal-exit, whose listeners end a process that handles its signal with `once` before it has
-// drained. Without them a lock outlives an exit in the middle of a start, by STALE_LOCK_MS at most.
-createRequire(require.resolve('proper-lockfile'))('signal-exit').unload();
 
 export interface EmbeddedPostgres {
   /** Stays valid until `stop()`: a PostgreSQL that died comes back on the same port. */
@@ -48,8 +43,6 @@ interface Options {
 
 /** How often a living PostgreSQL is looked after: short enough to have it back within a second or two. */
 const WATCH_MS = 500;
-/** A lock not renewed for so long is a killed process's. Two holders would do no harm: PostgreSQL has a lock of its own. */
-const STALE_LOCK_MS = 5_000;
 /** Somewhat longer than the longest start, a crash recovery. */
 const START_LOCK_WAIT_MS = 180_000;
 /** Of a stop, unless its caller has less time. */
@@ -58,7 +51,6 @@ const STOP_WITHIN_MS = 15_000;
 const STOP_LOCK_SHARE = 0.3;
 /** How long a stop waits for an attempt to start PostgreSQL again to notice that it is to end. */
 const WATCH_ENDS_MS = 500;
-const LOCK_STEP_MS = 50;
 /** For a start that is ended before it is finished: nothing has been written that a shutdown would have to save. */
 const ABANDON_WITHIN_MS = 4_000;
 
@@ -87,7 +79,7 @@ export async function startEmbeddedPostgres(options: Options): Promise<EmbeddedP
       throw error;
     }
   };
-  return withLock(home, START_LOCK_WAIT_MS, start, signal);
+  return inTurn(home, START_LOCK_WAIT_MS, start, signal);
 }
 
 /** One started PostgreSQL: watches over it until `stop()`. */
@@ -146,7 +138,7 @@ class Guarded implements EmbeddedPostgres {
     void close(presence);
     try {
       const { signal } = this.stopped;
-      await withLock(
+      await inTurn(
         home,
         START_LOCK_WAIT_MS,
         async () => this.welcome(await adoptOrLaunch(this.site, signal, this.port)),
@@ -177,7 +169,7 @@ class Guarded implements EmbeddedPostgres {
     const { home, log } = this.site;
     if (!(await findPostmaster(home, this.running))) return log('PostgreSQL does not run any more');
     try {
-      await withLock(home, Math.round(leftMs() * STOP_LOCK_SHARE), () =>
+      await inTurn(home, Math.round(leftMs() * STOP_LOCK_SHARE), () =>
         stopUnlessUsed(this.site, this.running, { withinMs: leftMs(), withoutOwn }),
       );
     } catch (error) {
@@ -203,30 +195,14 @@ async function stopUnlessUsed(
 /** What @types/pg leaves out. */
 const referable = (client: Client) => client as Client & { ref(): void; unref(): void };
 
-/** One process at a time starts or stops the PostgreSQL of a home; `stopped` ends the wait for it. */
-async function withLock<T>(home: Home, wait: number, action: () => Promise<T>, stopped?: AbortSignal): Promise<T> {
-  const release = await takeLock(home, wait, stopped);
-  try {
-    return await action();
-  } finally {
-    await release().catch(() => {}); // lost already, when we were suspended for so long that it was taken for stale
-  }
-}
-
-/** Waits in its own loop, because proper-lockfile's retries also repeat what no waiting mends, a missing directory for one. */
-async function takeLock(
-  { directory, lockFile }: Home,
-  wait: number,
-  stopped?: AbortSignal,
-): Promise<() => Promise<void>> {
-  const options = { lockfilePath: lockFile, stale: STALE_LOCK_MS, update: 1_000, onCompromised: () => {} };
-  for (const patience = AbortSignal.timeout(wait); !patience.aborted; await sleep(LOCK_STEP_MS)) {
-    stopped?.throwIfAborted();
-    try {
-      return await lockfile.lock(directory, options);
-    } catch (error) {
-      if (codeOf(error) !== 'ELOCKED') throw error;
-    }
-  }
-  throw new Error(`another process has been starting or stopping the PostgreSQL in ${directory} for ${wait / 1000} s`);
+/**
+ * One process at a time starts or stops the PostgreSQL of a home; `signal` ends the wait for it. Two holders would do no harm:
+ * PostgreSQL has a lock of its own.
+ */
+async function inTurn<T>(home: Home, waitMs: number, action: () => Promise<T>, signal?: AbortSignal): Promise<T> {
+  const done = await withLock(home.lockFile, { waitMs, signal }, async () => ({ value: await action() }));
+  if (done) return done.value;
+  throw new Error(
+    `another process has been starting or stopping the PostgreSQL in ${home.directory} for ${waitMs / 1000} s`,
+  );
 }

@@ -51,7 +51,7 @@ public class Purchase {
     return response.body();
   }
 
-  /** As the payment provider, which is another service with a client of its own. */
+  /** Plays the payment provider, which is another service with a separate client. */
   private static int pay(String orderId, String amountMinor, String secret) throws Exception {
     String eventId = "evt_" + UUID.randomUUID();
     String body =
