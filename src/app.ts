@@ -1,46 +1,39 @@
 /** The composition root: builds every room on one database, and serves it. Tests start the same app. */
-import { randomUUID } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { hostname } from 'node:os';
 import type { ApolloServer } from '@apollo/server';
+import type { FastifyInstance } from 'fastify';
 import type { GraphQLSchema } from 'graphql';
-import fastify, { type FastifyInstance } from 'fastify';
 import { admissionOf, type Admission, type AdmissionHook } from './admission/admission';
 import { clientsOf, type ClientOf } from './admission/clients';
-import { limitHttp, limitSockets, rawAnswer, requestLimits } from './admission/http-limits';
-import { Sockets } from './admission/sockets';
 import { openCheckout, type Checkout } from './checkout/checkout';
 import type { Config } from './config';
-import { sealFailpoints } from './postgres/failpoints';
-import { pendingMigrations } from './database/migrate';
-import { gaugesOf } from './database/gauges';
 import { openDatabase, type Database } from './database/database';
-import type { Context, Room } from './graphql/http/context';
+import { gaugesOf } from './database/gauges';
 import { documentGuard } from './graphql/documents/guard';
-import { maskErrors } from './graphql/http/errors';
-import { schemaFor } from './graphql/schema';
-import { openApollo } from './graphql/http/apollo';
-import { graphqlRoutes } from './graphql/http/routes';
-import { sharedReads } from './graphql/live/shared-reads';
-import { StockLevels } from './graphql/live/level-reader';
-import { StockWatch } from './graphql/live/stock-watch';
-import { asksForWebSocket, serveWebSockets } from './graphql/http/websocket';
-import { createTokenVerifier } from './graphql/http/tokens';
 import { codegenDocuments, TrustedDocuments } from './graphql/documents/trusted';
+import { openApollo } from './graphql/http/apollo';
+import type { Context, Room } from './graphql/http/context';
+import { maskErrors } from './graphql/http/errors';
+import { graphqlRoutes } from './graphql/http/routes';
+import { createTokenVerifier } from './graphql/http/tokens';
+import { opensWebSocket, serveWebSockets } from './graphql/http/websocket';
+import { StockLevels } from './graphql/live/level-reader';
+import { sharedReads } from './graphql/live/shared-reads';
+import { StockWatch } from './graphql/live/stock-watch';
+import { schemaFor } from './graphql/schema';
+import { healthRoutes, metricsRoute } from './http/health';
+import { openHttpServer } from './http/server';
 import { startSweepJob } from './jobs/sweep-job';
+import { sealFailpoints } from './postgres/failpoints';
 import type { Logger } from './telemetry/logger';
 import { Metrics } from './telemetry/metrics';
+import { staticPages } from './web/static-pages';
 import { paymentsWebhook } from './webhooks/payments-route';
 import { SimulatedProvider } from './webhooks/simulated-provider';
 import { standardProvider } from './webhooks/standard';
 import { stripeProvider } from './webhooks/stripe';
-import { staticPages } from './web/static-pages';
-
-/** How long a stop waits for requests in progress before it cuts them off. */
-const DRAIN_MS = 10_000;
-/** How often a stop looks for connections whose last answer has been sent. */
-const IDLE_CHECK_MS = 100;
 
 export interface App {
   /** `http://host:port`, with the real port. */
@@ -55,231 +48,165 @@ export interface App {
 }
 
 export interface AppOptions {
-  /** Of several servers, the one that takes writes is used, whichever that is at the moment. */
+  /** Of several servers the one that currently takes writes is used. */
   readonly databaseUrl: string | readonly string[];
   readonly log: Logger;
   /** Executed instead of the schema of these settings. The benchmark adds mutations. */
   readonly schema?: GraphQLSchema;
-  /** How /metrics is answered, when this process is one of several. Left out: with its own metrics. */
+  /** Answers /metrics when this process is one of several. By default it answers with its own metrics. */
   readonly scrapeWith?: (metrics: Metrics) => () => Promise<string>;
-  /** In place of the queue tokens of ADMISSION_SECRET. */
+  /** Replaces the queue tokens of ADMISSION_SECRET. */
   readonly admissionHook?: AdmissionHook;
-  /** In place of those that codegen wrote. */
+  /** Replace the documents that codegen wrote. */
   readonly documents?: readonly string[];
 }
 
 /**
- * Serves on the configured address. The database is migrated. Throws when the port is taken, and when only trusted documents
- * are to be served and there are none.
+ * Serves on the configured address. The database must be migrated. Throws when the port is taken, and when PERSISTED_ONLY is on
+ * but there are no trusted documents.
  */
 export async function startApp(config: Config, options: AppOptions): Promise<App> {
-  const { log, schema = schemaFor(config) } = options;
+  const { log } = options;
   if (config.environment === 'production') sealFailpoints();
-  const admission = admissionOf(config, { log, hook: options.admissionHook });
-  const trusted = new TrustedDocuments(schema, options.documents ?? codegenDocuments());
-  if (config.persistedOnly && trusted.size === 0) {
-    throw new Error(
-      'PERSISTED_ONLY=on serves only the operations that codegen wrote, and there are none: npm run codegen',
-    );
-  }
+  const schema = options.schema ?? schemaFor(config);
+  const trusted = trustedDocuments(schema, config, options);
   const metrics = new Metrics();
   const scrape = options.scrapeWith?.(metrics) ?? (() => metrics.text());
-  const database = await openDatabase({
-    url: options.databaseUrl,
-    poolSize: config.databasePoolSize,
-    log,
-    onRetry: (reason) => metrics.retry(reason),
-  });
-  metrics.watch(gaugesOf(database), log);
+  const database = await connectDatabase(config, options, metrics);
   const { holdTtlSeconds, orderPaymentWindowSeconds } = config;
   const checkout = openCheckout({ database, log, metrics, holdTtlSeconds, orderPaymentWindowSeconds }, config);
-  const levels = new StockLevels(database.read);
-  const sockets = socketsOf(log, metrics);
-  const http = httpServer(sockets, config, metrics);
-  const isProduction = config.environment === 'production';
-  const provider = isProduction ? null : simulatedProvider(config, log, () => urlOf(http, config));
-  const clientOf = clientsOf(config, { log, metrics });
-  const room: Room = {
+  const { fastify, ...http } = await openHttpServer(config, { log, metrics }, opensWebSocket);
+  const provider = config.environment === 'production' ? null : simulatedProvider(config, log, fastify);
+  const serverMetrics = async () => ({ server: serverName(fastify), text: await scrape() });
+  const room = roomOf(config, options.admissionHook, {
     schema,
+    trusted,
     checkout,
     database,
     log,
     metrics,
-    levels,
-    reads: sharedReads(database),
-    watch: new StockWatch(new StockLevels(database.readWatched, { withDescriptions: true }), log),
-    admission,
-    clientOf,
-    trusted,
-    guard: documentGuard({
-      schema,
-      admission,
-      trusted,
-      persistedOnly: config.persistedOnly,
-      hidesSchema: config.environment === 'production',
-    }),
-    verify: createTokenVerifier(config),
-    mask: maskErrors({ log, metrics }),
-    serverMetrics: async () => ({ server: serverName(http), text: await scrape() }),
     provider,
-    developmentAuth: isProduction ? null : config.auth,
-  };
-  const state = { isDraining: false };
-  // Whoever is answered during a stop is told not to send another request on this connection.
-  http.addHook('onSend', (_request, reply, _payload, done) => {
-    if (state.isDraining) void reply.header('connection', 'close');
-    done();
+    serverMetrics,
   });
+  const state = { isStopping: false };
+
   const apollo = await openApollo(room, config);
-  await limitHttp(http, config, metrics);
-  await http.register(graphqlRoutes(apollo, room, config));
-  await http.register(
-    paymentsWebhook({
-      recordPaymentEvent: checkout.recordPaymentEvent,
-      providers: [standardProvider(config.webhookSecrets), stripeProvider(config.stripeWebhookSecret)],
-      log,
-      metrics,
-      countFailure: failureCount(admission, room.clientOf),
-    }),
-  );
-  await http.register(staticPages(config));
-  healthRoutes(http, database, state);
-  metricsRoute(http, metrics, scrape);
-  const webSockets = serveWebSockets(http.server, apollo, room);
-  try {
-    await http.listen({ host: config.host, port: config.port });
-  } catch (error) {
-    await webSockets.close();
-    sockets.close();
+  await fastify.register(graphqlRoutes(apollo, room, config));
+  await fastify.register(webhookRoutes(config, room));
+  await fastify.register(staticPages(config));
+  healthRoutes(fastify, database, state);
+  metricsRoute(fastify, metrics.contentType, scrape);
+  const webSockets = serveWebSockets(fastify.server, apollo, room);
+
+  const closeServices = async () => {
     await apollo.stop();
     await metrics.close();
     await database.close();
+  };
+  try {
+    await fastify.listen({ host: config.host, port: config.port });
+  } catch (error) {
+    await webSockets.close();
+    await http.drain();
+    await closeServices();
     throw portError(error, config);
   }
   const sweep = config.sweepCron === null ? null : startSweepJob(checkout.sweep, config.sweepCron, log);
 
   let closing: Promise<void> | undefined;
   const close = async () => {
-    state.isDraining = true;
+    state.isStopping = true;
+    http.announceStop();
     await sweep?.stop();
     provider?.close();
-    await Promise.all([webSockets.close(), drain(http, sockets)]);
-    await apollo.stop();
-    await metrics.close();
-    await database.close();
+    await Promise.all([webSockets.close(), http.drain()]);
+    await closeServices();
   };
+  return { url: urlOf(fastify, config), checkout, metrics, database, room, apollo, close: () => (closing ??= close()) };
+}
+
+function trustedDocuments(
+  schema: GraphQLSchema,
+  { persistedOnly }: Config,
+  { documents = codegenDocuments() }: AppOptions,
+): TrustedDocuments {
+  const trusted = new TrustedDocuments(schema, documents);
+  if (!persistedOnly || trusted.size > 0) return trusted;
+  throw new Error(
+    'PERSISTED_ONLY=on serves only the operations that codegen wrote, and there are none: npm run codegen',
+  );
+}
+
+async function connectDatabase(config: Config, { databaseUrl, log }: AppOptions, metrics: Metrics): Promise<Database> {
+  const database = await openDatabase({
+    url: databaseUrl,
+    poolSize: config.databasePoolSize,
+    log,
+    onRetry: (reason) => metrics.retry(reason),
+  });
+  metrics.watch(gaugesOf(database), log);
+  return database;
+}
+
+function roomOf(
+  config: Config,
+  hook: AdmissionHook | undefined,
+  given: Pick<Room, 'schema' | 'trusted' | 'checkout' | 'database' | 'log' | 'metrics' | 'provider' | 'serverMetrics'>,
+): Room {
+  const { schema, trusted, database, log, metrics } = given;
+  const { persistedOnly } = config;
+  const isProduction = config.environment === 'production';
+  const admission = admissionOf(config, { log, hook });
   return {
-    url: urlOf(http, config),
-    checkout,
-    metrics,
-    database,
-    room,
-    apollo,
-    close: () => (closing ??= close()),
+    ...given,
+    levels: new StockLevels(database.read),
+    reads: sharedReads(database),
+    watch: new StockWatch(new StockLevels(database.readWatched, { withDescriptions: true }), log),
+    admission,
+    clientOf: clientsOf(config, { log, metrics }),
+    guard: documentGuard({ schema, admission, trusted, persistedOnly, hidesSchema: isProduction }),
+    verify: createTokenVerifier(config),
+    mask: maskErrors({ log, metrics }),
+    developmentAuth: isProduction ? null : config.auth,
   };
+}
+
+function webhookRoutes(config: Config, { checkout, log, metrics, admission, clientOf }: Room) {
+  return paymentsWebhook({
+    recordPaymentEvent: checkout.recordPaymentEvent,
+    providers: [standardProvider(config.webhookSecrets), stripeProvider(config.stripeWebhookSecret)],
+    log,
+    metrics,
+    countFailure: failureCount(admission, clientOf),
+  });
+}
+
+/** A sender without a valid signature is counted by its address. */
+function failureCount({ rates }: Admission, clientOf: ClientOf) {
+  return (request: IncomingMessage) => rates.count('webhook', { customerId: '', client: clientOf(request) }, 1);
 }
 
 function urlOf({ server }: FastifyInstance, { host }: Config): string {
   return `http://${host.includes(':') ? `[${host}]` : host}:${(server.address() as AddressInfo).port}`;
 }
 
-/** The same for all workers of a server, and another for each server: machines by their name, containers by their id. */
+/** The same for all workers of a server, and different for each server: a machine's name, or a container's id. */
 function serverName({ server }: FastifyInstance): string {
   return `${hostname()}:${(server.address() as AddressInfo).port}`;
 }
 
-/** Sends to this very server, as whoever cannot see into it would. */
-function simulatedProvider({ host, webhookSecrets }: Config, log: Logger, url: () => string): SimulatedProvider {
+/** Sends to this server's own webhook, over HTTP like a real provider. */
+function simulatedProvider(config: Config, log: Logger, http: FastifyInstance): SimulatedProvider {
+  const { host, webhookSecrets } = config;
   return new SimulatedProvider({
     secret: webhookSecrets[0]!,
     webhook: () => {
-      const webhook = new URL('/webhooks/payments', url());
+      const webhook = new URL('/webhooks/payments', urlOf(http, config));
       if (host === '0.0.0.0' || host === '::') webhook.hostname = '127.0.0.1';
       return webhook;
     },
     onFailure: (err) => log.warn({ event: 'simulation.failed', err }, 'simulation.failed'),
   });
-}
-
-function socketsOf(log: Logger, metrics: Metrics): Sockets {
-  return new Sockets({
-    mayUpgrade: asksForWebSocket,
-    answerTo: (error) => {
-      const { status, text } = rawAnswer(error);
-      metrics.httpAnswer('unreadable', status);
-      return text;
-    },
-    onFailure: (err) => log.error({ event: 'request.failed', err }, 'request.failed'),
-    onStalled: (details) => log.warn({ event: 'sockets.stalled', ...details }, 'sockets.stalled'),
-  });
-}
-
-function httpServer(sockets: Sockets, config: Config, metrics: Metrics): FastifyInstance {
-  const http = fastify({
-    logger: false,
-    genReqId: () => randomUUID(),
-    serverFactory: (handler) => {
-      const server = sockets.server(handler, requestLimits);
-      limitSockets(server, config, metrics);
-      return server;
-    },
-    // `Sockets` answers what is no request; Fastify would destroy the socket while its client still sends.
-    clientErrorHandler: () => undefined,
-    routerOptions: { ignoreTrailingSlash: true },
-    // Requests that come while the server drains are answered, not cut off: readyz has told the balancer already.
-    return503OnClosing: false,
-    forceCloseConnections: 'idle',
-  });
-  // First of all, so that a body which is refused while it is read has it, too.
-  http.addHook('onRequest', (request, reply, done) => {
-    void reply.header('x-request-id', request.id);
-    done();
-  });
-  return http;
-}
-
-/** Senders that sign nothing are counted by their address. */
-function failureCount({ rates }: Admission, clientOf: ClientOf) {
-  return (request: IncomingMessage) => rates.count('webhook', { customerId: '', client: clientOf(request) }, 1);
-}
-
-/** livez: the process answers. readyz: it can sell, too. */
-function healthRoutes(http: FastifyInstance, database: Database, state: { isDraining: boolean }): void {
-  let isMigrated = false;
-  http.get('/livez', async () => ({ status: 'ok' }));
-  http.get('/readyz', async (_request, reply) => {
-    const notReady = (reason: string) => reply.code(503).send({ status: 'not ready', reason });
-    if (state.isDraining) return notReady('the server is stopping');
-    try {
-      await database.ping();
-      // Migrations never go back while a server runs, so one look that finds them complete is enough.
-      isMigrated ||= (await database.read(() => pendingMigrations(database))).length === 0;
-    } catch {
-      return notReady('the database does not answer');
-    }
-    return isMigrated ? { status: 'ok' } : notReady('migrations are missing');
-  });
-}
-
-/** For Prometheus. */
-function metricsRoute(http: FastifyInstance, metrics: Metrics, scrape: () => Promise<string>): void {
-  http.get('/metrics', async (_request, reply) => {
-    void reply.type(metrics.contentType).header('cache-control', 'no-store');
-    return scrape();
-  });
-}
-
-/**
- * Answers what has begun. A client keeps its connection after an answer, and may never use it again: what becomes idle is
- * closed, or each such client would hold up the stop until the cut-off.
- */
-async function drain(http: FastifyInstance, sockets: Sockets): Promise<void> {
-  const cutOff = setTimeout(() => sockets.destroyAll(), DRAIN_MS);
-  const closeIdle = setInterval(() => sockets.closeIdle(), IDLE_CHECK_MS);
-  await http.close();
-  clearInterval(closeIdle);
-  clearTimeout(cutOff);
-  sockets.close();
 }
 
 function portError(error: unknown, { host, port }: Config): unknown {

@@ -17,6 +17,7 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
   graphql: ['domain', 'database', 'checkout', 'admission', 'web', ...SHARED],
   webhooks: ['domain', 'database', 'checkout', ...SHARED],
   jobs: ['domain', 'database', 'checkout', ...SHARED],
+  http: ['domain', 'database', 'admission', ...SHARED],
   // A command is an entry point: it may drive whatever the server does.
   cli: ['domain', 'postgres', 'database', 'checkout', 'admission', 'graphql', 'webhooks', 'jobs', 'app.ts', ...SHARED],
   'app.ts': [
@@ -28,6 +29,7 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
     'graphql',
     'webhooks',
     'jobs',
+    'http',
     'web',
     ...SHARED,
   ],

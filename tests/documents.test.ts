@@ -1,10 +1,13 @@
 /** README and docs/ agree with the code: links, paths, commands, settings, statuses, codes, limits and log events. */
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { dirname, join, relative } from 'node:path';
+import { parse as parseGraphql, validate } from 'graphql';
+import { parse as parseYaml } from 'yaml';
 import { environmentKeys, projectPath } from '../src/config';
 import { ERROR_CODES } from '../src/domain/refusals';
 import { HOLD_MOVES, ORDER_MOVES, PAYMENT_OUTCOMES, SALE_STATUSES } from '../src/domain/statuses';
 import { STATUS_OF_CODE } from '../src/graphql/http/errors';
+import { schemaFor } from '../src/graphql/schema';
 
 const read = (path: string) => readFileSync(projectPath(path), 'utf8');
 const filesBelow = (folder: string, extension: RegExp) =>
@@ -82,6 +85,33 @@ describe.each(pages.map(({ path, text }) => [path, text] as const))('%s', (path,
   test('cites no numbered section, which only a document outside the repository has', () => {
     expect(text).not.toMatch(/§/);
   });
+});
+
+describe('code blocks', () => {
+  const blocks = pages.flatMap(({ path, text }) =>
+    [...text.matchAll(/^ *```(\w+)\n([^]*?)^ *```/gm)].map(([, language, code]) => ({ path, language, code: code! })),
+  );
+  const blocksIn = (...languages: string[]) =>
+    blocks
+      .filter(({ language }) => languages.includes(language!))
+      .map(({ path, code }) => [path, code.trim().split('\n')[0]!, code] as const);
+
+  test.each(blocksIn('graphql'))('in %s the GraphQL that begins with %s is valid', (_path, _line, code) => {
+    const schema = schemaFor({ environment: 'development' });
+    expect(validate(schema, parseGraphql(code)).map(({ message }) => message)).toEqual([]);
+  });
+
+  test.each(blocksIn('json', 'yaml'))('in %s the data that begins with %s can be parsed', (_path, _line, code) => {
+    expect(parseYaml(code)).toEqual(expect.anything());
+  });
+
+  test.each(pages.map(({ path, text }) => [path, text] as const))(
+    'in %s every jest command names tests',
+    (_path, text) => {
+      const named = [...text.matchAll(/npx jest ([\w/.\- ]*\w)/g)].flatMap(([, paths]) => paths!.split(/ -| /));
+      expect(named.filter((name) => name.startsWith('tests/') && !pathExists(name))).toEqual([]);
+    },
+  );
 });
 
 /** A path with or without its extension: pages name tests as `tests/security/cost`. */

@@ -1,4 +1,4 @@
-/** Who may ask at all, and how often: asked before anything is executed, over HTTP and WebSocket alike. */
+/** Decides before execution whether an operation is admitted: rate limits, and an optional hook. */
 import type { Config } from '../config';
 import type { Logger } from '../telemetry/logger';
 import type { Client } from './clients';
@@ -6,7 +6,7 @@ import { surplusOf, type Work } from './operation';
 import { queueHook } from './queue-tokens';
 import { ratesOf, type Rates } from './rates';
 
-/** Of a document that has to be read. The storefront's have 100 to 1,300. */
+/** For documents that have to be parsed. The storefront's have 100 to 1,300 characters. */
 export const CHARACTERS_PER_POINT = 500;
 
 export interface Asking {
@@ -16,20 +16,20 @@ export interface Asking {
 }
 
 /**
- * The place for a challenge, a waiting room, a list of known bots: asked for each operation, after the limits and before it
- * is executed. Refuses by throwing `RateLimited` (come again later) or `CallerError` FORBIDDEN; returning admits.
+ * For a challenge, a waiting room or a list of known bots: called for each operation, after the limits and before execution.
+ * It refuses by throwing `RateLimited` (try again later) or `CallerError` FORBIDDEN, and admits by returning.
  */
 export type AdmissionHook = (request: Asking & Pick<Work, 'fields'>) => void | Promise<void>;
 
 export interface Admission {
   /**
-   * Before a text of so many characters is parsed that is new, or was refused before: reading costs a hundred times what a
-   * known one costs.
+   * Call before parsing a text of `length` characters that is new or was refused before: it costs a hundred times as much as a
+   * known one.
    */
   mayRead(asking: Asking, length?: number): Promise<void>;
-  /** Before an operation is executed that may cost `price`. Throws `RateLimited`, or what the hook throws. */
+  /** Call before executing an operation that may cost `price`. Throws `RateLimited`, or what the hook throws. */
   admit(asking: Asking, work: Work, price: number): Promise<void>;
-  /** Afterwards: what was taken for the price that was asked is corrected by what it really was. */
+  /** Call afterwards: corrects what was counted for the asked price to the real one. */
   settle(asking: Asking, work: Work, price: { asked: number; real: number }): Promise<void>;
   readonly rates: Rates;
 }
@@ -44,7 +44,7 @@ export function admissionOf(config: Config, options: { log: Logger; hook?: Admis
     for (const [name, count] of points) {
       await rates.count(name, countedOf(asking), count, name === readAs ? surplus : 0);
     }
-    // A mutation is counted as what it is; that its payload shows more than usual is browsing.
+    // A mutation counts in its own class; an unusually large payload counts as browsing.
     if (surplus > 0 && !points.has(readAs)) await rates.count(readAs, countedOf(asking), 0, surplus);
     await hook?.({ ...asking, fields });
   };

@@ -1,4 +1,4 @@
-/** Where a request comes from: the address that is counted, and never one that anybody could make up. */
+/** Where a request comes from: the address that rate limits count, which a client cannot forge. */
 import type { IncomingMessage } from 'node:http';
 import { compile } from '@fastify/proxy-addr';
 import type { Config } from '../config';
@@ -6,31 +6,31 @@ import type { Logger } from '../telemetry/logger';
 import type { ClientDoubt, Metrics } from '../telemetry/metrics';
 import { hopsOfForwarded, hopsOfXForwardedFor, networkOf, type Hop } from './forwarded';
 
-/** Everything about the sender of a request but who they say they are. */
+/** What is known about a sender without a token. */
 export interface Client {
-  /** An IPv4 address, or the /64 of an IPv6 one: a household has so many addresses that each request may use another. */
+  /** An IPv4 address, or the /64 of an IPv6 address, because a household can use another address for each request. */
   readonly address: string;
   readonly isLoopback: boolean;
-  /** Given by the waiting room, see `queue-tokens.ts`. */
+  /** Issued by the waiting room, see `queue-tokens.ts`. */
   readonly queueToken: string | undefined;
 }
 
-/** A header, and so a secret of its bearer: never logged. */
+/** It authorises its bearer, so it is never logged. */
 export const QUEUE_TOKEN_HEADER = 'x-queue-token';
-/** How often one kind of doubt is logged, in ms; each is counted. */
+/** Each doubt is counted; one of a kind is logged per window, in ms. */
 const DOUBT_WINDOW_MS = 60_000;
-/** An address that forwards for so many others within the window is no household, but a proxy. */
+/** An address that forwards for this many others within the window is a proxy, not a household. */
 const MANY_OTHERS = 10;
-/** Of how many addresses that is watched: beyond this a flood of made-up headers would take memory. */
+/** Addresses watched at a time, so that a flood of forged headers takes no memory. */
 const MAX_WATCHED = 256;
 
 export type ClientOf = (request: IncomingMessage) => Client;
 
 /**
- * Forwarding headers count only as far as trusted proxies wrote them: read from the right, the first address that is no trusted
- * proxy's is the client's. X-Forwarded-For is read, and Forwarded (RFC 7239) where proxies write that alone; without
- * TRUSTED_PROXIES neither. A client of whom a trusted proxy writes no address is counted by what it writes instead. Whatever
- * makes clients share an address is counted, and logged once a minute. For HTTP requests and WebSocket upgrades.
+ * For HTTP requests and WebSocket upgrades. Forwarding headers count only as far as trusted proxies wrote them: read from the
+ * right, the first address that is not a trusted proxy is the client. X-Forwarded-For is read, or Forwarded (RFC 7239) where
+ * proxies write only that; without TRUSTED_PROXIES neither. A client for whom a trusted proxy writes something other than an
+ * address is counted by that text. Whatever makes clients share an address is counted, and logged once a minute.
  */
 export function clientsOf(
   { trustedProxies }: Pick<Config, 'trustedProxies'>,
@@ -50,7 +50,7 @@ export function clientsOf(
   };
 }
 
-/** Of a network as it is counted. ::1 shares its /64 with nothing else that is routed. */
+/** Matches a counted network. ::1 shares its /64 with no other routed address. */
 const LOOPBACK = /^127\.[\d.]+$|^0:0:0:0::\/64$/;
 
 type Trust = (address: string, hop: number) => boolean;
@@ -75,7 +75,7 @@ function addressOf({ headers }: IncomingMessage, peer: string, isTrusted: Trust,
   }
   const first = xForwardedFor === '' ? null : follow(hopsOfXForwardedFor(xForwardedFor), peer, isTrusted);
   const second = forwarded === '' ? null : follow(hopsOfForwarded(forwarded), peer, isTrusted);
-  // One of them was written by the client, and it cannot be seen which. Whoever sends both shares the limits with their like.
+  // The client wrote one of the two headers, and nothing shows which. Senders of both headers share one limit per proxy.
   if (first && second && first.address !== second.address) {
     doubts.about('TWO_HEADERS', { peer, xForwardedFor: first.address, forwarded: second.address });
     return `${own} two headers`;
@@ -91,9 +91,9 @@ const textOf = (header: string | string[] | undefined): string =>
 
 interface Followed {
   readonly address: string;
-  /** What the last trusted proxy wrote in place of an address. */
+  /** What the last trusted proxy wrote instead of an address. */
   readonly unreadable?: string;
-  /** What the client says of where it has the request from. */
+  /** The address from which the client says it forwards. */
   readonly further?: string;
 }
 
@@ -111,22 +111,22 @@ function follow(hops: Iterable<Hop>, peer: string, isTrusted: Trust): Followed {
 
 const EXPLANATIONS: Readonly<Record<ClientDoubt, string>> = {
   UNNAMED_PROXY:
-    'A forwarding header came from an address that TRUSTED_PROXIES does not name. If it is a proxy of yours, all who come ' +
-    'through it count as one client: name it in TRUSTED_PROXIES',
+    'A forwarding header came from an address that is not in TRUSTED_PROXIES. If it is your proxy, all its clients count as ' +
+    'one: add it to TRUSTED_PROXIES',
   NO_HEADER:
-    'A proxy that TRUSTED_PROXIES names sent neither X-Forwarded-For nor Forwarded, so all who come through it count as one ' +
-    'client: let it write one of them',
+    'A proxy in TRUSTED_PROXIES sent neither X-Forwarded-For nor Forwarded, so all its clients count as one: configure it to ' +
+    'write one of them',
   UNREADABLE:
-    'A proxy that TRUSTED_PROXIES names wrote no address of its client, who is counted by what it wrote instead: let it write ' +
-    'addresses',
+    'A proxy in TRUSTED_PROXIES wrote something other than an address for its client, which is counted by that text: ' +
+    'configure it to write addresses',
   TWO_HEADERS:
-    'X-Forwarded-For and Forwarded name different clients, so those who send both count as one: let the outermost proxy remove ' +
-    'the header that it does not write',
+    'X-Forwarded-For and Forwarded name different clients, so all senders of both count as one: configure the outermost ' +
+    'proxy to remove the header that it does not write',
   RELAY:
-    'An address forwards for many others, who all count as one client. If it is a proxy of yours, name it in TRUSTED_PROXIES',
+    'An address forwards for many others, who all count as one client. If it is your proxy, add it to TRUSTED_PROXIES',
 };
 
-/** What makes clients share an address without their doing. */
+/** Reports whatever makes clients share an address through no fault of their own. */
 class Doubts {
   private readonly loggedAtMs = new Map<ClientDoubt, number>();
   private readonly othersOf = new Map<string, Set<string>>();
@@ -145,7 +145,7 @@ class Doubts {
     this.log.warn({ event: 'client.doubtful', reason, ...details }, EXPLANATIONS[reason]);
   }
 
-  /** The address of a client that says that it forwards for another. Some do so to hide; a proxy does so for many. */
+  /** For a client that claims to forward for another. Some do so to hide; a proxy does so for many. */
   watch(address: string, other: string): void {
     const nowMs = performance.now();
     if (nowMs - this.watchedSinceMs >= DOUBT_WINDOW_MS) {

@@ -1,22 +1,22 @@
-/** What proxies write into X-Forwarded-For and Forwarded (RFC 7239): the addresses that they name, the nearest first. */
+/** Parses X-Forwarded-For and Forwarded (RFC 7239) into addresses, the nearest first. */
 import ipaddr from 'ipaddr.js';
 import { isIPv4, isIPv6 } from 'node:net';
 
-/** What one proxy wrote of the one before it, the address, if it is one, without port, brackets, quotes and zone. */
+/** What one proxy wrote about the one before it. */
 export interface Hop {
-  /** null: `unknown`, a name of the proxy's own (`_hidden`), or nothing that an address is. */
+  /** Without port, brackets, quotes and zone. null: `unknown`, an obfuscated name (`_hidden`), or no address at all. */
   readonly address: string | null;
   readonly text: string;
 }
 
-/** What stands further left was written by anybody; nobody has a longer chain of proxies. */
+/** Longer than any real chain of proxies. Elements further left may be forged. */
 const MAX_HOPS = 10;
-/** A hop that is no address is kept to tell clients apart, and no longer than this. */
+/** A hop that is not an address is kept to tell clients apart, up to this length. */
 const MAX_TEXT_LENGTH = 64;
 
 /**
- * Elements of X-Forwarded-For from the right: several lines of the header count as one list, empty elements as none (RFC 9110,
- * 5.6.1). At most 10. What a client wrote further left than is asked for costs nothing.
+ * The elements of X-Forwarded-For from the right, at most 10. Several header lines form one list, and empty elements are
+ * skipped (RFC 9110, 5.6.1). Elements to the left of those that are read cost nothing.
  */
 export function* hopsOfXForwardedFor(header: string): Generator<Hop> {
   for (let end = header.length, hops = 0; end > 0 && hops < MAX_HOPS;) {
@@ -31,8 +31,8 @@ export function* hopsOfXForwardedFor(header: string): Generator<Hop> {
 }
 
 /**
- * `for=` of each element of Forwarded from the right, '' where an element has none. A client may write a quote that is never
- * closed; read from the right, it cannot swallow what proxies wrote behind it. At most 10.
+ * The `for=` of each element of Forwarded from the right, at most 10; '' where an element has none. Reading from the right, a
+ * quote that a client never closes cannot swallow what proxies appended.
  */
 export function* hopsOfForwarded(header: string): Generator<Hop> {
   for (let end = header.length, hops = 0; end > 0 && hops < MAX_HOPS;) {
@@ -46,7 +46,7 @@ export function* hopsOfForwarded(header: string): Generator<Hop> {
   }
 }
 
-/** -1: there is none before `end`. */
+/** Before `end`; -1 when there is none. */
 function lastCommaOutsideQuotes(text: string, end: number): number {
   let isQuoted = false;
   for (let at = end - 1; at >= 0; at -= 1) {
@@ -62,7 +62,7 @@ function isEscaped(text: string, at: number): boolean {
   return backslashes % 2 === 1;
 }
 
-/** RFC 7239, 4: `token=value` pairs. One after the other, for a quoted host may hold what looks like a pair. */
+/** RFC 7239, 4: `token=value` pairs. Matched one after another, because a quoted host may contain what looks like a pair. */
 const PAIR = /\s*([!#$%&'*+.^_`|~\w-]+)=("(?:[^"\\]|\\.)*"\s*|[^";,]*)(?:;|$)/y;
 
 function forOf(element: string): string {
@@ -79,14 +79,14 @@ function unquoted(text: string): string {
 }
 
 function hopOf(text: string): Hop {
-  // The port is another one for each connection: whoever is counted by this text would never be counted twice.
+  // Without the port, which differs for each connection: a client that is counted by this text would never be counted twice.
   const [, name = text] = /^([^:]+|\[[^\]]*\]):[\w.-]*$/.exec(text) ?? [];
   return { address: addressIn(text), text: name.slice(0, MAX_TEXT_LENGTH) };
 }
 
 /**
- * `192.0.2.1`, `192.0.2.1:5678`, `2001:db8::1`, `[2001:db8::1]`, `[2001:db8::1]:5678`, with a zone or without; also `[192.0.2.1]`,
- * which configurations write that put brackets around whatever comes.
+ * `192.0.2.1`, `192.0.2.1:5678`, `2001:db8::1`, `[2001:db8::1]`, `[2001:db8::1]:5678`, with or without a zone; also
+ * `[192.0.2.1]`, which some proxies write because they put every address into brackets.
  */
 function addressIn(text: string): string | null {
   const [, bracketed, v4] = /^(?:\[([^\]]*)\]|([\d.]+))(?::[\w.-]+)?$/.exec(text) ?? [];
@@ -100,12 +100,12 @@ function withoutZone(address: string): string {
   return zone < 0 ? address : address.slice(0, zone);
 }
 
-/** 64:ff9b::/96 (RFC 6052): how IPv4 clients look behind a NAT64; they are as many as there are IPv4 addresses. */
+/** 64:ff9b::/96 (RFC 6052) contains all IPv4 addresses, as seen through a NAT64. */
 const TRANSLATED = ipaddr.parseCIDR('64:ff9b::/96') as [ipaddr.IPv6, number];
 
 /**
- * What is counted as one client: an IPv4 address, also where IPv6 carries it, or the /64 of an IPv6 one. What is no address
- * is left as it is.
+ * The network that counts as one client: an IPv4 address, also one mapped into IPv6, or the /64 of an IPv6 address. A text that
+ * is not an address is returned unchanged.
  */
 export function networkOf(address: string): string {
   if (!address.includes(':')) return address;

@@ -1,4 +1,4 @@
-/** What an operation asks of the shop, in the classes that are limited apart. */
+/** What an operation counts as: its points in each class of rate limits. */
 import {
   Kind,
   OperationTypeNode,
@@ -9,21 +9,21 @@ import {
 import type { RateClass } from '../config';
 
 export interface Work {
-  /** The root fields, each as often as it stands there: aliases do not make one of two. */
+  /** The root fields. A field with two aliases appears twice. */
   readonly fields: readonly string[];
-  /** What is counted: each mutation by itself, a query or subscription once for each class. */
+  /** A mutation counts once for each root field, a query or subscription once for each class. */
   readonly points: ReadonlyMap<RateClass, number>;
-  /** What an answer is counted as that costs more than usual: reading is browsing, but for operators. */
+  /** The class of the surplus of an expensive answer: admin when all root fields are, otherwise browse. */
   readonly readAs: 'browse' | 'admin';
 }
 
 /**
- * What a point is worth, in units of graphql/documents/cost.ts. Of browsing, as much as a request itself costs without what it asks for:
- * with the default limits all that one address may ask for takes a twentieth of a core. Operators poll full pages.
+ * Units of graphql/documents/cost.ts per point. For browsing it is about the price of handling a request without its content:
+ * with the default limits one address can use a twentieth of a core. Operators poll full pages, so they get more.
  */
 export const PRICE_PER_POINT = { browse: 150, admin: 500 } as const;
 
-/** Points beyond those of the operation itself; none for what costs no more than a small question. */
+/** Points in addition to those of the operation itself; 0 for a small query. */
 export const surplusOf = ({ readAs }: Pick<Work, 'readAs'>, price: number): number =>
   Math.floor(price / PRICE_PER_POINT[readAs]);
 
@@ -45,7 +45,7 @@ const CLASSES: Readonly<Record<string, RateClass>> = {
 
 const known = new WeakMap<OperationDefinitionNode, Work>();
 
-/** Asked for often, as documents are remembered; worked out once. The document is valid. */
+/** The document must be valid. The result is cached for as long as the document is. */
 export function workOf(document: DocumentNode, operation: OperationDefinitionNode): Work {
   let work = known.get(operation);
   if (!work) {
@@ -67,7 +67,7 @@ function pointsOf(type: OperationTypeNode, fields: readonly string[]): Map<RateC
   return points;
 }
 
-/** A fragment that is spread twice gives its fields once, as in execution; a valid document has no cycles. */
+/** A fragment that is spread twice contributes its fields once, as in execution. A valid document has no cycles. */
 function rootFields({ definitions }: DocumentNode, root: SelectionSetNode, seen: string[]): string[] {
   const fieldsOf = ({ selections }: SelectionSetNode): string[] =>
     selections.flatMap((selection) => {

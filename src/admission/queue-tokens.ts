@@ -1,15 +1,15 @@
-/** Queue tokens: a waiting room in front of the shop lets shoppers through at its own pace, and signs that it did. */
+/** Queue tokens: a waiting room in front of the shop signs one for each shopper whom it lets through. */
 import { createHmac, timingSafeEqual } from 'node:crypto';
 import { CallerError } from '../domain/errors';
 import type { AdmissionHook } from './admission';
 
-/** Apart from every other use of an HMAC with a secret that somebody shares between services. */
+/** Separates these HMACs from any other use of the same secret. */
 const PURPOSE = 'flash-sale queue token v1';
 const MAX_LENGTH = 1_024;
 
 /**
- * `<end, in seconds since 1970>.<customer, base64url>.<HMAC-SHA256, base64url>`. Without a customer it admits whoever
- * carries it, so it is then worth what the waiting room asked for it.
+ * `<end, in seconds since 1970>.<customer, base64url>.<HMAC-SHA256, base64url>`. Without a customer the token admits anyone who
+ * carries it.
  */
 export function signQueueToken(secret: string, { sub, endsAtSeconds }: { sub: string; endsAtSeconds: number }): string {
   const claims = `${endsAtSeconds}.${Buffer.from(sub).toString('base64url')}`;
@@ -17,8 +17,8 @@ export function signQueueToken(secret: string, { sub, endsAtSeconds }: { sub: st
 }
 
 /**
- * Admits to `createHold` only those that the waiting room let through; all else, such as ordering what is held already, needs
- * no place in the queue. Throws `CallerError` FORBIDDEN: no token, a bad one, one that has ended, or somebody else's.
+ * Admits to `createHold` only clients that the waiting room let through; other operations, such as ordering existing holds, need
+ * no token. Throws `CallerError` FORBIDDEN for a missing, malformed or expired token, or one of another customer.
  */
 export function queueHook(secret: string): AdmissionHook {
   return ({ fields, caller, client }) => {

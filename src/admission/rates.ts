@@ -1,4 +1,4 @@
-/** How often one customer and one address may ask, counted by this process in windows of 10 s. */
+/** Rate limits per customer and per address, counted by this process in windows of 10 s. */
 import { RateLimiterMemory, type RateLimiterRes } from 'rate-limiter-flexible';
 import type { Config, RateClass, RateLimits } from '../config';
 import { RateLimited } from '../domain/errors';
@@ -7,12 +7,12 @@ import type { Client } from './clients';
 
 const WINDOW_SECONDS = 10;
 /**
- * An address has a tenth of its allowance for what questions cost beyond a small one in each second: all of it at the beginning
- * of a window would leave a sale nothing of the next seconds. (Reading documents costs too little for that.)
+ * Surplus points of an address are also limited per second, to a tenth of its allowance. Spent all at once, the allowance of a
+ * window would take the process away from a sale. (Reading documents costs too little to need this.)
  */
 const BURST_SECONDS = 1;
 
-/** Whose requests are counted together: a signed-in customer's and, whoever they are, an address's. */
+/** Requests are counted per signed-in customer, and per address, signed in or not. */
 export interface Counted {
   readonly customerId: string;
   readonly client: Client;
@@ -20,14 +20,14 @@ export interface Counted {
 
 export interface Rates {
   /**
-   * Throws `RateLimited` when the limit of the customer or the address is passed; what is refused counts, too. `surplus`: points
-   * for what costs more than usual. They never take more than a whole window's allowance, so that a limit that is set low
-   * makes an expensive question rare, and not impossible.
+   * Throws `RateLimited` when the limit of the customer or the address is exceeded. Refused requests count, too. `surplus`: extra
+   * points of an expensive operation. They never take more than a whole window's allowance, so a low limit makes an expensive
+   * operation rare, and not impossible.
    */
   count(name: RateClass, counted: Counted, points: number, surplus?: number): Promise<void>;
-  /** The surplus turns out to be another: what is too much is given back, what is missing is taken. Refuses nothing. */
+  /** Replaces a counted surplus by the real one. Never refuses. */
   correct(name: RateClass, counted: Counted, points: number, surplus: { from: number; to: number }): Promise<void>;
-  /** Throws `RateLimited` when a limit is passed already; counts nothing. */
+  /** Throws `RateLimited` when a limit is already exceeded. Counts nothing. */
   check(name: RateClass, counted: Counted): Promise<void>;
 }
 
@@ -39,15 +39,15 @@ const unlimited: Rates = {
 
 interface Limit {
   readonly limiter: RateLimiterMemory;
-  /** What of a second's surplus is left; null: as long as the window lasts. */
+  /** Limits the surplus per second; null: only the window limits it. */
   readonly burst: RateLimiterMemory | null;
   readonly keyOf: (counted: Counted) => string;
   readonly isExempt: (counted: Counted) => boolean;
 }
 
 /**
- * Each process counts for itself, so WORKERS=4 admits up to four times as much. About 1 µs and, until its window ends, 450
- * bytes for a key. The keys are bounded by what a process can serve in 10 s.
+ * Each process counts separately, so WORKERS=4 admits up to four times as much. Counting takes about 1 µs, and 450 bytes per key
+ * until its window ends. The requests that a process can serve in 10 s bound the number of keys.
  */
 export function ratesOf({ rateLimits, environment }: Pick<Config, 'rateLimits' | 'environment'>, log: Logger): Rates {
   if (!rateLimits) return unlimited;
@@ -58,9 +58,9 @@ export function ratesOf({ rateLimits, environment }: Pick<Config, 'rateLimits' |
     return own;
   };
   const refuse = (name: RateClass, key: string, { msBeforeNext }: RateLimiterRes, isFirst: boolean): never => {
-    // Once a window: a flood of refusals must not become a flood of log lines.
+    // One line per key and window: a flood of refusals must not become a flood of log lines.
     if (isFirst) log.warn({ event: 'rate.limited', class: name, key }, 'rate.limited');
-    // The library takes the difference of two wall times, which a clock that was set back makes hours. Its timer ends the window.
+    // The library subtracts wall-clock times, so a clock that is set back yields hours. Its timer still ends the window on time.
     throw new RateLimited(Math.min(Math.max(1, msBeforeNext), WINDOW_SECONDS * 1_000));
   };
   return {
@@ -104,7 +104,7 @@ export function ratesOf({ rateLimits, environment }: Pick<Config, 'rateLimits' |
 const withinLimit = (surplus: number, points: number, limiter: RateLimiterMemory) =>
   Math.max(0, Math.min(surplus, limiter.points - points));
 
-/** The limiter rejects with the state when a limit is passed, and with an error when it is broken. */
+/** The limiter rejects with its state when the limit is exceeded, and with an Error when it fails. */
 function ownRefusal(refusal: unknown): RateLimiterRes {
   if (refusal instanceof Error) throw refusal;
   return refusal as RateLimiterRes;
@@ -114,8 +114,8 @@ const burstOf = (points: number) =>
   new RateLimiterMemory({ points: Math.ceil((points * BURST_SECONDS) / WINDOW_SECONDS), duration: BURST_SECONDS });
 
 /**
- * This very machine is a tool, a test, or a proxy that TRUSTED_PROXIES does not name: as an address it is not limited, as
- * that would stop all who come through it together. Its customers are, in production.
+ * Loopback is exempt from per-address limits: it is a tool, a test, or a proxy that is not in TRUSTED_PROXIES, all of whose
+ * clients would share one limit. In production the customers behind it are still limited.
  */
 function limitsFor(name: RateClass, rateLimits: RateLimits, isProduction: boolean): Limit[] {
   const { perCustomer, perAddress } = rateLimits[name];

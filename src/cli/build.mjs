@@ -41,6 +41,8 @@ export const kinds = {
 };
 /** The documents that the server trusts: codegen writes them beside the pages' sources. */
 const TRUSTED_DOCUMENTS = join('src', 'web', 'client', 'generated');
+/** The playground's operations, copied as they are. */
+const EXAMPLES = join('schema', 'examples');
 const NODE_VERSION = join('src', 'cli', 'node-version.cjs');
 
 /** What else decides what a build looks like: the compiler's settings, and the versions of the packages. */
@@ -56,7 +58,7 @@ const run = promisify(execFile);
 /** The folder of the build of these very sources, whether it is there or not. A few ms: all of them are read. */
 export function folderFor({ sources, leftOut, folder }) {
   const hash = createHash('sha256');
-  const files = sources.flatMap(filesIn).filter((file) => !leftOut || !file.startsWith(leftOut + sep));
+  const files = [...sources, EXAMPLES].flatMap(filesIn).filter((file) => !leftOut || !file.startsWith(leftOut + sep));
   for (const file of [...SETTINGS, ...files].sort()) {
     const content = readFileSync(join(ROOT, file));
     hash.update(`${file}\0${content.length}\0`).update(content);
@@ -119,6 +121,7 @@ async function compile({ sources, leftOut }, folder) {
     recursive: true,
     filter: (path) => !path.endsWith('.ts'),
   });
+  cpSync(join(ROOT, EXAMPLES), join(folder, EXAMPLES), { recursive: true });
   cpSync(join(ROOT, NODE_VERSION), join(folder, NODE_VERSION));
 }
 

@@ -1,4 +1,4 @@
-/** The contract's scalars. Integers are integers and nothing else: graphql-scalars' own read 1.5 as 1 and "7" as 7. */
+/** The contract's scalars. The integers are strict: those of graphql-scalars read 1.5 as 1 and "7" as 7. */
 import { GraphQLError, GraphQLScalarType, Kind, type GraphQLScalarTypeConfig, type ValueNode } from 'graphql';
 import { GraphQLDateTime } from 'graphql-scalars';
 import { MAX_INT } from '../domain/input';

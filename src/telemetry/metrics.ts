@@ -1,7 +1,8 @@
 /** What the server counts and measures for Prometheus: names, buckets, and the one place where each is written. */
-import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry, type MetricObjectWithValues } from 'prom-client';
+import { collectDefaultMetrics, Gauge, Registry, type MetricObjectWithValues } from 'prom-client';
 import type { Logger } from './logger';
 import { Reading } from './reading';
+import { counterIn, histogramIn } from './series';
 import type { UncaughtKind } from './uncaught';
 
 /** What one process knows, in a form that can be sent to another and be added up there. */
@@ -158,10 +159,9 @@ export class Metrics {
     'reason',
     KNOWN_LABELS.clientDoubts,
   );
-  private readonly drops = new Counter({
+  private readonly drops = counterIn(this.own, {
     name: 'flashsale_connections_dropped_total',
     help: 'Connections that were closed at once because MAX_CONNECTIONS were open',
-    registers: [this.own],
   });
   private readonly readings: Reading<unknown>[] = [];
 
@@ -191,7 +191,7 @@ export class Metrics {
   }
 
   connectionDropped(): void {
-    this.drops.inc();
+    this.drops();
   }
 
   /** One createHold was answered. */
@@ -293,46 +293,27 @@ export class Metrics {
   }
 
   private counter(name: string, help: string, label: string, known: readonly string[]): (value: string) => void {
-    const counter = new Counter({ name: `flashsale_${name}`, help, labelNames: [label], registers: [this.own] });
-    // Looked up once: with a label to hash, an increment costs three times as much.
-    const children = new Map(known.map((value) => [value, counter.labels(value)]));
-    children.forEach((child) => child.inc(0));
-    return (value) => (children.get(value) ?? counter.labels(value)).inc();
+    const count = counterIn(this.own, { name: `flashsale_${name}`, help, labelNames: [label] });
+    for (const value of known) count(value, undefined, 0);
+    return (value) => count(value);
   }
 
   private counterOfTwo(name: string, help: string, labelNames: [string, string]): (a: string, b: string) => void {
-    const counter = new Counter({ name: `flashsale_${name}`, help, labelNames, registers: [this.own] });
-    const children = new Map<string, Map<string, { inc(): void }>>();
-    return (a, b) => {
-      let second = children.get(a);
-      if (!second) children.set(a, (second = new Map()));
-      let child = second.get(b);
-      if (!child) second.set(b, (child = counter.labels(a, b)));
-      child.inc();
-    };
+    return counterIn(this.own, { name: `flashsale_${name}`, help, labelNames });
   }
 
   private histogramBy(
     name: string,
     help: string,
     label: string,
-    buckets: number[],
+    bounds: readonly number[],
   ): (value: string, seconds: number) => void {
-    const histogram = new Histogram({
-      ...{ name: `flashsale_${name}`, help, buckets, labelNames: [label] },
-      registers: [this.own],
-    });
-    const children = new Map<string, { observe(seconds: number): void }>();
-    return (value, seconds) => {
-      let child = children.get(value);
-      if (!child) children.set(value, (child = histogram.labels(value)));
-      child.observe(seconds);
-    };
+    const observe = histogramIn(this.own, { name: `flashsale_${name}`, help, labelNames: [label] }, bounds);
+    return (value, seconds) => observe(seconds, value);
   }
 
-  private histogram(name: string, help: string, buckets: number[]): (value: number) => void {
-    const histogram = new Histogram({ name: `flashsale_${name}`, help, buckets, registers: [this.own] });
-    return (value) => histogram.observe(value);
+  private histogram(name: string, help: string, bounds: readonly number[]): (value: number) => void {
+    return histogramIn(this.own, { name: `flashsale_${name}`, help }, bounds);
   }
 }
 

@@ -1,18 +1,18 @@
-/** The JSON object that was signed, whoever signed it: read strictly, and made fit to be stored. */
+/** Reads a webhook's JSON body strictly, and makes it fit for jsonb. */
 
-/** A message has a few levels; PostgreSQL and JSON.stringify both fail on a body that is nothing but brackets. */
+/** Messages have a few levels. PostgreSQL and JSON.stringify both fail on a body of nothing but brackets. */
 const maxDepth = 64;
 
 const utf8 = new TextDecoder('utf-8', { fatal: true });
 
 export type JsonObject = Record<string, unknown>;
 
-/** Why a message could not be read: a mistake of the sender, in words that may be answered. */
+/** Why a message could not be read: the sender's mistake, in words that are sent back. */
 export interface Problem {
   readonly problem: string;
 }
 
-/** A problem is: not a JSON object in UTF-8, a key given twice, nested deeper than 64 levels. */
+/** Refuses a body that is no JSON object in UTF-8, has a key twice, or is nested deeper than 64 levels. */
 export function readJsonObject(body: Buffer): { readonly object: JsonObject } | Problem {
   let object: unknown;
   let text: string;
@@ -31,14 +31,14 @@ export function isObject(value: unknown): value is JsonObject {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
-/** NUL, and half of a surrogate pair: legal in JSON's escapes, refused by PostgreSQL's jsonb. */
+/** NUL and half a surrogate pair are legal in JSON's escapes, but jsonb refuses them. */
 export const notStorable = /[\0\p{Surrogate}]/u;
 const allNotStorable = new RegExp(notStorable, 'gu');
 
 /**
- * The same value with U+FFFD in place of every NUL and half surrogate pair, in keys too. Such a character in a note to
- * the customer must not keep a payment from being recorded; ids, types and references with one were refused before.
- * Recursion is bounded by `maxDepth`. A key `__proto__` stays an ordinary key: fromEntries defines, it does not assign.
+ * Replaces every NUL and half surrogate pair by U+FFFD, in keys too: such a character in a note to the customer must not prevent
+ * a payment from being recorded. (Ids, types and references with one are refused.) `maxDepth` bounds the recursion. A key
+ * `__proto__` stays an ordinary key, because fromEntries defines properties and does not assign them.
  */
 export function storable(object: JsonObject): JsonObject {
   return storableValue(object) as JsonObject;
@@ -52,8 +52,8 @@ function storableValue(value: unknown): unknown {
 }
 
 /**
- * What JSON.parse lets pass: a key given twice (it keeps the last, another reader the first, and one of them would pay
- * the wrong order) and boundless depth. `text` is known to be JSON, so only strings and brackets need to be told apart.
+ * Finds what JSON.parse accepts: a duplicate key (it keeps the last, another parser the first, and one of them would pay the
+ * wrong order) and unlimited depth. `text` is valid JSON, so only strings and brackets have to be recognised.
  */
 function problemOfStructure(text: string): string | undefined {
   /** One entry for each open bracket: the keys of an object so far, or null for an array. */

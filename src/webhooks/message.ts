@@ -1,16 +1,15 @@
-/** A payment message of the standard provider: what it says to the checkout, or what is wrong with it. */
+/** Parses the payment messages of the standard provider. */
 import { isPaymentType } from '../domain/judge-payment';
 import type { PaymentMessage } from '../domain/payment-message';
 import { isObject, notStorable, readJsonObject, storable, type JsonObject, type Problem } from './json-body';
 
-/** As long as a key of ours may be. */
+/** The limit of idempotency keys, too. */
 const maxTextLength = 255;
 
 /**
- * Reads one message. A problem is a mistake of the sender, told in words that may be answered (400): not a JSON object
- * in UTF-8, a key given twice, nested deeper than 64 levels, no `event_id`, no `type`, for the three known types,
- * no `data.reference`, or a `payment_id` that is there and cannot be read as one. A bad amount or currency is no problem here:
- * such a message is kept and judged.
+ * Returns a problem, which is answered 400, for a body that is no JSON object in UTF-8, has a key twice, is nested deeper than 64
+ * levels, or lacks `event_id` or `type`; and, for the three known types, one that lacks `data.reference` or has an unreadable
+ * `payment_id`. A message with a bad amount or currency is no problem here: it is stored and judged.
  */
 export function parsePaymentMessage(body: Buffer): PaymentMessage | Problem {
   const read = readJsonObject(body);
@@ -27,7 +26,7 @@ function readMessage(payload: JsonObject): PaymentMessage | Problem {
   if (!isText(type)) return { problem: `type ${textRule}` };
   if (isPaymentType(type)) {
     if (typeof reference !== 'string') return { problem: `data.reference ${idRule}` };
-    // Taken for none, it would make two payments of one: each event without an id stands for a payment of its own.
+    // Read as missing, it would turn one payment into two: each event without an id counts as a separate payment.
     if (paymentId === undefined) return { problem: `data.payment_id, if there is one, ${idRule}` };
   }
   return {
@@ -42,8 +41,8 @@ function readMessage(payload: JsonObject): PaymentMessage | Problem {
 }
 
 /**
- * An id as text. Many systems number theirs, and send the number as such: it is read as its decimal digits. null: there is
- * none. undefined: what is there is no id, or a number beyond 2^53−1, of which JSON has lost the last digits.
+ * An id as text. Many systems send numbers, which are read as decimal digits. null: there is none. undefined: the value is not an
+ * id, or a number beyond 2^53−1, whose last digits JSON has lost.
  */
 export function readId(value: unknown): string | null | undefined {
   if (value === undefined || value === null || value === '') return null;

@@ -1,4 +1,4 @@
-/** POST /webhooks/payments and …/stripe: verify → parse → use case → status code. Only what was committed is answered 200. */
+/** POST /webhooks/payments and …/stripe: verify → parse → use case → status code. 200 means that the event is committed. */
 import type { IncomingMessage } from 'node:http';
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { Checkout } from '../checkout/checkout';
@@ -8,10 +8,10 @@ import type { Logger } from '../telemetry/logger';
 import type { Metrics, WebhookRefusal } from '../telemetry/metrics';
 import type { Provider } from './provider';
 
-/** What is told as longer ago, or as later than our clock, is a wrong clock or no time at all, in ms. */
+/** Timestamps outside this window (in ms) are clock errors, and are not measured. */
 const PLAUSIBLE_AGE_MS = 30 * 24 * 3_600_000;
 const PLAUSIBLE_AHEAD_MS = 5 * 60_000;
-/** What a provider is told to wait, in seconds, when only an operator can help. */
+/** Retry-After in seconds, when only an operator can fix the cause. */
 const RETRY_AFTER_SECONDS = 60;
 
 export interface PaymentsWebhook {
@@ -19,16 +19,16 @@ export interface PaymentsWebhook {
   readonly providers: readonly Provider[];
   readonly log: Logger;
   readonly metrics: Metrics;
-  /** Throws `RateLimited` after too many. A good signature is never counted, nor refused: providers come from few addresses. */
+  /** Throws `RateLimited` after too many bad signatures. Good ones are never counted or refused: providers share few addresses. */
   readonly countFailure: (request: IncomingMessage) => Promise<void>;
 }
 
 /**
- * A plugin of its own scope: here bodies stay the bytes that were signed.
+ * A plugin with a scope of its own, in which bodies stay the bytes that were signed.
  *
- * 200 with the event's outcome, also for a duplicate · 400 not a message of ours · 401 signature · 409 the id came before
- * with another content · 413 too large · 415 not JSON · 429 too many bad signatures from one address · 503 + Retry-After when it could not be stored, or the provider is not
- * set up. Never 410, which providers take for "never again".
+ * 200 with the event's outcome, for duplicates too · 400 malformed message · 401 bad signature · 409 known id with different content ·
+ * 413 too large · 415 not JSON · 429 too many bad signatures from one address · 503 + Retry-After when the event could not be
+ * stored, or the provider is not set up. Never 410, which providers take for "never again".
  */
 export function paymentsWebhook(webhook: PaymentsWebhook) {
   return async (scope: FastifyInstance): Promise<void> => {

@@ -2,11 +2,11 @@
 import { createHmac, timingSafeEqual } from 'node:crypto';
 import type { IncomingHttpHeaders } from 'node:http';
 
-/** How far a message's clock may be off, either way; as the standard's own libraries have it. */
+/** Allowed clock difference in either direction, as in the standard's own libraries. */
 const toleranceSeconds = 5 * 60;
-/** A rotation needs two; more is an attempt to make us compute. */
+/** A rotation needs two. Many more are an attempt to waste CPU. */
 const maxSignatures = 16;
-/** 16 signatures take less than 800 characters. */
+/** 16 signatures take fewer than 800 characters. */
 const maxSignatureHeaderLength = 2048;
 
 export interface SignedPayload {
@@ -19,7 +19,7 @@ export interface SignedPayload {
 
 export interface SignedRequest {
   headers: IncomingHttpHeaders;
-  /** The bytes as they came: text that was decoded and encoded again is another message. */
+  /** The bytes as received: decoding and encoding them again could change them. */
   body: Buffer;
   secrets: readonly string[];
   nowSeconds: number;
@@ -31,8 +31,8 @@ export function signPayload({ id, timestamp, body, secret }: SignedPayload): str
 }
 
 /**
- * Whether one of `secrets` signed these very bytes, id and timestamp, not more than 5 minutes ago or ahead. The time
- * taken does not depend on which secret or signature matches. The reason is for the log: senders need no more than 401.
+ * Whether one of `secrets` signed these bytes with this id and timestamp, at most 5 minutes ago or ahead. The time taken does not
+ * depend on which secret or signature matches. The reason is for the log; the sender only gets 401.
  */
 export function verifySignature({ headers, body, secrets, nowSeconds }: SignedRequest): 'ok' | { reason: string } {
   const id = headers['webhook-id'];
@@ -49,7 +49,7 @@ export function verifySignature({ headers, body, secrets, nowSeconds }: SignedRe
   let isSigned = false;
   for (const secret of secrets) {
     const expected = digest({ id, timestamp, body, secret });
-    // No early exit: the time would tell which secret is the current one.
+    // No early exit, which would reveal by its time which secret matched.
     for (const candidate of candidates) isSigned = timingSafeEqual(expected, candidate) || isSigned;
   }
   return isSigned ? 'ok' : { reason: 'no signature matches' };
@@ -60,24 +60,24 @@ function digest({ id, timestamp, body, secret }: SignedPayload): Buffer {
   return createHmac('sha256', key).update(`${id}.${timestamp}.`).update(body).digest();
 }
 
-/** Printable ASCII: node reads headers as Latin-1, so anything else would not be the bytes that were signed. */
+/** Printable ASCII: Node reads headers as Latin-1, so other characters would not be the bytes that were signed. */
 function isIdentifier(value: string | string[] | undefined): value is string {
   return typeof value === 'string' && /^[\x21-\x7e]{1,255}$/.test(value);
 }
 
-/** Digits alone: `167abc`, `-1`, `1e9` and `NaN` are read as numbers by much that is more helpful. */
+/** Only digits. More lenient parsers accept `167abc`, `-1`, `1e9` or `NaN`. */
 function isTimestamp(value: string | string[] | undefined): value is string {
   return typeof value === 'string' && /^(0|[1-9]\d{0,11})$/.test(value);
 }
 
-/** The version 1 signatures of the header, 32 bytes each; other versions are not ours and are passed over. */
+/** The version 1 signatures in the header, 32 bytes each. Other versions are ignored. */
 function signaturesIn(value: string | string[] | undefined): Buffer[] | string {
   if (typeof value !== 'string' || value === '') return 'webhook-signature is missing';
   if (value.length > maxSignatureHeaderLength) return 'webhook-signature is too long';
   const parts = value.split(' ');
   if (parts.length > maxSignatures) return 'webhook-signature holds too many signatures';
-  const ours = parts.filter((part) => /^v1,[A-Za-z0-9+/]{43}=$/.test(part));
-  return ours.length > 0
-    ? ours.map((part) => Buffer.from(part.slice(3), 'base64'))
+  const versionOne = parts.filter((part) => /^v1,[A-Za-z0-9+/]{43}=$/.test(part));
+  return versionOne.length > 0
+    ? versionOne.map((part) => Buffer.from(part.slice(3), 'base64'))
     : 'webhook-signature holds no v1 signature';
 }

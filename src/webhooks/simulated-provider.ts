@@ -1,4 +1,4 @@
-/** Plays the payment provider: signs payment events and sends them to the webhook, over HTTP like the real one. */
+/** Simulates the payment provider: signs payment events and sends them to the webhook over HTTP. */
 import { randomUUID } from 'node:crypto';
 import { signPayload } from './signature';
 
@@ -18,7 +18,7 @@ export interface WebhookAnswer {
   readonly body: string;
 }
 
-/** Sends `times` copies at once, each a delivery of its own. Throws an Error that says why when the server is out of reach. */
+/** Sends `times` copies at once, each as a separate delivery. Throws an Error with the cause when the server cannot be reached. */
 export async function sendPaymentEvent(
   { url, secret, times }: { url: URL; secret: string; times: number },
   event: SimulatedEvent,
@@ -63,17 +63,17 @@ export async function postJson(url: URL, body: string, headers: Record<string, s
   }
 }
 
-/** Deliveries that may wait for their time. */
+/** Scheduled deliveries at a time. */
 const MAX_WAITING = 1_000;
 
-/** The provider inside a development server. What is late is sent by a timer, and lost with the process. */
+/** The provider inside a development server. Timers send delayed events, which are lost when the process ends. */
 export class SimulatedProvider {
   private readonly waiting = new Set<NodeJS.Timeout>();
 
-  /** `webhook`: the server's own, asked for when there is something to send, for the port may be any free one. */
+  /** `webhook`: evaluated for each delivery, because the port is known only once the server listens. */
   constructor(private readonly options: { webhook: () => URL; secret: string; onFailure: (error: unknown) => void }) {}
 
-  /** Answers of the webhook; none when the event is to be sent later. */
+  /** Returns the webhook's answers; none when `delayMs` is not 0. */
   async send(
     event: SimulatedEvent,
     { delayMs, times }: { delayMs: number; times: number },

@@ -1,4 +1,4 @@
-/** The provider `standard`: Standard Webhooks signatures, and messages in our own words (DESIGN §8). */
+/** The provider `standard`: Standard Webhooks signatures, and the messages that docs/webhooks.md describes. */
 import { parsePaymentMessage } from './message';
 import type { Provider } from './provider';
 import { verifySignature } from './signature';

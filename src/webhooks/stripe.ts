@@ -1,4 +1,4 @@
-/** The provider `stripe`: Stripe's signatures, verified by its own package, and its events in our words. */
+/** The provider `stripe`: Stripe's package verifies the signatures; its events become payment messages. */
 import Stripe from 'stripe';
 import type { PaymentType } from '../domain/judge-payment';
 import { minorDigits } from '../domain/money';
@@ -7,14 +7,14 @@ import { isObject, readJsonObject, storable, type JsonObject, type Problem } fro
 import { idRule, isAmount, isCurrency, isText, readId, textRule } from './message';
 import type { Provider } from './provider';
 
-/** Events of 50 metadata keys with 500 characters each, and of invoices with hundreds of lines, which are IGNORED, must fit. */
+/** Must fit events with 50 metadata keys of 500 characters, and invoices with hundreds of lines, which are IGNORED. */
 const MAX_BODY_BYTES = 512 * 1024;
-/** What a shop puts into `metadata`, the first that is there. */
+/** Keys of `metadata`, the first one present counts. */
 const REFERENCE_KEYS = ['order_id', 'hold_id', 'reference'] as const;
 
 /**
- * Digits of the unit in which Stripe counts, where that is another than ISO 4217's minor unit: it kept hundredths for ISK and UGX,
- * and counts whole ariary. HUF and TWD are special for payouts only. https://docs.stripe.com/currencies#special-cases
+ * Decimal digits of Stripe's unit where it differs from ISO 4217's minor unit: hundredths for ISK and UGX, whole ariary for MGA.
+ * HUF and TWD are special only for payouts. https://docs.stripe.com/currencies#special-cases
  */
 const STRIPE_DIGITS: Readonly<Record<string, number>> = { ISK: 2, UGX: 2, MGA: 0 };
 
@@ -22,13 +22,13 @@ interface Meaning {
   readonly type: PaymentType;
   readonly amount: string;
   readonly payment: string;
-  /** Money moved: an event that names nothing of ours is kept before the operators. */
+  /** Money moved, so an event without a reference is shown to the operators. */
   readonly isMoney: boolean;
 }
 
 /**
- * The events that mean something here; every other is recorded and IGNORED. `payment_intent.payment_failed` is one of those: the
- * shopper may try another card. A charge without a PaymentIntent is not ours.
+ * The events that are applied; all others are recorded as IGNORED. That includes `payment_intent.payment_failed`, because the
+ * shopper may try another card, and charges without a PaymentIntent.
  */
 const MEANINGS: Readonly<Record<string, Meaning>> = {
   'payment_intent.succeeded': { type: 'payment.succeeded', amount: 'amount_received', payment: 'id', isMoney: true },
@@ -54,8 +54,8 @@ export function stripeProvider(secret: string | null): Provider {
 }
 
 /**
- * By the raw bytes, and not more than 5 minutes old. Whatever is thrown refuses: the package answers some malformed headers
- * (an empty `v1`, one that is not ASCII) with an error other than its own for a bad signature.
+ * Over the raw bytes, at most 5 minutes old. Every exception means refusal: for some malformed headers (an empty `v1`, one that is
+ * not ASCII) the package throws something other than its own error for bad signatures.
  */
 function verify(header: string | string[] | undefined, body: Buffer, secret: string): 'ok' | { reason: string } {
   try {
@@ -67,10 +67,9 @@ function verify(header: string | string[] | undefined, body: Buffer, secret: str
 }
 
 /**
- * Reads one event. A problem is a body that is no JSON object, or that has no `id` or no `type`, or names the payment by what
- * is no id. A success or a refund whose
- * `metadata` names nothing of ours is kept under the payment's own id: nobody knows that reference, so it stays PARKED before
- * the operators, as it is money; and answering 4xx would make Stripe send it for three days, and then give up on us.
+ * Returns a problem for a body that is no JSON object, lacks `id` or `type`, or has an unreadable payment id. A success or refund
+ * without a reference in `metadata` gets the payment's own id as its reference. No order or hold has it, so the event stays PARKED
+ * for the operators, as money has moved. Answering 4xx would make Stripe repeat it for three days and then give up.
  */
 export function parseStripeEvent(body: Buffer): PaymentMessage | Problem {
   const read = readJsonObject(body);
@@ -98,7 +97,7 @@ export function parseStripeEvent(body: Buffer): PaymentMessage | Problem {
   };
 }
 
-/** In the currency's minor unit. null for what is no amount, or cannot be said exactly: a part of a króna. */
+/** In the currency's minor unit. null: not an amount, or not exact in that unit, such as a fraction of a króna. */
 function amountIn(currency: string | null, amount: unknown): number | null {
   if (!isAmount(amount)) return null;
   if (currency === null || !Object.hasOwn(STRIPE_DIGITS, currency)) return amount;
@@ -115,7 +114,7 @@ function referenceOf({ metadata }: JsonObject): string | null {
   return named.find((id) => typeof id === 'string') ?? null;
 }
 
-/** An id, or that of the object that it names where Stripe was asked to expand it. As `readId`. */
+/** As `readId`, for an id or an expanded object with an id. */
 function idOf(value: unknown): string | null | undefined {
   return isObject(value) ? (readId(value.id) ?? undefined) : readId(value);
 }

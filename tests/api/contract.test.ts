@@ -1,6 +1,6 @@
 /** The server serves everything in the public contract, and the committed schema equals the served one. */
 import { execFileSync } from 'node:child_process';
-import { readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import {
   assertEnumType,
   assertInputObjectType,
@@ -25,8 +25,14 @@ import {
 } from 'graphql';
 import { projectPath } from '../../src/config';
 import { DOCUMENT_LIMITS } from '../../src/graphql/documents/limits';
-import { exampleOperations } from '../../src/graphql/playground/page';
-import { checkoutSchema, printedDevelopmentSchema, printedSchema, schemaFor } from '../../src/graphql/schema';
+import { EXAMPLES, readExample } from '../../src/graphql/playground/tabs';
+import {
+  checkoutSchema,
+  developmentSchema,
+  printedDevelopmentSchema,
+  printedSchema,
+  schemaFor,
+} from '../../src/graphql/schema';
 
 const read = (...path: string[]) => readFileSync(projectPath(...path), 'utf8');
 const contract = buildSchema(read('tests', 'api', 'contract.graphql'));
@@ -84,29 +90,28 @@ test('the typed client equals what codegen generates from schema/ (else: npm run
   });
 });
 
-test('the description of every mutation lists its refusals', () => {
-  const known = assertEnumType(schema.getType('ErrorCode'))
-    .getValues()
-    .map((value) => value.name);
-  const told = Object.values(schema.getMutationType()!.getFields()).map((field) => field.description ?? '');
-  for (const description of told) expect(description).toMatch(/Refusals?[:,]/);
-  const unmentioned = known.filter(
-    (code) => !told.some((description) => new RegExp(`\\b${code}\\b`).test(description)),
-  );
-  expect(unmentioned).toEqual([]);
+test('the description of each mutation lists the codes it refuses with, and BUSY', () => {
+  const descriptions = Object.values(schema.getMutationType()!.getFields()).map((field) => field.description ?? '');
+  for (const description of descriptions) expect(description).toMatch(/Refusals[:,].*\bBUSY\b/);
+  const known = assertEnumType(schema.getType('ErrorCode')).getValues();
+  const isMentioned = (code: string) => descriptions.some((text) => new RegExp(`\\b${code}\\b`).test(text));
+  expect(known.map(({ name }) => name).filter((code) => !isMentioned(code))).toEqual([]);
 });
 
-test.each(
-  exampleOperations.map((operation) => [
-    operation.query.match(/^(?:query|mutation|subscription) (\w+)/m)![1],
-    operation,
-  ]),
-)('the example %s of the playground is valid', (_name, operation) => {
-  const { query, isForDevelopment } = operation as (typeof exampleOperations)[number];
-  const served = isForDevelopment ? schemaFor({ environment: 'development' }) : schema;
-  expect(validate(served, parse(query)).map((error) => error.message)).toEqual([]);
-  expect(validate(served, parse(query), DOCUMENT_LIMITS).map((error) => error.message)).toEqual([]);
+test('the playground has a tab for each file in schema/examples', () => {
+  const files = readdirSync(projectPath('schema', 'examples')).sort();
+  expect(EXAMPLES.map(({ file }) => `${file}.graphql`).sort()).toEqual(files);
 });
+
+test.each(EXAMPLES.map((example) => [example.file, example] as const))(
+  'the example %s of the playground is valid',
+  (_name, example) => {
+    const document = parse(readExample(example));
+    const served = example.isForDevelopment ? developmentSchema() : schema;
+    expect(validate(served, document).map((error) => error.message)).toEqual([]);
+    expect(validate(served, document, DOCUMENT_LIMITS).map((error) => error.message)).toEqual([]);
+  },
+);
 
 test('docs/errors.md names every error code of the contract', () => {
   const page = read('docs', 'errors.md');

@@ -48,7 +48,7 @@ inBrowser('the screenshots in README.md', () => {
     const page = await browser.open({ viewport: { ...WINDOW, height: 450 } });
     await page.goto(`${server.url}/ops`);
     await page.getByLabel('Token with the role admin').fill(server.tokens.admin);
-    await page.getByRole('button', { name: 'Look', exact: true }).click();
+    await page.getByRole('button', { name: 'Sign in', exact: true }).click();
     await page.getByRole('row', { name: /^Aurora/ }).waitFor();
     await page.getByText('Live').nth(2).waitFor();
     await take(page, 'ops.png');

@@ -1,9 +1,9 @@
 /**
- * Operations that are executed from a plan: which fields are selected, and how each is resolved and completed, is worked out
- * once and not for each request (docs/decisions/0002-compiled-operations.md).
+ * Executes operations from a plan: which fields are selected, and how each is resolved and completed, is computed once per
+ * document and not per request (docs/decisions/0002-compiled-operations.md).
  *
- * The answer, its errors and its effects are those of graphql's `execute`, which is the specification of this file:
- * variables, arguments, directives and merged selections are graphql's own functions, and promises are awaited in its order.
+ * graphql's `execute` is the specification of this file: answers, errors and effects are the same. Variables, arguments,
+ * directives and merged selections use graphql's own functions, and promises are awaited in its order.
  * tests/graphql/compiled-operations.test.ts compares the two on generated documents.
  */
 import {
@@ -36,12 +36,12 @@ import { inspect } from 'graphql/jsutils/inspect';
 import { addPath, type Path } from 'graphql/jsutils/Path';
 
 /**
- * Fields that the plans of one operation may have together. A page of the shop needs fifty; fragments that spread one another
- * reach 20,000 with a thousand tokens, and 256 documents are remembered.
+ * Fields in all plans of one operation together. A page of the shop needs fifty; fragments that spread one another reach 20,000
+ * with a thousand tokens, and 256 documents are remembered.
  */
 const MAX_PLANNED_FIELDS = 1_000;
 
-/** Remembered for as long as their documents are. */
+/** Caches each compiled operation for as long as its document lives. */
 export class CompiledOperations {
   private readonly compiled = new WeakMap<OperationDefinitionNode, CompiledOperation>();
   private readonly isCompiling: boolean;
@@ -50,7 +50,7 @@ export class CompiledOperations {
     this.isCompiling = hasPlans(schema);
   }
 
-  /** The document is valid, and the operation one of its own. null: graphql executes what this schema has. */
+  /** `operation` belongs to the valid `document`. null: graphql has to execute the operations of this schema. */
   find(document: DocumentNode, operation: OperationDefinitionNode): CompiledOperation | null {
     if (!this.isCompiling) return null;
     let compiled = this.compiled.get(operation);
@@ -59,7 +59,7 @@ export class CompiledOperations {
   }
 }
 
-/** A plan knows the type of each value before there is one, so it has no answer to interfaces, unions and `isTypeOf`. */
+/** A plan fixes the type of each value in advance, which rules out interfaces, unions and `isTypeOf`. */
 function hasPlans(schema: GraphQLSchema): boolean {
   return !Object.values(schema.getTypeMap()).some(
     (type) => isAbstractType(type) || (isObjectType(type) && type.isTypeOf),
@@ -67,7 +67,7 @@ function hasPlans(schema: GraphQLSchema): boolean {
 }
 
 export class CompiledOperation {
-  /** By the values of the variables that conditions ask for: nothing else decides what is selected. */
+  /** By the values of the variables in conditions, which alone decide what is selected. */
   private readonly plans = new Map<string, Plan>();
   private readonly conditions: readonly string[];
   private plannedFields = 0;
@@ -81,8 +81,8 @@ export class CompiledOperation {
   }
 
   /**
-   * null: the variables do not fit, nothing was executed, and graphql says so in its own words. Errors are as the resolvers
-   * threw them, not masked.
+   * null: the variables do not fit and nothing was executed; graphql reports why. Errors are as the resolvers threw them, not
+   * masked.
    */
   execute(
     contextValue: unknown,
@@ -122,13 +122,13 @@ export class CompiledOperation {
   private count(added: number): void {
     this.plannedFields += added;
     if (this.plannedFields <= MAX_PLANNED_FIELDS) return;
-    // What is being executed goes on with its plan; the next request makes a new one, as graphql does for each.
+    // Executions in progress keep their plan; the next request makes a new one, as graphql does for each request.
     this.plans.clear();
     this.plannedFields = 0;
   }
 }
 
-/** Of the whole document: a variable that this operation does not declare has no value. */
+/** In the whole document. A variable that this operation does not declare has no value. */
 function variablesOfConditions(document: DocumentNode): string[] {
   const names = new Set<string>();
   visit(document, {
@@ -147,11 +147,11 @@ interface PlannedField {
   readonly shape: Shape;
   /** A property of its source, without arguments. */
   readonly isProperty: boolean;
-  /** What is selected of its object. Planned when there is one: most documents ask for more than an answer has. */
+  /** The selection on its object. Planned when the first object appears, because most documents select more than an answer has. */
   fields?: readonly PlannedField[];
 }
 
-/** A type, taken apart once. */
+/** A type in the form in which execution needs it. */
 type Shape = { readonly isNullable: boolean } & (
   | { readonly kind: 'leaf'; readonly type: GraphQLLeafType }
   | { readonly kind: 'object'; readonly type: GraphQLObjectType }
@@ -174,7 +174,7 @@ class Plan {
     );
   }
 
-  /** Throws what graphql throws of a condition that has no value. */
+  /** Throws what graphql throws for a condition without a value. */
   fieldsBelow(
     field: PlannedField,
     type: GraphQLObjectType,
@@ -192,7 +192,7 @@ class Plan {
     parentType: GraphQLObjectType,
     collected: ReadonlyMap<string, readonly FieldNode[]>,
   ): readonly PlannedField[] {
-    // Selections without a field take memory, too.
+    // An empty selection takes memory, too.
     this.onPlanned(1 + collected.size);
     return [...collected].map(([responseName, nodes]) => {
       // The document is valid, so there is such a field.
@@ -209,22 +209,22 @@ function shapeOf(type: GraphQLOutputType): Shape {
   if (isListType(nullable)) return { isNullable, kind: 'list', item: shapeOf(nullable.ofType as GraphQLOutputType) };
   if (isLeafType(nullable)) return { isNullable, kind: 'leaf', type: nullable };
   if (isObjectType(nullable)) return { isNullable, kind: 'object', type: nullable };
-  throw new Error(`${String(type)} has no plan: an object of it may be of several types`);
+  throw new Error(`${String(type)} has no plan: its objects may be of several types`);
 }
 
-/** An object of an answer. It has no prototype, so `__proto__` is a response name like any other, and V8 keeps it in its fast form. */
+/** An object of an answer. Without a prototype `__proto__` is an ordinary response name, and V8 keeps the object in its fast form. */
 const Selection = function () {} as unknown as new () => Selection;
 Selection.prototype = Object.create(null);
 type Selection = Record<string, unknown>;
 
-/** One request's way through its plan: graphql's `executeFields`, `executeField` and `completeValue`, step for step. */
+/** Executes a plan for one request: graphql's `executeFields`, `executeField` and `completeValue`, step by step. */
 class Execution {
   constructor(
     private readonly context: ExecutionContext,
     private readonly plan: Plan,
   ) {}
 
-  /** Mutations: each begins when the one before it has ended. */
+  /** For mutations: each begins when the one before it has ended. */
   serially(fields: readonly PlannedField[]): Selection | Promise<Selection> {
     let results: Selection | Promise<Selection> = new Selection();
     for (const field of fields) {
@@ -258,7 +258,7 @@ class Execution {
       }
     } catch (error) {
       if (!hasPromise) throw error;
-      // Whatever the others promised is waited for: it may be rejected as well.
+      // The other promises are awaited, because they may be rejected, too.
       return settled(results).finally(() => {
         throw error;
       });
@@ -322,7 +322,7 @@ class Execution {
         if (isPromise(item)) hasPromise = true;
       }
     } catch (error) {
-      // The list is lost. Without a handler a rejection of another item would end the process.
+      // Without a handler the rejection of another item would end the process.
       for (const item of items) if (isPromise(item)) item.catch(() => undefined);
       throw error;
     }
@@ -340,7 +340,7 @@ class Execution {
     }
   }
 
-  /** null in its place; thrown on where null is not allowed. */
+  /** null in its place, or, where null is not allowed, throws to the parent. */
   private failed(error: unknown, { nodes }: PlannedField, { isNullable }: Shape, path: Path): null {
     const located = locatedError(error, nodes, responsePathAsArray(path));
     if (!isNullable) throw located;
@@ -349,7 +349,7 @@ class Execution {
   }
 }
 
-/** A new object for each call: a resolver may change its own. */
+/** A new object for each call, because a resolver may change it. */
 function argumentsOf({ definition, nodes }: PlannedField, { variableValues }: ExecutionContext) {
   return definition.args.length === 0 ? {} : getArgumentValues(definition, nodes[0]!, variableValues);
 }

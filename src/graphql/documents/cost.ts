@@ -1,9 +1,9 @@
 /**
- * What an operation costs the server. The unit is about a microsecond of CPU on a quiet core: one plain field that is shown.
+ * What an operation costs the server. One unit is about a microsecond of CPU on an idle core: the cost of one plain field.
  *
- * The same prices serve three times: a document that is too expensive at the sizes that it asks for is refused before it is
- * executed; an operation takes its price from the caller's allowance; and `Budget` adds up what lists really hold. The search
- * in tests/prove/cost.ts looks for documents that cost more than their price.
+ * The prices serve three purposes: a document that is too expensive at the page sizes it asks for is refused before execution;
+ * an operation takes its price from the caller's allowance; and `Budget` adds up what lists really contain. The search in
+ * tests/prove/cost.ts looks for documents that cost more than their price.
  */
 import {
   getNamedType,
@@ -33,16 +33,16 @@ import {
 import { CallerError } from '../../domain/errors';
 import { MAX_PAGE } from '../pagination';
 
-/** The most that one operation may cost: 20 to 30 ms of CPU. A page of 100 products with all their fields costs 5,000. */
+/** Per operation: 20 to 30 ms of CPU. A page of 100 products with all their fields costs 5,000. */
 export const MAX_PRICE = 25_000;
-/** Of one event of a subscription, which is made for each watcher who asks in other words. The storefront's costs 8. */
+/** Per event of a subscription, which is executed for each distinct document. The storefront's costs 8. */
 export const MAX_EVENT_PRICE = 100;
-/** Read or written, copied and sent; what a line to the internet costs is in it, too. */
+/** For reading or writing, copying and sending, internet traffic included. */
 export const BYTES_PER_UNIT = 100;
-/** What an order's lines are taken for before they are read: most orders have one to three. */
+/** The assumed length of a list without a page size: most orders have one to three lines. */
 const USUAL_LIST = 3;
 
-/** What a field costs beyond 1, because it asks the database or waits for others who do. */
+/** What a field costs beyond 1, because it reads the database or waits for a shared read. */
 const EXTRA: Readonly<Record<string, number>> = {
   'Query.products': 200,
   'Query.product': 140,
@@ -55,7 +55,7 @@ const EXTRA: Readonly<Record<string, number>> = {
   'Query.paymentEvents': 300,
   'Query.timeline': 700,
   'Query.serverMetrics': 1_000,
-  // A lone product's are promises; those of a page were read together.
+  // Those of a single product are promises; those of a page are read together.
   'Product.availableStock': 4,
   'Product.totalStock': 4,
   'Product.saleStatus': 4,
@@ -69,7 +69,7 @@ const EXTRA: Readonly<Record<string, number>> = {
   'StockReport.product': 8,
 };
 
-/** What each item of a list costs, beside what is shown of it: it is read, and made into an object. */
+/** What reading an item of a list costs, without its selected fields. */
 const ITEM: Readonly<Record<string, number>> = {
   'Query.products': 15,
   'Query.orders': 20,
@@ -79,9 +79,9 @@ const ITEM: Readonly<Record<string, number>> = {
   'Timeline.moments': 5,
 };
 
-/** A field of the schema itself: nothing waits, and nothing is read. */
+/** Per field of introspection, which waits for nothing and reads nothing. */
 const INTROSPECTED = 0.6;
-/** How many there are in this schema, on average and rounded up: introspection's lists say no size. (In production it is off.) */
+/** Average lengths of introspection's lists for this schema, rounded up. (In production introspection is off.) */
 const INTROSPECTION_SIZES: Readonly<Record<string, number>> = {
   types: 70,
   fields: 4,
@@ -101,10 +101,10 @@ const INTROSPECTION: Readonly<Record<string, GraphQLField<unknown, unknown>>> = 
 
 type Variables = Readonly<Record<string, unknown>>;
 type Fragments = (name: string) => FragmentDefinitionNode | null | undefined;
-/** How many items a field has; `key` is its type and name. */
+/** The number of items of a field; `key` is its type and name. */
 type SizeOf = (key: string, node: FieldNode, field: GraphQLField<unknown, unknown>) => number;
 
-/** Prices a selection. A fragment is measured once, however often it is spread. */
+/** Prices selections. A fragment is priced once, however often it is spread. */
 class Pricing {
   private readonly fragments = new Map<string, number>();
 
@@ -122,7 +122,7 @@ class Pricing {
     }, 0);
   }
 
-  /** What one item of a field's list costs, or the one object that it has. */
+  /** The price of one item of the field's list, or of its one object. */
   ofItem(key: string, { selectionSet }: FieldNode, { type }: GraphQLField<unknown, unknown>): number {
     return (ITEM[key] ?? 0) + (selectionSet ? this.ofSelection(selectionSet, getNamedType(type)) : 0);
   }
@@ -139,7 +139,7 @@ class Pricing {
   private ofFragment(name: string): number {
     const known = this.fragments.get(name);
     if (known !== undefined) return known;
-    // A cycle ends here; another rule refuses it.
+    // Ends the recursion of a cycle, which another rule refuses.
     this.fragments.set(name, 0);
     const fragment = this.find(name);
     const price = fragment ? this.ofSelection(fragment.selectionSet, typeOf(this.schema, fragment)) : 0;
@@ -148,18 +148,18 @@ class Pricing {
   }
 }
 
-/** An operation's prices, worked out once for as long as its document is remembered. */
+/** An operation's prices, cached for as long as its document lives. */
 export interface Priced {
   readonly isMutation: boolean;
-  /** Before it is executed: lists as long as it asks for. */
+  /** Before execution, with lists as long as the operation asks for. */
   asked(variables: Variables): number;
-  /** Without what lists hold, which `Budget` adds when it is known; of a subscription, one event. */
+  /** Without the items of lists, which `Budget` adds during execution. For a subscription: one event. */
   readonly base: number;
 }
 
 const priced = new WeakMap<OperationDefinitionNode, Priced>();
 
-/** The document is valid. */
+/** The document must be valid. */
 export function pricesOf(schema: GraphQLSchema, document: DocumentNode, operation: OperationDefinitionNode): Priced {
   let own = priced.get(operation);
   if (!own) priced.set(operation, (own = price(schema, document, operation)));
@@ -172,7 +172,7 @@ function price(schema: GraphQLSchema, { definitions }: DocumentNode, operation: 
   );
   const find: Fragments = (name) => fragments.get(name);
   const asked = (variables: Variables) => priceAsked(schema, operation, find, withDefaults(operation, variables));
-  // Most operations have variables, and few have pages whose size is one: their price is the same for each request.
+  // Few operations have a variable page size. The price of all others is the same for each request.
   let isSized = false;
   const names = new Proxy<Variables>({}, { get: () => void (isSized = true) });
   const known = priceAsked(schema, operation, find, names);
@@ -199,7 +199,7 @@ const rootOf = (schema: GraphQLSchema, { operation }: OperationDefinitionNode) =
 
 const itemPrices = new WeakMap<FieldNode, number>();
 
-/** Of each item that the field has; the lists in it are counted by themselves. Remembered as long as the document is. */
+/** The price of each item of the field, without lists inside it. Cached for as long as the document lives. */
 export function priceOfItem({ fieldNodes, parentType, schema, fragments }: GraphQLResolveInfo): number {
   return fieldNodes.reduce((sum, node) => {
     let own = itemPrices.get(node);
@@ -220,7 +220,7 @@ export function tooExpensive(price: number, limit = MAX_PRICE): CallerError {
   );
 }
 
-/** A validation rule: it knows no variables, so a page whose size is one is taken for the largest. */
+/** A validation rule. It knows no variables, so a variable page size counts as the largest page. */
 export function costLimit(context: ValidationContext): ASTVisitor {
   const schema = context.getSchema();
   const find: Fragments = (name) => context.getFragment(name);
@@ -240,7 +240,7 @@ export function costLimit(context: ValidationContext): ASTVisitor {
   };
 }
 
-/** Multiplies all below the field once: a connection's page at the field that has the size, not at its edges. */
+/** A connection is multiplied once, at the field with the page size, and not again at its edges. */
 function askedSize(key: string, node: FieldNode, field: GraphQLField<unknown, unknown>, variables: Variables): number {
   const introspected = key.startsWith('__') ? INTROSPECTION_SIZES[field.name] : undefined;
   if (introspected !== undefined) return introspected;
@@ -260,22 +260,22 @@ function askedSize(key: string, node: FieldNode, field: GraphQLField<unknown, un
   return isListType(getNullableType(field.type)) && field.name !== 'edges' ? USUAL_LIST : 1;
 }
 
-/** What is counted when it is known is left out here; all else has the size that it is taken for. */
+/** Lists that `Budget` counts have size 0; all others have their assumed size. */
 const sizeWithoutItems: SizeOf = (key, node, field) => {
   if (key in ITEM) return 0;
   return key === 'Subscription.stockChanged' ? 1 : askedSize(key, node, field, {});
 };
 
-/** What is no number is refused by others; so is what is out of range. */
+/** Other code refuses a size that is no number, or out of range. */
 const pageSize = (value: unknown) => (typeof value === 'number' ? Math.min(MAX_PAGE, Math.max(1, value)) : MAX_PAGE);
 
-/** As far as it has a size. */
+/** Only the values that can decide a size. */
 function plainValue(value: ValueNode): unknown {
   if (value.kind === Kind.INT) return Number(value.value);
   return value.kind === Kind.LIST ? value.values : undefined;
 }
 
-/** Variables that are left out have their defaults. */
+/** Adds the defaults of omitted variables. */
 function withDefaults({ variableDefinitions = [] }: OperationDefinitionNode, variables: Variables): Variables {
   const defaults = variableDefinitions.flatMap(({ variable, defaultValue }) =>
     defaultValue ? [[variable.name.value, plainValue(defaultValue)] as const] : [],

@@ -1,17 +1,17 @@
-/** The credential in the payload of a WebSocket's `connection_init`, which each client library shapes in its own way. */
+/** Finds the credential in the payload of a WebSocket's `connection_init`, whose shape differs between client libraries. */
 import { CallerError } from '../../domain/errors';
 
-/** Names under which clients are seen to send a token, in any case; `authorization` is the one that is read. */
+/** Names under which clients have been seen to send a token, in any case. Only `authorization` is accepted. */
 const CREDENTIAL =
   /^(authorization|(x[-_])?(auth|access|id|bearer)?[-_]?(token|jwt)|bearer|jwt|api[-_]?key|x[-_]api[-_]key)$/i;
-/** Under whatever name. */
+/** A credential under any name. */
 const BEARER = /^\s*(bearer|basic)\s/i;
-/** Payloads are flat, or hold their headers one level down; deeper than this nobody looks, and nothing is accepted. */
+/** Payloads are flat or contain `headers`. Nothing below this depth is searched. */
 const MAX_DEPTH = 5;
 
 /**
- * `{ authorization }` or `{ headers: { authorization } }`, names in any case. undefined: there is no credential. Throws
- * UNAUTHENTICATED for whatever else looks like one: who meant to be somebody is never served as nobody.
+ * The value of `{ authorization }` or `{ headers: { authorization } }`, names in any case; undefined when there is no credential.
+ * Throws UNAUTHENTICATED for anything else that looks like one, so a client that meant to sign in is never served anonymously.
  */
 export function credentialIn(payload: Readonly<Record<string, unknown>> | undefined): string | undefined {
   if (payload === undefined) return undefined;
@@ -26,7 +26,7 @@ export function credentialIn(payload: Readonly<Record<string, unknown>> | undefi
   return first.value as string;
 }
 
-/** Asked for every operation of a socket, whose payload never changes. */
+/** Each operation of a socket asks again, and the payload never changes. */
 const known = new WeakMap<object, readonly Found[]>();
 
 interface Found {

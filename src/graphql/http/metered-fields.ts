@@ -1,11 +1,11 @@
-/** Every root field of a schema counts its answers: queries, mutations and subscriptions, whoever executes them. */
+/** Counts and times the answers of every root field: queries, mutations and subscriptions, on every transport. */
 import { GraphQLError, type GraphQLFieldResolver, type GraphQLSchema } from 'graphql';
 import { labelOfFailure } from '../../checkout/outcomes';
 import type { Context } from './context';
 
 /**
- * Changes the schema's root fields in place; what they answer stays as it is, and waits for nothing more. The result is OK, the code
- * of the first refusal, or the code of the error that the resolver threw.
+ * Wraps the schema's root fields in place, without changing or delaying their answers. The counted result is OK, the code of the
+ * first refusal, or the code of the error that the resolver threw.
  */
 export function meterRootFields(schema: GraphQLSchema): GraphQLSchema {
   for (const type of [schema.getQueryType(), schema.getMutationType()]) {
@@ -41,7 +41,7 @@ function isPromise(value: unknown): value is Promise<unknown> {
   return typeof (value as Promise<unknown> | null | undefined)?.then === 'function';
 }
 
-/** A mutation's payload says why it was refused, whether the document asks for it or not. */
+/** A payload contains userErrors whether or not the document selects them. */
 function resultOf(answer: unknown): string {
   const { userErrors } = (answer ?? {}) as { userErrors?: readonly { code: string }[] };
   return userErrors?.[0]?.code ?? 'OK';

@@ -1,4 +1,4 @@
-/** Who is asking: a bearer token (JWT) becomes a caller, or is refused; no token at all is an anonymous shopper. */
+/** Verifies bearer tokens (JWT). A request without a token is an anonymous caller. */
 import { createSecretKey } from 'node:crypto';
 import {
   createRemoteJWKSet,
@@ -21,27 +21,27 @@ export interface Caller {
 
 export const anonymous: Caller = Object.freeze({ customerId: '', isAdmin: false });
 
-/** Pinned, so that a public key never serves as an HMAC secret, and `none` never as a signature. */
+/** Fixed, so that a public key is never used as an HMAC secret, and `none` never as a signature. */
 const publicKeyAlgorithms = ['RS256', 'PS256', 'ES256', 'EdDSA'];
-/** What fits a header that node reads at all; a real token has well under 2,000 characters. */
+/** Fits into the headers that Node accepts. Real tokens have fewer than 2,000 characters. */
 const maxTokenLength = 8_192;
-/** An issuer's clock may be ahead of ours; our own secret is used on our own clock. */
+/** For tokens of an issuer, whose clock may be ahead of ours. */
 const issuerClockToleranceSeconds = 5;
 
-/** Once the keys are known they are fetched again only now and then, so this is no part of an ordinary request. */
+/** Keys are fetched rarely, so ordinary requests do not wait for them. */
 const keysTimeoutMs = 2_000;
-/** So long a withdrawn key goes on verifying. */
+/** A withdrawn key verifies tokens for this long. */
 const keysMaxAgeMs = 600_000;
 /**
- * A token that no known key fits may be signed with a new one: the keys are fetched again at once, so often in a row, and once
- * more after each pause. Tokens that nobody signed are a flood here, and no flood at the issuer.
+ * A token that no known key fits may have been signed with a new key, so the keys are fetched early: this many times in a row,
+ * and once more after each pause. A flood of forged tokens thus does not become a flood at the issuer.
  */
 const maxEarlyFetches = 3;
 const earlyFetchEveryMs = 10_000;
-/** Of a token without `kid`: an issuer has two keys while it exchanges them, some have one for each algorithm and region. */
+/** For a token without `kid`. Issuers have two keys during a rotation, some one for each algorithm and region. */
 const maxKeysTried = 16;
 
-/** Verified tokens that are remembered: at most 8 MB of them, and none longer than a minute, so a withdrawn key soon ends. */
+/** The cache of verified tokens: at most 8 MB, and at most a minute, so that a withdrawn key soon stops working. */
 const maxRemembered = 4_096;
 const maxRememberedLength = 2_048;
 const maxRememberedMs = 60_000;
@@ -57,9 +57,9 @@ interface Verified {
 export type TokenVerifier = (authorizationHeader: string | undefined) => Promise<Caller>;
 
 /**
- * Makes the one judge of `Authorization` headers, to be made once for a process: it keeps the issuer's keys and what it has verified. No header is the anonymous caller. Whatever is not `Bearer <token>`, or
- * a token that does not verify, has expired, never expires, or names no customer, is refused as UNAUTHENTICATED and never anonymous.
- * Throws Unavailable when the issuer's keys are out of reach, for then nothing is known about the token.
+ * Create one verifier per process: it caches the issuer's keys and verified tokens. Without a header the caller is anonymous.
+ * Throws UNAUTHENTICATED for anything but `Bearer <token>`, and for a token that does not verify, has expired, never expires, or
+ * names no customer. Throws Unavailable when the issuer's keys cannot be fetched, because nothing is known about the token then.
  */
 export function createTokenVerifier({ auth }: { auth: AuthConfig }): TokenVerifier {
   const verifyToken = tokenCheck(auth);
@@ -89,7 +89,7 @@ export interface TokenClaims {
   ttlSeconds: number;
 }
 
-/** A token that this server accepts while it is configured with the same secret. Only where `auth` is a secret. */
+/** Signs a token for servers with the same secret. Throws unless `auth` is a secret. */
 export async function signToken(auth: AuthConfig, { sub, roles = [], ttlSeconds }: TokenClaims): Promise<string> {
   if (auth.kind !== 'secret') throw new Error('Tokens are signed by the issuer behind JWKS_URL, not here');
   const token = new SignJWT(roles.length > 0 ? { roles } : {})
@@ -118,9 +118,9 @@ function tokenCheck(auth: AuthConfig): (token: string) => Promise<JWTPayload> {
   return (token) => verifyByKeys(token).catch(refuse);
 }
 
-/** Verifies with the keys that an issuer publishes, which are fetched when they are old or no key fits a token. */
+/** Verifies with the keys that an issuer publishes. Fetches them when they are old, or when no key fits a token. */
 function checkByKeys(url: URL, options: JWTVerifyOptions): (token: string) => Promise<JWTPayload> {
-  // When keys are fetched is decided here: jose measures by the wall clock, and refuses a new key for half a minute.
+  // We decide when to fetch keys: jose measures by the wall clock, and ignores a new key for half a minute.
   const keys = createRemoteJWKSet(url, {
     timeoutDuration: keysTimeoutMs,
     cacheMaxAge: Infinity,
@@ -130,7 +130,7 @@ function checkByKeys(url: URL, options: JWTVerifyOptions): (token: string) => Pr
   let earlyFetches = maxEarlyFetches;
   let countedAtMs = performance.now();
   let fetching: Promise<void> | null = null;
-  /** Of the last fetch: as long as it fails, nothing is known about a token that no known key fits. */
+  /** The error of the last fetch. While it is set, nothing is known about a token that no known key fits. */
   let failure: unknown = null;
 
   const fetchKeys = () => (fetching ??= fetchNow().finally(() => (fetching = null)));
@@ -161,7 +161,7 @@ function checkByKeys(url: URL, options: JWTVerifyOptions): (token: string) => Pr
       return await verifyWithAny(token, keys, options);
     } catch (error) {
       if (!mayHaveNewKey(error, token)) throw error;
-      // Others may have fetched meanwhile, or be about to: that is enough for this token, too.
+      // A fetch by another request, completed or in progress, serves this token, too.
       if (fetching === null && fetchedAtMs === seenAtMs && !mayFetchEarly()) throw failure ?? error;
       if (fetching !== null || fetchedAtMs === seenAtMs) await fetchKeys();
       return verifyWithAny(token, keys, options);
@@ -169,7 +169,7 @@ function checkByKeys(url: URL, options: JWTVerifyOptions): (token: string) => Pr
   };
 }
 
-/** With the key that the token names; where it names none, with each that fits its algorithm. */
+/** Verifies with the key that the token names, or with each key for its algorithm when it names none. */
 async function verifyWithAny(
   token: string,
   keys: ReturnType<typeof createRemoteJWKSet>,
@@ -192,7 +192,7 @@ async function verifyWithAny(
   }
 }
 
-/** A key that nobody knows, or a signature of none of them where the token does not say which key it means. */
+/** An unknown key, or, for a token that names no key, a signature by none of the known ones. */
 function mayHaveNewKey(error: unknown, token: string): boolean {
   if (error instanceof errors.JWKSNoMatchingKey) return true;
   return error instanceof errors.JWSSignatureVerificationFailed && decodeProtectedHeader(token).kid === undefined;
@@ -202,7 +202,7 @@ function secretKey(secret: string) {
   return createSecretKey(Buffer.from(secret, 'utf8'));
 }
 
-/** jose names what is wrong with a token by a class of its own; a failed fetch of the keys is a plain error, or one of three. */
+/** jose has an error class for each fault of a token. A failed fetch of the keys is a plain error, or one of three classes. */
 function refuse(error: unknown): never {
   const isAboutKeys =
     !(error instanceof errors.JOSEError) ||
@@ -221,7 +221,7 @@ function reasonOf(error: errors.JOSEError): string {
 }
 
 function callerOf({ sub, roles }: JWTPayload): Caller {
-  // PostgreSQL stores no NUL, and its driver silently changes half a surrogate pair into another customer's name.
+  // PostgreSQL stores no NUL, and its driver would silently turn half a surrogate pair into another customer's id.
   if (typeof sub !== 'string' || sub === '' || sub.length > 255 || /[\0\p{Surrogate}]/u.test(sub)) {
     throw new CallerError('UNAUTHENTICATED', 'The token names no customer: sub must be a text of 1 to 255 characters');
   }

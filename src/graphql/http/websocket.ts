@@ -96,7 +96,7 @@ export function serveWebSockets(http: Server, apollo: ApolloServer<Context>, roo
  * Whether a request opens a WebSocket. Any other `Upgrade` is ignored (RFC 9110, 7.8). A request with a body does not: the
  * body would be taken for the first frames.
  */
-export function asksForWebSocket({ method, url = '', headers }: IncomingMessage): boolean {
+export function opensWebSocket({ method, url = '', headers }: IncomingMessage): boolean {
   const [path] = url.split('?', 1);
   return (
     method === 'GET' &&

@@ -1,14 +1,14 @@
-/** Stock levels, once for all who ask for a product and once for all who watch it: however many, one query a product and 100 ms. */
+/** Reads stock levels for many requests at once: however many ask, each product is read at most once in 100 ms. */
 import { LRUCache } from 'lru-cache';
 import type { Database } from '../../database/database';
 import { readStockLevels, type StockLevel } from '../../database/read-models';
 
-/** The least time between two queries that read the same product, in ms. */
+/** The minimum time between two reads of the same product, in ms. */
 const SPACING_MS = 100;
-/** Products whose last query is remembered; older ones are simply asked again. */
+/** Products whose last read is remembered. Others are read at once. */
 const MAX_REMEMBERED = 10_000;
 
-/** A level, and when it was asked for on this process's own clock: that tells which of two is newer, whatever the database's does. */
+/** `askedAtMs` is on this process's monotonic clock. It orders two levels even if the database's clock is set back. */
 export interface TimedLevel extends StockLevel {
   readonly askedAtMs: number;
 }
@@ -20,9 +20,9 @@ interface Wanted {
 }
 
 /**
- * Promises: a level is never older than the question (it is read after it was asked for), so a shopper always sees their own
- * hold, whichever server granted it; a product is read at most once in 100 ms, so a question that comes
- * within 100 ms of the last query waits for the next. Nothing is decided from a level.
+ * Promises read-your-writes: a level is read after it was requested, so shoppers always see their own holds, whichever server
+ * granted them. A product is read at most once in 100 ms; a request within 100 ms of a read waits for the next one. No decision
+ * is based on a level.
  */
 export class StockLevels {
   private readonly wanted = new Map<string, Wanted>();
@@ -30,7 +30,7 @@ export class StockLevels {
   private readonly askedAt = new LRUCache<string, number>({ max: MAX_REMEMBERED });
   private timer: NodeJS.Timeout | null = null;
 
-  /** `readWith`: on the pool of whoever asks, or on live stock's own connection. `products`: only watchers are shown them. */
+  /** `readWith`: the shared pool, or the connection of live stock. `products`: only subscriptions show them. */
   constructor(
     private readonly readWith: Database['read'],
     private readonly products: { readonly withDescriptions: boolean } = { withDescriptions: false },
@@ -55,7 +55,7 @@ export class StockLevels {
     if (this.timer || this.wanted.size === 0) return;
     const now = performance.now();
     const waits = [...this.wanted.keys()].map((id) => (this.askedAt.get(id) ?? -Infinity) + SPACING_MS - now);
-    // Even a product that may be read at once waits for the end of this tick: a page asks for all of its products in one.
+    // Even a product that may be read at once waits for the end of this tick, in which a page requests all its products.
     this.timer = setTimeout(
       () => {
         this.timer = null;

@@ -1,7 +1,7 @@
-/** What many requests look up at the same time by id is read once for all of them: while a query runs, the next one gathers. */
+/** Batches look-ups by id across requests: while a query runs, further look-ups gather for the next one. */
 import { Batcher } from '../../checkout/batcher';
-import { findHoldsNow } from '../../database/holds';
 import type { Database } from '../../database/database';
+import { findHoldsNow } from '../../database/holds';
 import { findLines, findOrders } from '../../database/orders';
 import { findProducts } from '../../database/products';
 import { groupBy } from '../../domain/group-by';
@@ -10,13 +10,13 @@ import type { Hold, Order, OrderLine, Product } from '../../domain/records';
 type Ids = readonly string[];
 
 /**
- * Every answer was read after it was asked for, so nobody is shown an old state: nothing is kept. A burst of shoppers who
- * open the same page makes a few queries a table, not one each. Ids are UUIDs in lower case; what does not exist is left out.
+ * Promises read-your-writes: every record is read after it was requested, and nothing is cached. A burst of shoppers who open the
+ * same page takes a few queries per table, not one each. Ids are UUIDs in lower case; unknown ones are absent from the result.
  * Throws `Busy` and `Unavailable`.
  */
 export interface SharedReads {
   products(ids: Ids): Promise<Product[]>;
-  /** `at`: the database's time when they were so. */
+  /** `at`: the database's time of the read. */
   holds(ids: Ids): Promise<{ holds: Hold[]; at: Date }>;
   orders(ids: Ids): Promise<Order[]>;
   lines(orderIds: Ids): Promise<OrderLine[]>;

@@ -1,10 +1,10 @@
-/** One event, many subscribers: its result is made once for all who asked the same. */
+/** Fan-out: an event's result is computed once for all subscribers with the same document. */
 
 const results = new WeakMap<object, Map<string, Promise<unknown>>>();
 
 /**
- * What `source` tells, each event as `show` makes it. `key` names the question: subscribers with the same key share the
- * results of the same event, so `show` must not depend on who asks. Results are kept no longer than their event.
+ * Iterates over `source`, with each event mapped by `show`. Subscribers with the same `key` share the result of an event, so
+ * `show` must not depend on the subscriber. Results live no longer than their event.
  */
 export function sharedResults<Event extends object, Result>(
   source: AsyncIterator<Event>,

@@ -1,4 +1,4 @@
-/** Live stock: one poller a process reads what anybody watches, and hands each watcher what changed for it. */
+/** Live stock: one poller per process reads all watched products, and sends each watcher what has changed. */
 import { setImmediate } from 'node:timers/promises';
 import { Busy, CallerError, Unavailable } from '../../domain/errors';
 import { saleStatus } from '../../domain/sale-status';
@@ -7,25 +7,25 @@ import { presentProduct } from '../products/types';
 import type { StockLevels, TimedLevel } from './level-reader';
 import type { StockLevel } from '../products/types';
 
-/** How often the watched products are read, in ms: a hold on another server shows within this and a query's time. */
+/** The polling interval in ms. A hold on another server shows within this time and one query. */
 const TICK_MS = 200;
-/** How often while the process is busy and many watch: showing stock must not slow selling it. */
+/** The interval while the process is busy and many watch: showing stock must not slow down selling it. */
 const SLOWEST_TICK_MS = 1_000;
-/** The share of time in which the event loop works, from 0 to 1, above which the process is busy. */
+/** Event loop utilisation, from 0 to 1, above which the process is busy. */
 const BUSY = 0.6;
-/** What a busy process delivers in a second: at about 30 µs each (2,000 sockets, one core), less than a tenth of it. */
+/** At about 30 µs each (2,000 sockets, one core), less than a tenth of a core. */
 const DELIVERIES_A_SECOND_WHILE_BUSY = 2_000;
-/** The contract: at most ten a second a product. */
+/** The contract promises at most ten events per second and product. */
 const LEAST_SPACING_MS = 100;
-/** Watchers that are served before everybody else gets a turn: about 4 ms. */
+/** Deliveries between two turns of the event loop: about 4 ms. */
 const SLICE = 100;
-/** How long to wait after the database did not answer, in ms. */
+/** The interval while the database does not answer, in ms. */
 const PAUSE_MS = 1_000;
 
 /**
- * Promises: a watcher gets the current level of each of its products first, then each change of its availableStock,
- * totalStock or saleStatus, at most ten a second a product; whoever is slow gets the latest value and none of those
- * before. However many watch, a tick is one query. While the database is away watchers wait, and go on by themselves.
+ * Promises: a watcher first gets the current level of each of its products, then each change of availableStock, totalStock or
+ * saleStatus, at most ten per second and product; a slow watcher gets only the latest value. A tick is one query, however many
+ * watch. During an outage of the database watchers wait, and continue afterwards.
  */
 export class StockWatch {
   private readonly watchers = new Map<string, Set<Watcher>>();
@@ -39,7 +39,7 @@ export class StockWatch {
     private readonly log: Logger,
   ) {}
 
-  /** Distinct product ids, in lower case. A product that does not exist ends the iteration with BAD_USER_INPUT. */
+  /** Takes distinct product ids in lower case. An unknown product ends the iteration with BAD_USER_INPUT. */
   watch(productIds: readonly string[]): AsyncIterableIterator<StockLevel> {
     const watcher: Watcher = new Watcher(() => this.unwatch(productIds, watcher));
     for (const id of productIds) {
@@ -52,7 +52,7 @@ export class StockWatch {
     return watcher;
   }
 
-  /** Nobody gets anything any more; nobody is told, for that is their sockets' task. */
+  /** Stops all deliveries. Closing the sockets tells the clients. */
   close(): void {
     this.isClosed = true;
     if (this.timer) clearTimeout(this.timer);
@@ -87,7 +87,7 @@ export class StockWatch {
     return Math.min(SLOWEST_TICK_MS, Math.max(TICK_MS, (deliveries / DELIVERIES_A_SECOND_WHILE_BUSY) * 1_000));
   }
 
-  /** One query, shared with every other watcher who asks at the moment. Never rejects. */
+  /** One query, shared with every other read at this moment. Returns the number of deliveries. Never rejects. */
   private async read(productIds: readonly string[]): Promise<number> {
     try {
       const readings = await Promise.all(productIds.map((id) => this.levels.load(id)));
@@ -96,7 +96,7 @@ export class StockWatch {
     } catch (error) {
       if (!this.isBlind) this.log.warn({ event: 'stock.unread', err: error }, 'stock.unread');
       this.isBlind = true;
-      // What nobody expected would come again with every tick: the watchers are told, once.
+      // An unexpected error would recur with every tick, so it ends the watchers' subscriptions.
       if (!(error instanceof Unavailable || error instanceof Busy)) for (const id of productIds) this.fail(id, error);
       return 0;
     }
@@ -125,12 +125,12 @@ export class StockWatch {
   }
 }
 
-/** Whether the id is no UUID, or a UUID of nothing, is the same to a client. */
+/** A client gets the same error for a malformed id and for one of no product. */
 export function unknownProduct(id: string): CallerError {
   return new CallerError('BAD_USER_INPUT', `There is no product with the id ${id.slice(0, 80)}`);
 }
 
-/** The same object for all watchers, so that what is made of it can be shared. */
+/** One object for all watchers, so that they can share its result. */
 function presentLevel(reading: TimedLevel): StockLevel {
   return {
     product: presentProduct(reading.product),
@@ -152,7 +152,7 @@ interface Waiting {
   readonly reject: (error: unknown) => void;
 }
 
-/** One subscription's mailbox: a place for each of its products, so memory is bounded however slow the reader is. */
+/** One subscription's mailbox, with one slot for each product: memory is bounded however slow the reader is. */
 class Watcher implements AsyncIterableIterator<StockLevel> {
   private readonly offered = new Map<string, Offered>();
   private readonly mail = new Map<string, StockLevel>();
@@ -163,8 +163,8 @@ class Watcher implements AsyncIterableIterator<StockLevel> {
   constructor(private readonly leave: () => void) {}
 
   /**
-   * Whether the level is news for this watcher. What comes too soon after the last is left to the next tick. Which is newer is
-   * not told by `level.at`: the database's clock may have been set back.
+   * Returns whether the level is delivered: it has changed, and does not follow the last too soon (the next tick then offers it
+   * again). `level.at` does not order levels, because the database's clock may have been set back.
    */
   offer(level: StockLevel, askedAtMs: number): boolean {
     const { id } = level.product;
@@ -201,7 +201,7 @@ class Watcher implements AsyncIterableIterator<StockLevel> {
     return new Promise((resolve, reject) => (this.waiting = { resolve, reject }));
   }
 
-  /** Ends a `next` that waits, too: a generator would keep it waiting, and itself among the watchers, for ever. */
+  /** Also ends a waiting `next`. A generator would keep it waiting, and stay among the watchers, for ever. */
   async return(): Promise<IteratorResult<StockLevel>> {
     this.leave();
     this.isDone = true;

@@ -1,10 +1,10 @@
-/** What a field's selection asks for, wherever in it. */
+/** Looks ahead into a field's selection. */
 import { Kind, type FieldNode, type GraphQLResolveInfo, type SelectionSetNode } from 'graphql';
 
-/** Per field of a document, and set of names: a document that is remembered is looked at once. */
+/** By field of a document and set of names, so that a remembered document is searched once. */
 const known = new WeakMap<FieldNode, Map<ReadonlySet<string>, boolean>>();
 
-/** Whether a field of one of these names stands anywhere below. (One that is skipped counts, too.) */
+/** Whether a field with one of these names is selected at any depth. (A skipped field counts, too.) */
 export function selects({ fieldNodes, fragments }: GraphQLResolveInfo, names: ReadonlySet<string>): boolean {
   const seen = new Set<string>();
   const isIn = (set: SelectionSetNode | undefined): boolean =>

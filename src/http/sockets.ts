@@ -1,24 +1,23 @@
-/** The sockets of a server: one request of a socket at a time, bounds on what waits for it, and an end to all of them. */
+/** Bounds what the sockets of a server may do: one request per socket at a time, limited queues, and no stalled clients. */
 import { createServer, IncomingMessage, type Server, type ServerOptions, type ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 
 /**
- * Pipelined requests of all sockets that may wait for their turn: some 50 MB. HTTP answers a socket's requests in order, so
- * serving them one after another costs the client nothing, and keeps one socket from taking every turn of the event loop.
+ * Pipelined requests that wait on all sockets together: some 50 MB. HTTP answers the requests of a socket in order, so handling
+ * them one after another costs the client nothing, and keeps one socket from taking every turn of the event loop.
  */
 const MAX_WAITING = 10_000;
-/** A socket that takes none of the bytes that wait for it for this long is closed. */
+/** A socket whose client takes none of its unsent bytes for this long is closed. */
 const STALL_MS = 20_000;
-/** Answers that clients have not taken yet, of all sockets. Beyond it, the sockets for which most is waiting are closed. */
+/** Unsent bytes of all sockets. Above this limit the sockets with the most are closed. */
 const MAX_UNSENT_BYTES = 128 * 1024 * 1024;
-/** How often both are looked at. */
+/** How often both limits are checked. */
 const CHECK_MS = 1_000;
-/** How long a socket whose bytes could not be read stays open for its client to read why. */
+/** How long a socket with malformed input stays open, so that its client can read the answer. */
 const LINGER_MS = 1_000;
 
-/** What a request becomes here. */
 interface Upgradable {
-  /** It has `Upgrade`, and `Connection` names it. */
+  /** It has the header `Upgrade`, and `Connection` names it. */
   readonly wantsUpgrade: boolean;
 }
 
@@ -29,13 +28,13 @@ interface Turn {
   readonly response: ServerResponse;
 }
 
-/** One socket. */
+/** The state of one socket. */
 class Line {
   underWay: Turn | null = null;
   readonly waiting: Turn[] = [];
-  /** Nothing that comes behind is answered. */
+  /** Requests behind this one are not answered. */
   isLast = false;
-  /** Why nothing more can be read. */
+  /** Why no further request can be read. */
   failure: NodeJS.ErrnoException | null = null;
   hasEnded = false;
   /** How much had been read when the last answer left; null: a first request is still to come. */
@@ -48,20 +47,20 @@ class Line {
 }
 
 export interface SocketsOptions {
-  /** Whether we speak what this request wants to upgrade to. Any other `Upgrade` is ignored (RFC 9110, 7.8). */
+  /** Whether the server speaks the protocol of this `Upgrade`. Any other is ignored (RFC 9110, 7.8). */
   readonly mayUpgrade: (request: IncomingMessage) => boolean;
-  /** The whole answer to bytes that are no request. */
+  /** The raw answer to bytes that are no request. */
   readonly answerTo: (error: NodeJS.ErrnoException) => string;
-  /** A handler threw, or sockets were closed for what they did not take. */
+  /** A handler threw. */
   readonly onFailure: (error: unknown) => void;
+  /** Sockets were closed because their clients did not read. */
   readonly onStalled: (details: { readonly sockets: number; readonly unsentBytes: number }) => void;
 }
 
 /**
- * Promises: the requests of a socket are handled one after another, in their order, and each is handled only once its
- * predecessor's answer has left (a socket that has more to send than is answered within the limit of a request gets a 408
- * behind its last answer); bytes that cannot be read are answered after the requests before them, and only on their
- * own socket; a socket that takes no answer is closed; `destroyAll` leaves none.
+ * Promises: the requests of a socket are handled in order, each only after the answer to the one before it was sent. (Pipelined
+ * requests that are not answered within a request's time limit end in a 408.) Malformed bytes are answered after the requests
+ * before them, and affect only their own socket. A socket whose client does not read is closed. `destroyAll` leaves none.
  */
 export class Sockets {
   private readonly lines = new Map<Socket, Line>();
@@ -70,7 +69,7 @@ export class Sockets {
 
   constructor(private readonly options: SocketsOptions) {}
 
-  /** One of perhaps several, for a host name may stand for several addresses. */
+  /** May be called several times, because a host name may stand for several addresses. */
   server(handler: Handler, options: ServerOptions): Server {
     const { mayUpgrade } = this.options;
     const lines = this.lines;
@@ -78,9 +77,8 @@ export class Sockets {
       declare wantsUpgrade: boolean;
 
       /**
-       * node asks whether to hand the socket to `upgrade` listeners instead of serving the request, and hands all or none to
-       * them. (From node 24 on, `shouldUpgradeCallback` is asked.) One behind unanswered requests is not handed over: the
-       * answers would get mixed up.
+       * Node reads this to decide whether to hand the socket to `upgrade` listeners. (From Node 24 on it asks
+       * `shouldUpgradeCallback`.) A request behind unanswered ones is not handed over, because the answers would get mixed up.
        */
       get upgrade(): boolean {
         if (!this.wantsUpgrade || this.method === 'CONNECT') return this.wantsUpgrade;
@@ -92,7 +90,7 @@ export class Sockets {
       }
     }
     const server = createServer({ ...options, IncomingMessage: Request });
-    // A client that has said all it wants, and closed its half, still gets its answers. (node has no option for it.)
+    // A client that has closed its writing half still gets its answers. (Node has no option for it.)
     Object.assign(server, { httpAllowHalfOpen: true });
     // Node calls it when a server closes. From 26.4 on its own resets sockets of which it has read nothing yet.
     server.closeIdleConnections = () => this.closeIdle();
@@ -100,7 +98,7 @@ export class Sockets {
     const take = (request: IncomingMessage, response: ServerResponse) =>
       this.take(handler, { request: request as Request, response });
     server.on('request', take);
-    // An expectation other than `100-continue` is ignored, as RFC 9110 (10.1.1) allows: so the answer has its route's shape.
+    // Expectations other than `100-continue` are ignored, as RFC 9110 (10.1.1) allows, so the answer has its route's shape.
     server.on('checkExpectation', take);
     server.on('clientError', (error: NodeJS.ErrnoException, socket) => this.fail(error, socket as Socket));
     return server;
@@ -113,7 +111,7 @@ export class Sockets {
     }
   }
 
-  /** Whatever they are doing, and whatever they have been upgraded to. */
+  /** Includes sockets in use, and those upgraded to WebSocket. */
   destroyAll(): void {
     for (const socket of this.lines.keys()) socket.destroy();
   }
@@ -126,7 +124,7 @@ export class Sockets {
   private open(socket: Socket): void {
     const line = new Line(socket);
     this.lines.set(socket, line);
-    // node resumes a socket whenever the body of a request is read, also of one that came whole long ago.
+    // Node resumes a socket whenever a request's body is read, even one that was complete long ago.
     socket.on('resume', () => {
       if (line.waiting.length > 0) socket.pause();
     });
@@ -141,7 +139,7 @@ export class Sockets {
     const { socket } = turn.request;
     const line = this.lines.get(socket);
     if (!line || line.isLast || line.failure) return;
-    // node drops what came behind such a request in the same packet: the next bytes may begin anywhere in a request.
+    // Node drops what followed such a request in the same packet, so the next bytes may begin in the middle of a request.
     if (turn.request.wantsUpgrade) {
       line.isLast = true;
       turn.response.shouldKeepAlive = false;
@@ -174,23 +172,23 @@ export class Sockets {
     this.waiting -= 1;
     line.underWay = next;
     if (line.waiting.length === 0) line.socket.resume();
-    // The other sockets have a turn each.
+    // Gives every other socket a turn.
     setImmediate(() => {
       if (!line.socket.destroyed) this.handle(handler, line, next);
     });
   }
 
-  /** Called for every chunk that comes after the first failure, too. */
+  /** Also called for every chunk after the first failure. */
   private fail(error: NodeJS.ErrnoException, socket: Socket): void {
     const line = this.lines.get(socket);
     if (!line || error.code === 'ECONNRESET' || socket.destroyed) return void socket.destroy();
     if (line.failure) return;
     line.failure = error;
-    // Requests that have come whole are answered first; one that will never be whole has no other answer.
+    // Complete requests are answered first; an incomplete one gets no other answer than this error.
     if (!line.underWay || !line.underWay.request.complete) this.end(line, error);
   }
 
-  /** Says why, and goes on reading for a moment: closing a socket with unread bytes would reset it before the client has read. */
+  /** Answers, and keeps reading for a moment: closing a socket with unread bytes would reset it before the client has read. */
   private end(line: Line, error: NodeJS.ErrnoException): void {
     const { socket } = line;
     if (line.hasEnded) return;
