@@ -190,9 +190,9 @@ const CORRUPTIONS: readonly (readonly [string, (story: Sale) => Promise<unknown>
     ['an order’s total is not the sum of its lines'],
   ],
   [
-    'an order has somebody else’s hold',
+    'an order has another customer’s hold',
     ({ pending }) => sql(`UPDATE holds SET customer_id = 'mallory' WHERE order_id = $1`, [pending.id]),
-    ['an order has somebody else’s hold'],
+    ['an order has another customer’s hold'],
   ],
   [
     'a key has two holds',
