@@ -6,7 +6,13 @@ import { UnreadableRequest } from '../domain/errors';
  * Refuses a request that this server and a proxy in front of it could read differently, or whose text reading would change. The
  * message says what to send instead. (Node takes the first of two such headers, and ignores the encoding of a body.)
  */
-export function ambiguityOf({ headers, rawHeaders, url, httpVersion }: IncomingMessage): UnreadableRequest | null {
+export function ambiguityOf({
+  method,
+  headers,
+  rawHeaders,
+  url,
+  httpVersion,
+}: IncomingMessage): UnreadableRequest | null {
   const seen = [false, false, false];
   for (let i = 0; i < rawHeaders.length; i += 2) {
     const name = rawHeaders[i]!;
@@ -32,6 +38,9 @@ export function ambiguityOf({ headers, rawHeaders, url, httpVersion }: IncomingM
   if (charset !== undefined && !/^utf-?8$/i.test(charset)) {
     return new UnreadableRequest(415, `Send the body in UTF-8, not in ${quoted(charset)}`);
   }
+  if (url !== undefined && !STARTS_WITH_PATH.test(url) && !isAddress(url, method)) {
+    return new UnreadableRequest(400, 'Send an address with a path, such as /graphql');
+  }
   if (url !== undefined && url.includes('%') && !isPercentEncodedUtf8(url)) {
     return new UnreadableRequest(400, 'Send an address that is percent-encoded UTF-8');
   }
@@ -40,9 +49,16 @@ export function ambiguityOf({ headers, rawHeaders, url, httpVersion }: IncomingM
 
 /** Names of 4, or of 12 or more letters, so most headers can be skipped by their length. */
 const ONLY_ONCE = ['host', 'authorization', 'content-type'];
+/** `//` and `//[` start with a host for whoever parses them as a URL, and with a path for whoever does not. */
+const STARTS_WITH_PATH = /^\/(?!\/)/;
 const CHARSET = /;\s*charset\s*=\s*"?([^\s;"]+)/i;
 /** Quotes a client's own words: shortened, and without characters that a terminal or a page could interpret. */
 const quoted = (text: string) => text.replaceAll(/[^\w.,+ -]/g, '?').slice(0, 40);
+
+/** RFC 9112, 3.2: `*` is for OPTIONS only. */
+function isAddress(target: string, method: string | undefined): boolean {
+  return target === '*' ? method === 'OPTIONS' : URL.canParse(target, 'http://localhost');
+}
 
 function isPercentEncodedUtf8(url: string): boolean {
   try {

@@ -33,12 +33,14 @@ async function answerTo({ url }: RunningServer, bytes: string): Promise<string> 
 test('an upgrade request for an invalid URL gets an answer, and the server keeps running', async () => {
   const server = await build.start(settings());
   const upgrade = 'Host: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n';
+  const answers: Record<string, string> = {};
   for (const target of ['//', '//[', 'http://', 'http://[', '/graphql//', '*']) {
-    expect([target, await answerTo(server, `GET ${target} HTTP/1.1\r\n${upgrade}`)]).toEqual([
-      target,
-      expect.stringMatching(/^HTTP\/1\.1 [2-5]\d\d /),
-    ]);
+    answers[target] = (await answerTo(server, `GET ${target} HTTP/1.1\r\n${upgrade}`)).slice(0, 12);
   }
+  expect(answers).toEqual({
+    ...{ '//': 'HTTP/1.1 400', '//[': 'HTTP/1.1 400', 'http://': 'HTTP/1.1 400', 'http://[': 'HTTP/1.1 400' },
+    ...{ '/graphql//': 'HTTP/1.1 404', '*': 'HTTP/1.1 400' },
+  });
   expect((await server.fetch('/livez')).status).toBe(200);
   expect(await server.end('SIGTERM')).toMatchObject({ code: 0 });
 });

@@ -303,10 +303,12 @@ describe('the size of an answer', () => {
       'errors with their paths',
       { errors: [{ message: 'm', path: ['a', 0, 'b'], extensions: { code: 'X' } }], data: null },
     ],
-  ])('of %s is that of JSON.stringify or slightly more', (_name, value) => {
+  ])('of %s is that of JSON.stringify or slightly more, once it is near the limit', (_name, value) => {
     const written = Buffer.byteLength(JSON.stringify(value));
-    expect(bytesOf(value, Infinity)).toBeGreaterThanOrEqual(written);
-    expect(bytesOf(value, Infinity)).toBeLessThan(written + 20);
+    expect(bytesOf(value, written)).toBeGreaterThanOrEqual(written);
+    expect(bytesOf(value, written)).toBeLessThan(written + 20);
+    expect(bytesOf(value, 100 * written)).toBeGreaterThanOrEqual(written / 6);
+    expect(bytesOf(value, 100 * written)).toBeLessThan(written + 20);
   });
 
   test('is not measured further than the bound', () => {
