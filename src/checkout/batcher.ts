@@ -130,7 +130,7 @@ export class Batcher<Request, Result> {
         this.rejectLate();
         this.watchWaiting();
       },
-      first.since + MAX_WAIT_MS - performance.now(),
+      Math.max(0, first.since + MAX_WAIT_MS - performance.now()),
     );
   }
 

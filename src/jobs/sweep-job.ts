@@ -32,7 +32,7 @@ export function startSweepJob(sweep: () => Promise<unknown>, cronExpression: str
     dueAtMs = performance.now() + task.getNextRuns(1)[0]!.getTime() - Date.now();
   };
   const wait = () => {
-    timer = setTimeout(check, Math.min(CHECK_MS, dueAtMs - performance.now()));
+    timer = setTimeout(check, Math.max(0, Math.min(CHECK_MS, dueAtMs - performance.now())));
   };
   const check = () => {
     const stepMs = wallOffsetMs() - offsetMs;
