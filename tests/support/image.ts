@@ -1,6 +1,6 @@
 /**
  * The image without Docker: executes the Dockerfile's instructions in bubblewrap. Base image: this machine's /usr, or the root
- * that TEST_IMAGE_ROOT names (made by debootstrap), with the Node that `npm ci` brought.
+ * that TEST_IMAGE_ROOT names (made by debootstrap), with the Node that runs the tests.
  */
 import { execFile, execFileSync, spawn, spawnSync } from 'node:child_process';
 import {
@@ -182,7 +182,8 @@ function containersOf({ app, env: imageEnv, user, command, healthcheck }: Built)
     const args = sandbox({ app, ...as(user), env: { ...imageEnv, ...env } }, command);
     const child = spawn('bwrap', ['--info-fd', '3', ...args], { stdio: ['ignore', 'pipe', 'pipe', 'pipe'] });
     const [, stdout, stderr, info] = child.stdio as NodeJS.ReadableStream[];
-    const pid = text(info as never).then((json) => (JSON.parse(json) as { 'child-pid': number })['child-pid']);
+    const about = text(info as never);
+    const pid = async () => (JSON.parse(await about) as { 'child-pid': number })['child-pid'];
     let output = '';
     for (const stream of [stdout!, stderr!]) stream.on('data', (data) => (output += data));
     const ended = new Promise<Ended>((resolve) => child.once('close', (code) => resolve({ code, output })));
@@ -194,7 +195,7 @@ function containersOf({ app, env: imageEnv, user, command, healthcheck }: Built)
     start: (command, env) => {
       const { pid, ended, output } = launch(command, env);
       const end = async (signal: NodeJS.Signals) => {
-        process.kill(await pid, signal);
+        process.kill(await pid(), signal);
         return ended;
       };
       return { output, end };
@@ -219,7 +220,7 @@ function sandbox({ app, env, binds = [], namespace, prefix }: Sandbox, command: 
   return [
     ...[...namespace, '--unshare-pid', '--as-pid-1', '--unshare-ipc', '--die-with-parent'],
     ...['--ro-bind', join(BASE, 'usr'), '/usr', ...linked, '--tmpfs', '/usr/local'],
-    ...['--ro-bind', projectPath('node_modules', '.bin', 'node'), '/usr/local/bin/node'],
+    ...['--ro-bind', process.execPath, '/usr/local/bin/node'],
     ...['--perms', '0755', '--dir', '/etc'],
     ...['/etc/hosts', '/etc/resolv.conf'].flatMap((path) => ['--ro-bind-try', path, path]),
     ...['--proc', '/proc', '--dev', '/dev', '--perms', '1777', '--tmpfs', '/tmp'],
