@@ -5,7 +5,7 @@ import { hasMinorUnit } from './money';
 /** PostgreSQL's integer, and GraphQL's Int. */
 export const MAX_INT = 2_147_483_647;
 export const MAX_HOLDS_PER_ORDER = 50;
-const MAX_KEY_LENGTH = 255;
+export const MAX_KEY_LENGTH = 255;
 const MAX_NAME_LENGTH = 255;
 const MAX_TEXT_LENGTH = 10_000;
 

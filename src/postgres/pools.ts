@@ -1,9 +1,7 @@
 /** A pool of connections to the server that takes writes: bounded statements, pipelined transactions, lost connections noticed. */
 import type { Socket } from 'node:net';
 import { setImmediate } from 'node:timers/promises';
-import type { MigrationObject } from '@mikro-orm/core';
 import { MikroORM, PostgreSqlKnexDialect, type EntityManager, type Options } from '@mikro-orm/postgresql';
-import { Migrator } from '@mikro-orm/migrations';
 import type { Client, ClientConfig } from 'pg';
 import { Busy, Unavailable } from '../domain/errors';
 import type { Logger } from '../telemetry/logger';
@@ -164,19 +162,17 @@ export interface PoolOptions {
   readonly log: Logger;
   /** What is stored there. */
   readonly entities: Options['entities'];
-  readonly migrations: MigrationObject[];
 }
 
 /** Its first connection is made when the first statement needs it. */
 export function openPool(options: PoolOptions): Promise<MikroORM> {
-  const { server, layout, url, size, log, entities, migrations } = options;
+  const { server, layout, url, size, log, entities } = options;
   const debug = log.isLevelEnabled('debug');
   return MikroORM.init({
     clientUrl: url,
     entities,
     connect: false,
     discovery: { warnWhenNoEntities: false },
-    extensions: [Migrator],
     // The pool's own timeout for a new connection is the later one: pg's error says that nobody answers, the pool's would
     // say that the pool is full.
     pool: { min: 0, max: size, acquireTimeoutMillis: POOL_WAIT_MS, createTimeoutMillis: 2 * CONNECT_MS },
@@ -186,7 +182,6 @@ export function openPool(options: PoolOptions): Promise<MikroORM> {
       log: knexLog(log),
       connection: { application_name: 'flash-sale', connectionTimeoutMillis: CONNECT_MS, keepAlive: true },
     },
-    migrations: { migrationsList: migrations, snapshot: false, tableName: 'migrations', silent: true },
     debug: debug ? ['query', 'query-params'] : false,
     colors: false,
     logger: (message) => log.debug({ event: 'sql' }, message),

@@ -27,8 +27,9 @@ export interface PaymentsWebhook {
  * A plugin with a scope of its own, in which bodies stay the bytes that were signed.
  *
  * 200 with the event's outcome, for duplicates too · 400 malformed message · 401 bad signature · 409 known id with different content ·
- * 413 too large · 415 not JSON · 429 too many bad signatures from one address · 503 + Retry-After when the event could not be
- * stored, or the provider is not set up. Never 410, which providers take for "never again".
+ * 413 too large · 415 not JSON · 429 too many bad signatures from one address · 501 another transfer coding than chunked ·
+ * 503 + Retry-After when the event could not be stored, or the provider is not set up. Never 410, which providers take for "never
+ * again". docs/webhooks.openapi.yaml describes all of them.
  */
 export function paymentsWebhook(webhook: PaymentsWebhook) {
   return async (scope: FastifyInstance): Promise<void> => {

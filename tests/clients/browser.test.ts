@@ -18,6 +18,7 @@ const HEADERS = {
   'idempotency-key': '1',
   'x-tenant': 'shop',
 };
+const HOLD = 'mutation { createHold(input: { productId: "x" }) { userErrors { code } } }';
 const URQL_ACCEPT =
   'application/graphql-response+json, application/graphql+json, application/json, text/event-stream, multipart/mixed';
 
@@ -63,9 +64,13 @@ inBrowser('in a browser', () => {
   test('a page of a listed origin may send the headers of clients, of tracing and of CORS_HEADERS, and queries by GET', async () => {
     const page = await open(origins[0]!);
     const authorization = `Bearer ${server.tokens.alice}`;
-    const post = { method: 'POST', headers: { ...HEADERS, authorization }, body: '{"query":"{ serverTime }"}' };
+    const post = { method: 'POST', headers: { ...HEADERS, authorization }, body: JSON.stringify({ query: HOLD }) };
+    // An Idempotency-Key is for mutations only.
+    expect(await fetchIn(page, '/graphql', post)).toEqual({
+      status: 200,
+      text: expect.stringContaining('PRODUCT_NOT_FOUND'),
+    });
     for (const answer of [
-      await fetchIn(page, '/graphql', post),
       await fetchIn(page, byGet, { headers: { accept: URQL_ACCEPT } }),
       await fetchIn(page, byGet, { headers: { accept: URQL_ACCEPT, authorization } }),
     ]) {

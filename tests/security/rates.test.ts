@@ -54,6 +54,12 @@ describe('an address is limited', () => {
     expect((await target.ask(query(), undefined, { headers: from(newAddress()) })).status).toBe(200);
   });
 
+  test.each([HOLD, `${HOLD} #`])('for holds that are refused because of their Idempotency-Key: %s', async (query) => {
+    const headers = { ...from(newAddress()), 'idempotency-key': '"' };
+    const hold = () => target.ask(query, { input: { productId } }, { headers });
+    expect(await statuses(8, hold)).toEqual([...Array(6).fill(400), 429, 429]);
+  });
+
   test('for holds separately: browsing continues, and refused requests take nothing', async () => {
     const headers = from(newAddress());
     const hold = () => target.ask(HOLD, { input: { productId } }, { headers });

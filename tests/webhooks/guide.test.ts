@@ -1,6 +1,5 @@
 /** docs/webhooks.md is true: its examples pay an order as they stand, and it explains every outcome and status. */
 import { execFile, spawnSync } from 'node:child_process';
-import { readFileSync } from 'node:fs';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -9,6 +8,7 @@ import { transform } from '@swc/core';
 import { projectPath } from '../../src/config';
 import { PAYMENT_OUTCOMES } from '../../src/domain/statuses';
 import { openServedShop, type ServedShop } from '../support/served';
+import { statusesOfTheRoute } from './statuses';
 
 const run = promisify(execFile);
 
@@ -65,13 +65,6 @@ const hasTools = ['curl', 'openssl'].every((tool) => spawnSync(tool, ['version']
 test.each(PAYMENT_OUTCOMES.map((outcome) => [outcome]))('docs/webhooks.md explains the outcome %s', (outcome) => {
   expect(guide).toMatch(new RegExp(`^\\| \`${outcome}\` +\\|`, 'm'));
 });
-
-/** Every status that the route answers with: those of its code, and those of fastify's errors. */
-function statusesOfTheRoute(): string[] {
-  const route = readFileSync(projectPath('src', 'webhooks', 'payments-route.ts'), 'utf8');
-  const written = [...route.matchAll(/problem\([^;]*?, (\d{3}),/g)].map(([, status]) => status!);
-  return [...new Set(['200', ...written])].sort();
-}
 
 test('docs/webhooks.md explains exactly the statuses that the route answers with', () => {
   const section = guide.split(/^## The answer$/m)[1]!.split(/^### /m)[0]!;

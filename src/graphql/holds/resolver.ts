@@ -4,6 +4,7 @@ import type { HoldAnswer } from '../../checkout/create-hold';
 import type { Hold as HoldRecord } from '../../domain/records';
 import type { Answer } from '../../domain/refusals';
 import type { Context } from '../http/context';
+import { withKey } from '../http/idempotency-key';
 import { Order } from '../orders/types';
 import { presentProduct, Product } from '../products/types';
 import { CreateHoldInput, Hold, HoldPayload, presentHold, ReleaseHoldInput } from './types';
@@ -28,7 +29,7 @@ export class HoldResolver {
     @Arg('input', () => CreateHoldInput) input: CreateHoldInput,
     @Ctx() context: Context,
   ): Promise<HoldPayload> {
-    const answer = context.checkout.createHold(input, context.caller, context.requestId);
+    const answer = context.checkout.createHold(withKey(input, context), context.caller, context.requestId);
     return holdPayload(
       context,
       answer.then((known) => primeProduct(context, known)),

@@ -70,6 +70,8 @@ export class Context {
   readonly loaders: Loaders;
   /** Set by `admit`. */
   admitted: Admitted | null = null;
+  /** Of the header Idempotency-Key, whose raw value it is until `admit` has read it. null: there is none. */
+  idempotencyKey: string | null = null;
 
   constructor(
     readonly room: Room,

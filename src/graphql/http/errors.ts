@@ -36,6 +36,9 @@ export const STATUS_OF_CODE: Readonly<Record<string, number>> = {
   SERVICE_UNAVAILABLE: 503,
 };
 
+/** Codes with which a plugin refuses an operation before it is executed, for which Apollo answers 500. */
+const REFUSED_BY_PLUGIN = new Set(['FORBIDDEN', 'BAD_USER_INPUT']);
+
 /** Makes an error fit for the client. */
 export type Mask = (formatted: GraphQLFormattedError, error: unknown, requestId?: string) => GraphQLFormattedError;
 
@@ -115,8 +118,8 @@ export function refusalOf({ data, errors }: FormattedExecutionResult): {
   if (!errors || (data && Object.values(data).some((value) => value !== null))) return {};
   const { code, retryAfterMs } = errors[0]!.extensions ?? {};
   return {
-    // Apollo answers 500 when a plugin refuses an operation.
-    status: STATUS_OF_CODE[String(code)] ?? (data === undefined && code === 'FORBIDDEN' ? 400 : undefined),
+    status:
+      STATUS_OF_CODE[String(code)] ?? (data === undefined && REFUSED_BY_PLUGIN.has(String(code)) ? 400 : undefined),
     ...(typeof retryAfterMs === 'number' && { retryAfter: retryAfterSeconds(retryAfterMs) }),
   };
 }

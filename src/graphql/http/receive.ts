@@ -5,6 +5,7 @@ import type { Caller } from '../../checkout/dependencies';
 import type { Priced } from '../documents/cost';
 import type { Asked, TrustedRequest } from '../documents/trusted';
 import { Context, type Room } from './context';
+import { parseIdempotencyKey, requireKeyedMutation } from './idempotency-key';
 import { anonymous } from './tokens';
 
 /** A request's sender, before anything that it claims has been verified. */
@@ -13,6 +14,8 @@ export interface Sender {
   readonly client: Client;
   /** The value of an Authorization header. Throws UNAUTHENTICATED for a credential in a place where none is read. */
   authorization(): string | undefined;
+  /** The value of the header Idempotency-Key. */
+  readonly idempotencyKey?: string | undefined;
 }
 
 export interface Received {
@@ -25,8 +28,8 @@ export interface Received {
 
 /**
  * Throws what refuses a request before its document is validated: UNAUTHENTICATED, FORBIDDEN (only trusted documents are
- * served), PERSISTED_QUERY_NOT_FOUND, `RateLimited`, `Unavailable`, or a limit on documents. `mayBypassApollo` is false for
- * GET, where Apollo has to refuse mutations and forged cross-site requests.
+ * served), PERSISTED_QUERY_NOT_FOUND, `RateLimited`, `Unavailable`, a limit on documents, or what `admit` throws for a trusted
+ * document. `mayBypassApollo` is false for GET, where Apollo has to refuse mutations and forged cross-site requests.
  */
 export async function receive(
   room: Room,
@@ -35,6 +38,7 @@ export async function receive(
   { mayBypassApollo }: { readonly mayBypassApollo: boolean },
 ): Promise<Received> {
   const context = new Context(room, sender.requestId, await authenticate(room, sender), sender.client);
+  context.idempotencyKey = sender.idempotencyKey ?? null;
   if (!asked) return { context, trusted: null, request: null };
   const trusted = mayBypassApollo ? room.trusted.match(asked) : null;
   if (trusted) {
@@ -61,7 +65,7 @@ export async function authenticate({ verify, admission }: Room, sender: Omit<Sen
 
 /**
  * Takes an operation's price from the allowance of its sender, once: after the first call it returns at once. Throws
- * `RateLimited`, or what the admission hook throws.
+ * `RateLimited`, what the admission hook throws, or BAD_USER_INPUT for a header Idempotency-Key that cannot be the operation's key.
  */
 export async function admit(
   context: Context,
@@ -74,6 +78,11 @@ export async function admit(
   context.loaders.budget.begin(prices);
   await context.room.admission.admit(context, work, asked);
   context.admitted = { work, asked };
+  // Only now, because refused requests count.
+  if (context.idempotencyKey !== null) {
+    requireKeyedMutation(context.room.schema, prices.isMutation ? work.fields : []);
+    context.idempotencyKey = parseIdempotencyKey(context.idempotencyKey);
+  }
 }
 
 /** After execution: corrects the price that was asked to what the operation really cost. */

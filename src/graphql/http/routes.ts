@@ -12,6 +12,7 @@ import type { Context, Room } from './context';
 import { expectedError, refusalOf, retryAfterSeconds, STATUS_OF_CODE } from './errors';
 import { executeTrusted } from './fast-path';
 import { askedByUrl, searchIn, searchOf, sentByForeignPage } from './get-requests';
+import { IDEMPOTENCY_KEY_HEADER } from './idempotency-key';
 import { JSON_TYPE, mediaTypeFor } from './media-types';
 import { receive, type Received } from './receive';
 
@@ -28,6 +29,7 @@ export function graphqlRoutes(apollo: ApolloServer<Context>, room: Room, config:
       requestId: request.id,
       client: clientOf(request.raw),
       authorization: () => request.headers.authorization,
+      idempotencyKey: request.headers[IDEMPOTENCY_KEY_HEADER] as string | undefined,
     };
     const asked = isPost ? objectIn(request.body) : askedByUrl(request.url);
     const received = await receive(room, sender, asked, { mayBypassApollo: isPost });

@@ -12,6 +12,7 @@ import type { Context, Room } from './context';
 import { credentialIn } from './credentials';
 import { FormattedError, formatErrors } from './errors';
 import { executeTrusted } from './fast-path';
+import { refuseKeyOfSocket } from './idempotency-key';
 import { authenticate, receive, type Received, type Sender } from './receive';
 import { subscribe } from './subscribe';
 
@@ -168,8 +169,9 @@ function protocolOf(room: Room, operations: Operations) {
   return makeServer<Record<string, unknown>, Peer>({
     connectionInitWaitTimeout: CONNECTION_INIT_MS,
     onConnect: async (connected) => {
-      const { socket } = connected.extra;
+      const { socket, request } = connected.extra;
       try {
+        refuseKeyOfSocket(request);
         await authenticate(room, senderOf(connected));
         return true;
       } catch (error) {

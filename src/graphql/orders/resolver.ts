@@ -6,6 +6,7 @@ import { readOrders } from '../../database/read-models';
 import type { Order as OrderRecord } from '../../domain/records';
 import type { Answer } from '../../domain/refusals';
 import { requireCustomer, type Context } from '../http/context';
+import { withKey } from '../http/idempotency-key';
 import { Hold } from '../holds/types';
 import { isText, PageArgs, pageOf, timeOf, type Connection, type Cut } from '../pagination';
 import { Product } from '../products/types';
@@ -71,7 +72,10 @@ export class OrderResolver {
     @Arg('input', () => CreateOrderInput) input: CreateOrderInput,
     @Ctx() context: Context,
   ): Promise<OrderPayload> {
-    return orderPayload(context, context.checkout.createOrder(input, context.caller, context.requestId));
+    return orderPayload(
+      context,
+      context.checkout.createOrder(withKey(input, context), context.caller, context.requestId),
+    );
   }
 
   @Mutation(() => OrderPayload, {

@@ -12,6 +12,7 @@ import { saleStatus } from '../../domain/sale-status';
 import type { SaleStatus } from '../../domain/statuses';
 import { isId } from '../../database/ids';
 import { requireAdmin, type Context } from '../http/context';
+import { withKey } from '../http/idempotency-key';
 import { SaleStatusEnum } from '../enums';
 import { isText, PageArgs, pageOf, type Connection, type Cut } from '../pagination';
 import { DateTime } from '../scalars';
@@ -131,7 +132,10 @@ export class ProductResolver {
     @Ctx() context: Context,
   ): Promise<ProductPayload> {
     requireAdmin(context);
-    return productPayload(context, context.checkout.adjustStock(input, context.caller, context.requestId));
+    return productPayload(
+      context,
+      context.checkout.adjustStock(withKey(input, context), context.caller, context.requestId),
+    );
   }
 }
 
