@@ -101,7 +101,7 @@ function printPlan(pending: readonly PendingMigration[]): void {
   print('COMMIT;');
 }
 
-/** For psql; no statements need no transaction. */
+/** For psql. */
 const inTransaction = (statements: readonly string[]) =>
   statements.length === 0 ? [] : ['BEGIN', ...statements, 'COMMIT'];
 
