@@ -1,5 +1,7 @@
 /** Configuration: defaults, validation of every value, and no secret in errors or logs. */
-import { readFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import {
   ConfigError,
   defaultRateLimits,
@@ -8,6 +10,7 @@ import {
   environmentKeys,
   isColored,
   loadConfig,
+  loadDotEnv,
   loadSettings,
   redactedConfig,
 } from '../src/config';
@@ -30,6 +33,23 @@ function problemsOf(env: NodeJS.ProcessEnv): readonly string[] {
   }
   return [];
 }
+
+test('every line of .env is read, also behind a byte order mark, and variables that are set already win', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'dot-env-'));
+  const before = process.cwd();
+  const env = { ...process.env };
+  try {
+    process.chdir(folder);
+    writeFileSync('.env', '\ufeffPORT=4731\r\nexport LOG_LEVEL=warn # why\r\nHOLD_TTL_SECONDS="7"\r\n');
+    process.env.LOG_LEVEL = 'error';
+    loadDotEnv();
+    expect(process.env).toMatchObject({ PORT: '4731', LOG_LEVEL: 'error', HOLD_TTL_SECONDS: '7' });
+  } finally {
+    process.chdir(before);
+    process.env = env;
+    rmSync(folder, { recursive: true });
+  }
+});
 
 test('development needs no settings', () => {
   expect(loadConfig({})).toEqual({

@@ -1,6 +1,7 @@
 /** The environment of a process that is not settings: project folder, `.env`, npm, colours, and child processes. */
-import { accessSync, constants, existsSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
+import { parseEnv } from 'node:util';
 import { textOf, type Key } from './settings';
 
 /** The path of a file or folder of the project, for compiled code and for sources. */
@@ -18,8 +19,9 @@ export function projectPath(...parts: readonly string[]): string {
 export function loadDotEnv(): void {
   if (!existsSync('.env')) return;
   try {
-    accessSync('.env', constants.R_OK);
-    process.loadEnvFile('.env');
+    // `process.loadEnvFile` takes a byte order mark, which Windows editors write, for a part of the first name.
+    const values = parseEnv(readFileSync('.env', 'utf8').replace(/^\uFEFF/, ''));
+    for (const [name, value] of Object.entries(values)) process.env[name] ??= value;
   } catch (error) {
     throw new Error(
       `.env cannot be read: make it readable for the user who runs this, or remove it (${(error as Error).message})`,

@@ -74,7 +74,7 @@ async function receive(
       'payment.unsigned',
     );
     refused('SIGNATURE');
-    return problem(reply, 401, 'The signature is missing or does not match');
+    return problem(reply, 401, 'The signature is missing, does not match, or its timestamp is more than 5 minutes off');
   }
   const message = provider.parse(body);
   if ('problem' in message) {

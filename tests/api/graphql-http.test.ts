@@ -180,6 +180,28 @@ describe('by GET', () => {
   });
 });
 
+test('no cache stores an answer, by GET or POST, executed or refused', async () => {
+  const byGet = (path: string, headers = {}) =>
+    fetch(`${server.url}${path}`, { headers: { accept: 'application/json', ...headers } });
+  const byPost = (body: string, headers = {}) =>
+    fetch(`${server.url}/graphql`, {
+      method: 'POST',
+      body,
+      headers: { 'content-type': 'application/json', ...headers },
+    });
+  const answers = await Promise.all([
+    byGet('/graphql?query=%7BserverTime%7D'),
+    byGet('/graphql?query=%7BserverTim%7D'),
+    byGet('/graphql?query=%7BserverTime%7D', { authorization: 'Bearer x' }),
+    byPost('{"query":"{serverTime}"}'),
+    byPost('{"query":"{serverTim}"}'),
+    byPost('{'),
+    byPost('{"query":"{serverTime}"}', { authorization: 'Bearer x' }),
+  ]);
+  expect(answers.map(({ status }) => status)).toEqual([200, 400, 401, 200, 400, 400, 401]);
+  for (const { headers } of answers) expect(headers.get('cache-control')).toBe('no-store');
+});
+
 describe('an unexpected error', () => {
   test('reveals nothing but its request id', async () => {
     const product = await server.product(1);

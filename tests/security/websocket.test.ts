@@ -75,6 +75,11 @@ describe('hostile documents', () => {
       'BAD_USER_INPUT',
     ],
     ['a typing error', '{ serverTim }', 'GRAPHQL_VALIDATION_FAILED'],
+    ...[
+      `subscription { stockChanged(productIds: ["${ATTACKED}"]) @skip(if: true) { availableStock } }`,
+      `subscription { ... @include(if: false) { stockChanged(productIds: ["${ATTACKED}"]) { availableStock } } }`,
+      `subscription { ...F } fragment F on Subscription { stockChanged(productIds: ["${ATTACKED}"]) @include(if: true) { availableStock } }`,
+    ].map((query): [string, string, string] => [`a condition on the root of ${query}`, query, 'BAD_USER_INPUT']),
   ])('%s', async (_name, query, code) => {
     const client = connect(target);
     const { result, ms } = await expectNothingMoved(target.db, () => leastCpu(() => ask(client, query)));

@@ -135,5 +135,30 @@ export function sizeLimit(context: ValidationContext): ASTVisitor {
   };
 }
 
+/**
+ * The root field of a subscription may not be conditional, as the specification's draft demands. graphql fails on a subscription
+ * whose root field is skipped, and reads conditions there before it has variables.
+ */
+export function subscriptionRootRule(context: ValidationContext): ASTVisitor {
+  const isConditional = ({ selections }: SelectionSetNode, seen: Set<string>): boolean =>
+    selections.some((selection) => {
+      if (selection.directives?.some(({ name }) => name.value === 'skip' || name.value === 'include')) return true;
+      if (selection.kind === Kind.FIELD) return false;
+      if (selection.kind === Kind.INLINE_FRAGMENT) return isConditional(selection.selectionSet, seen);
+      const name = selection.name.value;
+      const fragment = seen.has(name) ? null : context.getFragment(name);
+      seen.add(name);
+      return !!fragment && isConditional(fragment.selectionSet, seen);
+    });
+  return {
+    OperationDefinition(operation) {
+      if (operation.operation === 'subscription' && isConditional(operation.selectionSet, new Set())) {
+        context.reportError(badInput('The root field of a subscription takes no @skip and no @include', operation));
+      }
+      return false;
+    },
+  };
+}
+
 /** Both transports validate with these rules, and parse with `MAX_TOKENS`. */
-export const DOCUMENT_LIMITS = [sizeLimit, depthLimit, rootMutationLimit, costLimit];
+export const DOCUMENT_LIMITS = [sizeLimit, depthLimit, rootMutationLimit, subscriptionRootRule, costLimit];

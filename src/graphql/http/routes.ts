@@ -25,6 +25,8 @@ export function graphqlRoutes(apollo: ApolloServer<Context>, services: Services,
 
   const handle = async (request: FastifyRequest, reply: FastifyReply): Promise<string> => {
     const isPost = request.method === 'POST';
+    // Stock, time and orders are as they are now. A cache in between would store what is asked by GET.
+    void reply.header('cache-control', 'no-store');
     const sender = {
       requestId: request.id,
       client: clientOf(request.raw),
@@ -66,10 +68,7 @@ async function answerFast(
   if (!result) return null;
   const { status, retryAfter } = refusalOf(result);
   if (retryAfter) void reply.header('retry-after', retryAfter);
-  void reply
-    .code(status ?? 200)
-    .header('content-type', mediaType)
-    .header('cache-control', 'no-store');
+  void reply.code(status ?? 200).header('content-type', mediaType);
   return `${JSON.stringify(result)}\n`;
 }
 
@@ -129,7 +128,7 @@ function answerError(
   request: FastifyRequest,
   reply: FastifyReply,
 ): FastifyReply {
-  void reply.type(mediaTypeFor(request.headers.accept) ?? JSON_TYPE);
+  void reply.type(mediaTypeFor(request.headers.accept) ?? JSON_TYPE).header('cache-control', 'no-store');
   const graphqlError = expectedError(error) ?? (error instanceof GraphQLError ? error : requestError(error));
   const code = String(graphqlError?.extensions.code ?? 'INTERNAL_SERVER_ERROR');
   metrics.graphqlError(code);
