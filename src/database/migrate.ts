@@ -154,7 +154,8 @@ async function limitWaits(query: Query, isDistributed: boolean): Promise<void> {
 
 async function roleOf(query: Query): Promise<Role> {
   const [role] = await query<Role>(
-    `SELECT current_user AS name, (SELECT pg_get_userbyid(relowner) FROM pg_class WHERE oid = to_regclass('public.migrations')) AS owner`,
+    `SELECT current_user AS name,
+      (SELECT pg_get_userbyid(relowner) FROM pg_class WHERE oid = to_regclass('public.migrations')) AS owner`,
   );
   return role!;
 }

@@ -21,7 +21,7 @@ export class Restart extends Error {
   override readonly name = 'Restart';
 }
 
-/** Sent with BEGIN. 2 s for a lock, because a hot batch takes milliseconds; 5 s until a slow statement or an idle client frees its rows. */
+/** Sent with BEGIN. 2 s for a lock: a hot batch takes milliseconds. 5 s until a slow statement or an idle client frees its rows. */
 const BEGIN = 'BEGIN ISOLATION LEVEL READ COMMITTED;';
 const LIMITS =
   "SET LOCAL lock_timeout = '2s'; SET LOCAL statement_timeout = '5s'; SET LOCAL idle_in_transaction_session_timeout = '5s'";

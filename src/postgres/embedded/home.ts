@@ -12,7 +12,7 @@ export interface Account {
   readonly gid: number;
 }
 
-/** The paths of one embedded PostgreSQL, absolute and without links. PostgreSQL's account owns `data`, this process `directory`. */
+/** Absolute paths without links. PostgreSQL's account owns `data`, this process `directory`. */
 export interface Home {
   readonly directory: string;
   readonly data: string;
@@ -256,8 +256,8 @@ async function openToAll(directory: string): Promise<void> {
 }
 
 /**
- * Starts one of the binaries as PostgreSQL's account, with a fixed environment: no LANG, PGDATA or LD_LIBRARY_PATH of this process
- * changes what it does.
+ * Starts one of the binaries as PostgreSQL's account, with a fixed environment: this process's LANG, PGDATA or LD_LIBRARY_PATH
+ * change nothing.
  */
 export function start(home: Home, binaries: string, name: string, options: string[], how: SpawnOptions) {
   return spawn(path.join(binaries, name), options, {

@@ -317,7 +317,7 @@ export async function isPostmaster(pid: number, data: string): Promise<boolean> 
   if (!isAlive(pid)) return false;
   if (process.platform === 'linux') {
     const words = (await fs.readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '')).split('\0');
-    const directory = await fs.readlink(`/proc/${pid}/cwd`).catch(() => undefined); // one that was started by hand may have `-D .`
+    const directory = await fs.readlink(`/proc/${pid}/cwd`).catch(() => undefined); // `-D .` is possible
     return path.basename(words[0] ?? '') === 'postgres' && (words.includes(data) || directory === data);
   }
   const command = await output('ps', ['-ww', '-o', 'command=', '-p', String(pid)]);
