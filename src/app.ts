@@ -1,4 +1,4 @@
-/** The composition root: builds every room on one database, and serves it. Tests start the same app. */
+/** The composition root: builds all parts on one database, and serves them. Tests start the same app. */
 import type { IncomingMessage } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { hostname } from 'node:os';
@@ -14,7 +14,7 @@ import { gaugesOf } from './database/gauges';
 import { documentGuard } from './graphql/documents/guard';
 import { codegenDocuments, TrustedDocuments } from './graphql/documents/trusted';
 import { openApollo } from './graphql/http/apollo';
-import type { Context, Room } from './graphql/http/context';
+import type { Context, Services } from './graphql/http/context';
 import { maskErrors } from './graphql/http/errors';
 import { graphqlRoutes } from './graphql/http/routes';
 import { createTokenVerifier } from './graphql/http/tokens';
@@ -41,7 +41,7 @@ export interface App {
   readonly checkout: Checkout;
   readonly metrics: Metrics;
   readonly database: Database;
-  readonly room: Room;
+  readonly services: Services;
   readonly apollo: ApolloServer<Context>;
   /** readyz 503 → sweep → sockets → requests in progress → Apollo → pools. Idempotent. */
   close(): Promise<void>;
@@ -78,7 +78,7 @@ export async function startApp(config: Config, options: AppOptions): Promise<App
   const { fastify, ...http } = await openHttpServer(config, { log, metrics }, opensWebSocket);
   const provider = config.environment === 'production' ? null : simulatedProvider(config, log, fastify);
   const serverMetrics = async () => ({ server: serverName(fastify), text: await scrape() });
-  const room = roomOf(config, options.admissionHook, {
+  const services = servicesOf(config, options.admissionHook, {
     schema,
     trusted,
     checkout,
@@ -90,13 +90,13 @@ export async function startApp(config: Config, options: AppOptions): Promise<App
   });
   const state = { isStopping: false };
 
-  const apollo = await openApollo(room, config);
-  await fastify.register(graphqlRoutes(apollo, room, config));
-  await fastify.register(webhookRoutes(config, room));
+  const apollo = await openApollo(services, config);
+  await fastify.register(graphqlRoutes(apollo, services, config));
+  await fastify.register(webhookRoutes(config, services));
   await fastify.register(staticPages(config));
   healthRoutes(fastify, database, state);
   metricsRoute(fastify, metrics.contentType, scrape);
-  const webSockets = serveWebSockets(fastify.server, apollo, room);
+  const webSockets = serveWebSockets(fastify.server, apollo, services);
 
   const closeServices = async () => {
     await apollo.stop();
@@ -122,7 +122,15 @@ export async function startApp(config: Config, options: AppOptions): Promise<App
     await Promise.all([webSockets.close(), http.drain()]);
     await closeServices();
   };
-  return { url: urlOf(fastify, config), checkout, metrics, database, room, apollo, close: () => (closing ??= close()) };
+  return {
+    url: urlOf(fastify, config),
+    checkout,
+    metrics,
+    database,
+    services,
+    apollo,
+    close: () => (closing ??= close()),
+  };
 }
 
 function trustedDocuments(
@@ -148,11 +156,14 @@ async function connectDatabase(config: Config, { databaseUrl, log }: AppOptions,
   return database;
 }
 
-function roomOf(
+function servicesOf(
   config: Config,
   hook: AdmissionHook | undefined,
-  given: Pick<Room, 'schema' | 'trusted' | 'checkout' | 'database' | 'log' | 'metrics' | 'provider' | 'serverMetrics'>,
-): Room {
+  given: Pick<
+    Services,
+    'schema' | 'trusted' | 'checkout' | 'database' | 'log' | 'metrics' | 'provider' | 'serverMetrics'
+  >,
+): Services {
   const { schema, trusted, database, log, metrics } = given;
   const { persistedOnly } = config;
   const isProduction = config.environment === 'production';
@@ -171,7 +182,7 @@ function roomOf(
   };
 }
 
-function webhookRoutes(config: Config, { checkout, log, metrics, admission, clientOf }: Room) {
+function webhookRoutes(config: Config, { checkout, log, metrics, admission, clientOf }: Services) {
   return paymentsWebhook({
     recordPaymentEvent: checkout.recordPaymentEvent,
     providers: [standardProvider(config.webhookSecrets), stripeProvider(config.stripeWebhookSecret)],

@@ -8,6 +8,7 @@ import { checkSchema } from './database/check-schema';
 import { checkServer } from './database/check-server';
 import { findDatabase } from './postgres/find-database';
 import { migrate } from './database/migrate';
+import { describeMissingFixes, readServerVersion } from './database/minor-versions';
 import { openDatabase } from './database/database';
 import { seedIfEmpty } from './database/seed';
 import { readFirstProductId } from './database/read-models';
@@ -106,6 +107,10 @@ async function prepare(
   const warn = (warning: string) => log.warn({ event: 'database.warning', warning }, 'database.warning');
   try {
     for (const warning of await checkServer(database, config.databaseUrls.length > 1)) warn(warning);
+    const isEmbedded = config.databaseUrls.length === 0;
+    const missingFixes = describeMissingFixes(await readServerVersion(database), { isEmbedded });
+    if (missingFixes !== null && isEmbedded) log.info({ event: 'postgres' }, missingFixes);
+    else if (missingFixes !== null) warn(missingFixes);
     const applied = await migrate(database, url, { accepted: config.acceptMigrations, signal: stop.signal, say: warn });
     if (applied.length > 0) log.info({ event: 'database.migrated', applied }, 'database.migrated');
     for (const warning of await checkSchema(database)) warn(warning);

@@ -19,9 +19,9 @@ export interface Work {
 
 /**
  * Units of graphql/documents/cost.ts per point. For browsing it is about the price of handling a request without its content:
- * with the default limits one address can use a thirtieth of a core. Operators poll full pages, so they get more.
+ * with the default limits one address can use a twentieth of a core. Operators poll full pages, so they get more.
  */
-export const PRICE_PER_POINT = { browse: 100, admin: 500 } as const;
+export const PRICE_PER_POINT = { browse: 150, admin: 500 } as const;
 
 /** Points in addition to those of the operation itself; 0 for a small query. */
 export const surplusOf = ({ readAs }: Pick<Work, 'readAs'>, price: number): number =>

@@ -4,12 +4,12 @@ import { Command, InvalidArgumentError } from 'commander';
 import { checkSchema } from '../database/check-schema';
 import { distribute } from '../database/distribute';
 import { grantsFor } from '../database/grants';
-import { migrate } from '../database/migrate';
+import { migrate, planMigrations, type PendingMigration } from '../database/migrate';
 import { dropAll, seed } from '../database/seed';
 import { runCommand } from './options';
 import { withDatabase } from './with-database';
 
-const print = (line: string) => process.stdout.write(`${line}\n`);
+const print = (line: string) => void process.stdout.write(`${line}\n`);
 
 const command = new Command('db').description(
   'Uses DATABASE_URL, or the embedded database if that is unset. A server may be running.',
@@ -18,8 +18,25 @@ const command = new Command('db').description(
 command
   .command('migrate')
   .description('migrates the tables to this build; concurrent runs wait for each other')
-  .action(() =>
+  .option('--plan', 'print the pending migrations as SQL without changing anything', false)
+  .addHelpText(
+    'after',
+    `
+Either all pending migrations are applied or none. One that waits for a lock lets
+requests pass, and tries again for up to 5 minutes.
+
+Exit codes:
+  0    migrated, or nothing to migrate; with --plan, also when migrations are pending
+  1    failed, and nothing was changed: the error names the statement and what to do
+  2    bad usage
+  130  interrupted (SIGINT; 143 after SIGTERM, 129 after SIGHUP), and nothing was changed
+
+Example:
+  npm run --silent db:migrate -- --plan`,
+  )
+  .action(({ plan }: { plan: boolean }) =>
     withDatabase(async ({ database, url, migration }) => {
+      if (plan) return printPlan(await planMigrations(database, url, migration.accepted));
       const applied = await migrate(database, url, migration);
       for (const warning of await checkSchema(database)) process.stderr.write(`${warning}\n`);
       print(applied.length === 0 ? 'Nothing to migrate.' : `Migrated: ${applied.join(', ')}`);
@@ -73,7 +90,18 @@ command
     process.stdout.write(grantsFor(role));
   });
 
-/** For psql; no statements need no transaction. */
+/** For people to read, and for psql. */
+function printPlan(pending: readonly PendingMigration[]): void {
+  if (pending.length === 0) return print('-- Nothing to migrate.');
+  print('BEGIN;');
+  for (const { name, statements } of pending) {
+    print(`-- ${name}`);
+    for (const statement of statements) print(`${statement};`);
+  }
+  print('COMMIT;');
+}
+
+/** For psql. */
 const inTransaction = (statements: readonly string[]) =>
   statements.length === 0 ? [] : ['BEGIN', ...statements, 'COMMIT'];
 

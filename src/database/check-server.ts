@@ -1,11 +1,11 @@
-/** What a PostgreSQL must be like to keep our promises, looked at once at the start. */
+/** Checks once, at the start, that PostgreSQL's settings keep the checkout's promises. */
 import type { Database } from './database';
 import { run, sql } from '../postgres/statement';
 
-/** 15 is the oldest that is supported; nothing newer is used. */
+/** 15 is the oldest version that is tested; nothing newer is used. */
 const OLDEST_VERSION = 150_000;
 
-/** As operators find them where nothing was changed, and why another value cannot be served with. */
+/** The defaults, and what another value would break. */
 const NEEDED: Readonly<Record<string, { readonly value: string; readonly why: string }>> = {
   default_transaction_read_only: { value: 'off', why: 'nothing could be sold' },
   array_nulls: { value: 'on', why: 'a hold without an idempotency key would be stored with the key NULL' },
@@ -33,9 +33,9 @@ interface Settings {
 }
 
 /**
- * Throws when a promise could not be kept: too old, a standby, answers that would not survive a crash (fsync or
- * synchronous_commit off), or another setting of the server, the database or the role that would change what statements mean. Answers warnings, each a sentence, about what is merely unwise. `isOneOfSeveral`: another server may
- * take its place one day.
+ * Throws when a promise could not be kept: PostgreSQL is too old, a standby, would lose acknowledged answers in a crash (fsync
+ * or synchronous_commit off), or has another setting that changes what statements mean. Returns warnings, each a sentence,
+ * about what is merely unwise. `isOneOfSeveral`: a failover to another server is possible.
  */
 export async function checkServer(database: Database, isOneOfSeveral: boolean): Promise<string[]> {
   const [settings] = await database.read((em) =>

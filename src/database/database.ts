@@ -3,7 +3,6 @@
  * stock and for readiness.
  */
 import type { EntityManager, MikroORM } from '@mikro-orm/postgresql';
-import { MIGRATIONS } from '../../migrations';
 import { Unavailable } from '../domain/errors';
 import { isDistributedAt, markDistributed } from '../postgres/citus';
 import { openPool, readWith, waitingOf, type Layout } from '../postgres/pools';
@@ -17,7 +16,7 @@ export type Read = <T>(work: (em: EntityManager) => Promise<T>) => Promise<T>;
 export interface Database {
   /** The tables are distributed by Citus. Known once the database has answered. */
   readonly isDistributed: boolean;
-  /** For the migrator, the seeder and the schema tools. */
+  /** For migrations, the check of the tables, and tests. */
   readonly orm: MikroORM;
   /** Use cases, one transaction each. */
   readonly inTransaction: InTransaction;
@@ -57,7 +56,7 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
   const { log, onRetry } = options;
   const server = new WritableServer([options.url].flat());
   const layout: Layout = { isDistributed: null };
-  const stored = { entities: ENTITIES, migrations: MIGRATIONS, log };
+  const stored = { entities: ENTITIES, log };
   const [url] = [options.url].flat() as [string];
   const { poolSize } = options;
   const pools = await Promise.all(

@@ -1,6 +1,6 @@
 /** The layout on Citus: which table is spread over the workers by what, and the SQL that makes a migrated database so. */
 import type { Client } from 'pg';
-import { lockingClient, lockMigrations, type MigrateOptions } from './migrate';
+import { lockingClient, lockMigrations, type Waiting } from './migration-lock';
 
 /** What a table becomes, and by which statements. */
 interface Layout {
@@ -98,7 +98,7 @@ END $$`;
  */
 export async function distribute(
   url: string,
-  { dryRun, ...waiting }: { readonly dryRun: boolean } & Pick<MigrateOptions, 'say' | 'signal'>,
+  { dryRun, ...waiting }: { readonly dryRun: boolean } & Waiting,
 ): Promise<string[]> {
   const client = lockingClient(url, 'db:distribute');
   await client.connect();

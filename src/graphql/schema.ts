@@ -1,4 +1,4 @@
-/** Builds the executable schemas from the types and resolvers of this room, and prints `schema/` from them. */
+/** Builds the executable schemas from the types and resolvers of this folder, and prints `schema/` from them. */
 import 'reflect-metadata';
 import { GraphQLObjectType, GraphQLSchema, lexicographicSortSchema, printSchema, printType } from 'graphql';
 import { buildSchemaSync, type NonEmptyArray } from 'type-graphql';

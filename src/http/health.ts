@@ -13,7 +13,7 @@ export function healthRoutes(http: FastifyInstance, database: Database, state: {
     try {
       await database.ping();
       // Migrations are never undone while a server runs, so finding them complete once is enough.
-      isMigrated ||= (await database.read(() => pendingMigrations(database))).length === 0;
+      isMigrated ||= (await database.read(pendingMigrations)).length === 0;
     } catch {
       return notReady('the database does not answer');
     }

@@ -1,11 +1,11 @@
-/** Whether a database's tables are spread over the workers of a Citus coordinator: looked at once, when it is opened. */
+/** Whether Citus distributes the tables over workers (checked once, when the database is opened), and SQL for that case. */
 import type { EntityManager } from '@mikro-orm/postgresql';
 import { Client } from 'pg';
 
-/** The configurations of those that are; every EntityManager of a pool has its pool's. */
+/** Keyed by configuration, because every EntityManager of a pool shares its pool's. */
 const distributed = new WeakSet<EntityManager['config']>();
 
-/** Bounds a look-up in the catalogue. */
+/** For a look-up in the catalogue. */
 const ANSWER_MS = 5_000;
 
 /** Two look-ups in the catalogue. Rejects when the database cannot be reached. */
@@ -24,7 +24,7 @@ export async function isDistributedAt(url: string, connectionTimeoutMillis: numb
   }
 }
 
-/** `npm run db:distribute` spreads all tables or none, so one of them is enough to know. */
+/** One table is enough to look at, because `npm run db:distribute` distributes all or none. */
 export async function hasDistributedHolds(client: Client): Promise<boolean> {
   const { rows } = await client.query<{ has: boolean }>(
     `SELECT to_regclass('pg_catalog.pg_dist_partition') IS NOT NULL AND to_regclass('holds') IS NOT NULL AS has`,
@@ -39,16 +39,16 @@ export function markDistributed(em: EntityManager): void {
 }
 
 /**
- * There, a statement that locks or writes touches one shard: what PostgreSQL does with several tables in one statement
- * takes one statement for each.
+ * On Citus a statement that locks or writes must touch a single shard, so one statement over several tables becomes a
+ * statement for each.
  */
 export function isDistributed(em: EntityManager): boolean {
   return distributed.has(em.config);
 }
 
 /**
- * Before a query that joins what is on different workers: the tables as they are called, read whole by the coordinator.
- * For recounts only. A table that the query does not name is not read; a provider's payload is not recounted.
+ * Precedes a query that joins rows of different workers: the coordinator reads the tables whole, under their own names. For
+ * recounts only. Tables that the query does not name are not read; payloads of providers are left out.
  */
 export const WITH_WHOLE_TABLES = `WITH ${Object.entries({
   products: '*',
@@ -63,6 +63,6 @@ export const WITH_WHOLE_TABLES = `WITH ${Object.entries({
   .map(([table, columns]) => `${table} AS MATERIALIZED (SELECT ${columns} FROM ${table})`)
   .join(', ')} `;
 
-/** One connection to each worker, and so one snapshot of it; and no bound for what the coordinator reads. */
+/** One connection, and so one snapshot, for each worker, and no limit for what the coordinator reads. */
 export const ONE_SNAPSHOT_A_WORKER =
   'SET LOCAL citus.max_adaptive_executor_pool_size = 1; SET LOCAL citus.max_intermediate_result_size = -1';

@@ -1,12 +1,12 @@
-/** Named points at which a test stops, breaks or watches a transaction. No-ops: nothing in this program arms one. */
+/** Named points at which a test stops, breaks or watches a transaction. Only tests arm them. */
 
 /**
- * `after-lock`: a stock row is locked · `webhook-after-insert`: an event's row is written, its effect is not ·
- * `before-commit`: all is written · `after-commit`: all is durable, and not answered yet.
+ * `after-lock`: a stock row is locked · `webhook-after-insert`: an event's row is written, but not its effect ·
+ * `before-commit`: everything is written · `after-commit`: everything is durable, and not answered yet.
  */
 export type Failpoint = 'after-lock' | 'webhook-after-insert' | 'before-commit' | 'after-commit';
 
-/** What an armed point does: waits, throws, or ends the process. `where`: the transaction's name, or the product's id. */
+/** What an armed point does: wait, throw, or end the process. `where`: the transaction's name, or the product's id. */
 export type Failure = (point: Failpoint, where: string) => void | Promise<void>;
 
 let armed: Failure | null = null;
@@ -23,7 +23,7 @@ export function armFailpoints(failure: Failure | null): void {
   armed = failure;
 }
 
-/** Called when a production server starts: from now on nothing in this process can arm one. */
+/** Called when a production server starts: from then on the process cannot arm any. */
 export function sealFailpoints(): void {
   armed = null;
   isSealed = true;

@@ -1,21 +1,21 @@
-/** Which database a process works on, started first when it is the embedded one. */
+/** Finds the database of a process, and starts the embedded one if no other is configured. */
 import { projectPath } from '../config';
 import { startEmbeddedPostgres, type StopOptions } from './embedded';
 import { WritableServer } from './primary';
 
-/** The embedded database lives here, whichever folder the command was started in. */
+/** Independent of the folder in which a command was started. */
 const DATA_DIRECTORY = projectPath('.data');
 
 export interface FoundDatabase {
-  /** The server that takes writes at this moment. */
+  /** The server that takes writes now. */
   readonly url: string;
-  /** All of them, for a process that outlives a failover. */
+  /** All servers, for a process that outlives a failover. */
   readonly urls: readonly string[];
-  /** Leaves an embedded one running for others who use it. */
+  /** Leaves an embedded server running while other processes use it. */
   stop(options?: StopOptions): Promise<void>;
 }
 
-/** DATABASE_URL's servers, else the embedded one, started or adopted. `signal` ends a start that takes too long. */
+/** The servers of DATABASE_URL, or else the embedded one, started or adopted. `signal` aborts its start. */
 export async function findDatabase(
   databaseUrls: readonly string[],
   log: (message: string) => void,

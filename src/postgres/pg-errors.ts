@@ -1,8 +1,8 @@
-/** What PostgreSQL, the pool and the network can say, sorted into what a caller may do about it. */
+/** Sorts the errors of PostgreSQL, the pool and the network by what a caller may do about them. */
 import { isNativeError } from 'node:util/types';
 
 /**
- * `retry`: the transaction was rolled back for its neighbours' sake, run the whole of it again.
+ * `retry`: the transaction was rolled back because of a concurrent one; run the whole of it again.
  * `busy`: a lock, a statement or the pool took too long; nothing happened.
  * `lost`: the connection broke; what was in flight is rolled back, unless it was a COMMIT: then the outcome is unknown.
  * `unavailable`: the database does not take this work now.
@@ -12,13 +12,13 @@ export type FailureKind = 'retry' | 'busy' | 'lost' | 'unavailable' | 'bug';
 
 export interface Failure {
   readonly kind: FailureKind;
-  /** The SQLSTATE where there is one, else the network's or the pool's own word. */
+  /** The SQLSTATE if there is one, else a code of the network or the pool. */
   readonly reason: string;
   /** Of a violated constraint. */
   readonly constraint?: string;
 }
 
-/** "current transaction is aborted": a statement was sent together with one that failed, which is its cause. */
+/** "current transaction is aborted": the cause is an earlier statement of the same round trip. */
 export const ABORTED = '25P02';
 
 /** SQLSTATEs, from PostgreSQL's appendix A. Two-letter entries stand for a whole class. */
@@ -41,7 +41,7 @@ const BY_STATE: Record<string, FailureKind> = {
   XX: 'unavailable', // internal errors, corrupted data: PostgreSQL gave up on the statement
 };
 
-/** Keys and ids that two attempts at one thing can both write: the loser runs again and finds the winner's row. */
+/** Keys and ids that two attempts can both write: the loser runs again and finds the winner's row. */
 const RACED_CONSTRAINT = /_pkey$|_idempotency_key_unique$|^order_lines_hold_unique$/;
 
 const BY_NETWORK_CODE: Record<string, FailureKind> = {
@@ -57,7 +57,7 @@ const BY_NETWORK_CODE: Record<string, FailureKind> = {
   ECONNABORTED: 'lost',
 };
 
-/** pg, knex and tarn say these without a code. */
+/** Messages of pg, knex and tarn that come without a code. */
 const BY_MESSAGE: readonly (readonly [RegExp, FailureKind, string])[] = [
   [/Timeout acquiring a connection|operation timed out for an unknown reason/i, 'busy', 'pool'],
   [/timeout exceeded when trying to connect|timeout expired/i, 'unavailable', 'connect_timeout'],
@@ -66,7 +66,7 @@ const BY_MESSAGE: readonly (readonly [RegExp, FailureKind, string])[] = [
   [/server closed the connection|the database system is/i, 'lost', 'connection'],
 ];
 
-/** Citus passes a worker's message on, not its fields; and names a shard's constraint as the table's, with a number. */
+/** Citus passes on a worker's message without its fields, and appends the shard's number to a constraint's name. */
 const CONSTRAINT_OF_MESSAGE = /constraint "([^"]+)"$/m;
 const SHARD = /_\d+$/;
 
@@ -79,7 +79,7 @@ export function classify(error: unknown): Failure {
   return { kind: 'bug', reason: 'unexpected' };
 }
 
-/** Also one of Node's own where a test runs it in another realm. */
+/** `instanceof` fails for errors of another realm, as jest has them. */
 function isError(value: unknown): value is Error {
   return value instanceof Error || isNativeError(value);
 }

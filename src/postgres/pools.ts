@@ -1,9 +1,7 @@
-/** A pool of connections to the server that takes writes: bounded statements, pipelined transactions, lost connections noticed. */
+/** A pool of connections to the writable server, with bounded statements, pipelined transactions and a watchdog for answers. */
 import type { Socket } from 'node:net';
 import { setImmediate } from 'node:timers/promises';
-import type { MigrationObject } from '@mikro-orm/core';
 import { MikroORM, PostgreSqlKnexDialect, type EntityManager, type Options } from '@mikro-orm/postgresql';
-import { Migrator } from '@mikro-orm/migrations';
 import type { Client, ClientConfig } from 'pg';
 import { Busy, Unavailable } from '../domain/errors';
 import type { Logger } from '../telemetry/logger';
@@ -12,26 +10,26 @@ import { CONNECT_MS, type WritableServer } from './primary';
 import { Session } from './session';
 import { BEGIN_WITH_LIMITS, BEGIN_WITH_LIMITS_EVERYWHERE, RETRY_AFTER_MS } from './transaction';
 
-/** How long a request may wait for a connection of the pool, in ms; then it is BUSY. */
+/** How long a request may wait for a connection of the pool, in ms. Then it is BUSY. */
 const POOL_WAIT_MS = 2_000;
 
 /**
- * How long an answer of PostgreSQL is waited for, in ms. Longer than any statement may take there (5 s), so it is over only
- * when no answer can come: a stopped backend, a dead machine, a network that drops everything. Nothing on the
- * server's side ends such a wait, and pg's own `query_timeout` would leave the connection in use with its answer pending.
+ * How long to wait for an answer of PostgreSQL, in ms. Any statement may take 5 s there, so after this time no answer will come:
+ * a stopped backend, a dead machine, a network that drops everything. Nothing on the server ends such a wait, and pg's
+ * `query_timeout` would leave the connection in use with its answer pending.
  */
 const ANSWER_MS = 6_000;
-/** A ROLLBACK does next to nothing. knex gives it 5 s, and would then hand out the connection that still waits for it. */
+/** A ROLLBACK is quick. knex gives it 5 s, and would then hand out the connection that still waits for it. */
 const ROLLBACK_ANSWER_MS = 2_000;
 
 /** "cannot execute … in a read-only transaction": this is a standby, or has become one. */
 const READ_ONLY = '25006';
 
 /**
- * Sends the limits of every transaction with its BEGIN (connection options do not survive PgBouncer), and gives a statement
- * outside of any a separate transaction with the same limits: a statement that is given up here would otherwise go on waiting
- * in PostgreSQL for a forgotten lock, while the pool opens one connection after another. Gives up a connection
- * that does not answer (its query fails as lost, and the pool makes a new one), and one to a server that takes no writes.
+ * Sends a transaction's limits with its BEGIN, because connection options do not survive PgBouncer, and gives a single statement
+ * its own transaction with the same limits. Without them, an abandoned statement would wait in PostgreSQL for a forgotten lock
+ * while the pool opens one connection after another. Drops a connection that does not answer (its query fails as lost), and one
+ * to a server that takes no writes.
  */
 abstract class BoundedDialect extends PostgreSqlKnexDialect {
   protected abstract begin(): string;
@@ -53,7 +51,7 @@ abstract class BoundedDialect extends PostgreSqlKnexDialect {
     return connection;
   }
 
-  /** Asked by the pool before it hands one out. */
+  /** The pool calls this before it hands a connection out. */
   validateConnection(connection: Connection): boolean {
     return connection.era === this.server.currentEra;
   }
@@ -61,9 +59,9 @@ abstract class BoundedDialect extends PostgreSqlKnexDialect {
   transaction(...args: unknown[]): unknown {
     const transaction = knex.transaction.apply(this, args);
     const beginning = this.begin();
-    // Sent, and not waited for: the first statements go right behind it, and their answers count once it has succeeded.
+    // Not awaited: the first statements follow at once, and their answers count once it has succeeded.
     transaction.begin = async (connection) => {
-      // Not `transaction.query`, which knex begins with: that swallows the error.
+      // Not knex's own `transaction.query`, which swallows the error.
       const begun = transaction.trxClient.query(connection, beginning);
       connection.begun = begun;
       begun.then(
@@ -89,14 +87,14 @@ abstract class BoundedDialect extends PostgreSqlKnexDialect {
           this.server.distrust();
         }
         if (code !== ABORTED) throw (connection.failed = error);
-        // Of statements sent together, a caller may see the error of any first. The one that failed is rejected before those
-        // behind it, which name it as their cause.
+        // A caller may see the errors of pipelined statements in any order. Those after the failed one name it as their cause,
+        // and are rejected after it.
         return setImmediate().then(() => Promise.reject(Object.assign(error as Error, { cause: connection.failed })));
       })
       .finally(() => clearTimeout(watchdog));
   }
 
-  /** A single statement is sent between its BEGIN and its COMMIT, and still takes one round trip. */
+  /** A single statement is pipelined with its BEGIN and COMMIT, so it still takes one round trip. */
   private async sendBounded(connection: Connection, query: { sql: string }): Promise<unknown> {
     if (this.transacting) {
       const { begun } = connection;
@@ -113,26 +111,26 @@ abstract class BoundedDialect extends PostgreSqlKnexDialect {
   }
 }
 
-/** On Citus the limits reach the workers too: they are where the locks are. */
+/** On Citus the limits go to the workers too, because the locks are there. */
 function dialectOn(writable: WritableServer, layout: Layout) {
   return class extends BoundedDialect {
     protected override begin(): string {
       return layout.isDistributed ? BEGIN_WITH_LIMITS_EVERYWHERE : BEGIN_WITH_LIMITS;
     }
 
-    // On the prototype: knex makes a client for each transaction, without the fields of this one.
+    // A getter on the prototype, because knex makes a client for each transaction, without this one's fields.
     protected override get server() {
       return writable;
     }
   };
 }
 
-/** Of the tables. null: not known yet, because the database was away; it is asked before its first use. */
+/** Of the tables. null: not known yet, because the database was away; looked up before its first use. */
 export interface Layout {
   isDistributed: boolean | null;
 }
 
-/** knex's own classes have these; MikroORM's types do not show them. */
+/** Members of knex that MikroORM's types leave out. */
 interface Knex {
   transaction(...args: unknown[]): Transaction;
   _query(connection: Connection, query: { sql: string }): Promise<unknown>;
@@ -143,13 +141,13 @@ interface Transaction {
   readonly trxClient: { query(connection: Connection, sql: string): Promise<unknown> };
 }
 interface Connection {
-  /** Set: the pool gives the connection up instead of handing it out. */
+  /** When set, the pool drops the connection instead of handing it out. */
   __knex__disposed?: unknown;
-  /** When it was opened, as its server counts. */
+  /** The era of `WritableServer` in which it was opened. */
   era?: number;
   /** The transaction's BEGIN, until it is answered. */
   begun?: Promise<unknown> | null;
-  /** The last error that was not about an earlier one: of an aborted transaction, what aborted it. */
+  /** The last error that an earlier one did not cause: what aborted the transaction. */
   failed?: unknown;
   readonly connection: { readonly stream: Socket };
   query(sql: string): Promise<unknown>;
@@ -162,23 +160,20 @@ export interface PoolOptions {
   readonly url: string;
   readonly size: number;
   readonly log: Logger;
-  /** What is stored there. */
   readonly entities: Options['entities'];
-  readonly migrations: MigrationObject[];
 }
 
-/** Its first connection is made when the first statement needs it. */
+/** Connects when the first statement needs it. */
 export function openPool(options: PoolOptions): Promise<MikroORM> {
-  const { server, layout, url, size, log, entities, migrations } = options;
+  const { server, layout, url, size, log, entities } = options;
   const debug = log.isLevelEnabled('debug');
   return MikroORM.init({
     clientUrl: url,
     entities,
     connect: false,
     discovery: { warnWhenNoEntities: false },
-    extensions: [Migrator],
-    // The pool's own timeout for a new connection is the later one: pg's error says that nobody answers, the pool's would
-    // say that the pool is full.
+    // pg's timeout must come before the pool's: its error says that the database does not answer, the pool's that the pool is
+    // full.
     pool: { min: 0, max: size, acquireTimeoutMillis: POOL_WAIT_MS, createTimeoutMillis: 2 * CONNECT_MS },
     driverOptions: {
       client: dialectOn(server, layout),
@@ -186,33 +181,32 @@ export function openPool(options: PoolOptions): Promise<MikroORM> {
       log: knexLog(log),
       connection: { application_name: 'flash-sale', connectionTimeoutMillis: CONNECT_MS, keepAlive: true },
     },
-    migrations: { migrationsList: migrations, snapshot: false, tableName: 'migrations', silent: true },
     debug: debug ? ['query', 'query-params'] : false,
     colors: false,
     logger: (message) => log.debug({ event: 'sql' }, message),
   });
 }
 
-/** knex would print lost connections to the console; their users get the error anyway. */
+/** knex would print lost connections to the console, although their users get the error. */
 function knexLog(log: Logger) {
   const debug = (message: unknown) => log.debug({ event: 'database.connection' }, String(message));
   return { warn: debug, error: debug, deprecate: debug, debug };
 }
 
-/** tarn's pool, which knex does not show in its types. */
+/** How many requests wait for a connection: a figure of tarn's pool, which knex's types leave out. */
 export function waitingOf(orm: MikroORM): number {
   const { pool } = orm.em.getKnex().client as { pool?: { numPendingAcquires(): number } };
   return pool?.numPendingAcquires() ?? 0;
 }
 
-/** A read outside of any transaction of the caller's. Throws `Busy`: the pool is full; `Unavailable`: no answer. */
+/** A read outside of a transaction. Throws `Busy` when the pool is full, `Unavailable` when no answer comes. */
 export async function readWith<T>(orm: MikroORM, work: (em: EntityManager) => Promise<T>): Promise<T> {
   try {
     return await work(orm.em.fork({ clear: true }) as EntityManager);
   } catch (error) {
     const failure = classify(error);
     if (failure.kind === 'bug') throw error;
-    // Nothing was asked of anybody yet: of a mutation that only looked so far, it is BUSY.
+    // A mutation that has only read so far is BUSY: nothing happened.
     if (failure.kind === 'busy') throw new Busy(RETRY_AFTER_MS, { cause: error });
     throw new Unavailable({ cause: error });
   }

@@ -1,13 +1,13 @@
-/** Which of the servers in DATABASE_URL takes writes: asked again for every new connection, for a failover changes it. */
+/** Finds out which server in DATABASE_URL takes writes, again for every new connection, because a failover changes it. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Client } from 'pg';
 
 /** How long a new connection may take, in ms, so that an absent database is noticed within a second. */
 export const CONNECT_MS = 900;
-/** How long the others may still answer once one says that it takes writes, in ms. A server that is alive needs one or two. */
+/** How long the other servers may still answer once one takes writes, in ms. A server that is alive needs one or two. */
 const OTHERS_MS = 150;
 
-/** The state of one of several servers. Each promotion begins a timeline, so of two that take writes the higher one is right. */
+/** Each promotion begins a timeline, so of two servers that take writes the one with the higher timeline is right. */
 const QUESTION = `SELECT current_setting('transaction_read_only') = 'on' AS is_read_only,
   CASE WHEN NOT pg_is_in_recovery() THEN substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8) END AS timeline`;
 
@@ -18,14 +18,14 @@ interface Answer {
 }
 
 /**
- * Promises, of several servers: a new connection is to one that takes writes, and never to one that was left behind by a
- * promotion that this process has seen. While the same one takes writes, that costs one round trip a connection; nothing
- * with one URL, where there is nothing to choose.
+ * With several servers, a new connection goes to one that takes writes, and never to one that was left behind by a promotion
+ * that this process has seen. That costs one round trip a connection while the same server takes writes, and nothing with a
+ * single URL.
  */
 export class WritableServer {
-  /** The one that took writes when it was last asked. */
+  /** The server that took writes when it was last asked. */
   private url: string | null = null;
-  /** The highest that was seen. */
+  /** The highest timeline that was seen. */
   private timeline = '';
   private finding: Promise<string> | null = null;
   private era = 0;
@@ -34,12 +34,12 @@ export class WritableServer {
     if (urls.length === 1) this.url = urls[0]!;
   }
 
-  /** Counts the ends of trust: connections of an earlier era are not to be used any more. */
+  /** Grows with each promotion; connections of an earlier era must not be used any more. */
   get currentEra(): number {
     return this.era;
   }
 
-  /** `open` connects to a URL. Throws what it throws, or, as PostgreSQL does (57P03), that no server takes writes now. */
+  /** `open` connects to a URL. Throws its error, or 57P03, as PostgreSQL does, when no server takes writes. */
   async connect<C extends Client>(open: (url: string) => Promise<C>): Promise<C> {
     if (this.urls.length === 1) return open(this.urls[0]!);
     const known = this.url;
@@ -55,18 +55,18 @@ export class WritableServer {
     throw cannotConnectNow(`${hostOf(found)} has stopped taking writes`);
   }
 
-  /** The URL of the one that takes writes. Many who ask at once share the answer. */
+  /** The URL of the server that takes writes. Concurrent calls share the answer. */
   find(): Promise<string> {
     if (this.url !== null) return Promise.resolve(this.url);
     return (this.finding ??= this.ask().finally(() => (this.finding = null)));
   }
 
-  /** The next connection looks again. With one URL there is nowhere else to look. */
+  /** Makes the next connection search again; does nothing with a single URL. */
   doubt(url: string | null = this.url): void {
     if (this.urls.length > 1 && url === this.url) this.url = null;
   }
 
-  /** A connection turned out to be to a standby: so are all that are open, whatever stands between. */
+  /** A connection turned out to lead to a standby, so all open connections do, also through a proxy. */
   distrust(): void {
     this.era += 1;
     this.doubt();
@@ -95,7 +95,7 @@ export class WritableServer {
     );
   }
 
-  /** Why it cannot be used; null when it can be. */
+  /** Why the server cannot be used; null when it can. */
   private async judge(url: string, answers: Answer[]): Promise<string | null> {
     try {
       const timeline = await askOne(url);
@@ -108,7 +108,7 @@ export class WritableServer {
     }
   }
 
-  /** A promotion ends the trust in whatever was open before it. */
+  /** After a promotion, connections that were opened before it must not be used. */
   private adopt({ url, timeline }: Answer): string {
     if (this.timeline !== '' && timeline > this.timeline) this.era += 1;
     this.timeline = timeline;
@@ -127,7 +127,7 @@ export class WritableServer {
   }
 }
 
-/** null: it takes no writes. */
+/** The server's timeline; null when it takes no writes. */
 async function askOne(url: string): Promise<string | null> {
   const client = new Client({ connectionString: url, connectionTimeoutMillis: CONNECT_MS });
   client.on('error', () => undefined);

@@ -1,15 +1,14 @@
-/** A connection whose texts mean what this code takes them for, whatever the database or the role is set to. */
+/** A connection with fixed formats of values, independent of the settings of database and role. */
 import { Client } from 'pg';
 
 /**
- * Of the settings that change what is sent or answered, those that a client may set when it connects, PgBouncer's clients too
- * (it keeps them for each). They come before ALTER DATABASE and ALTER ROLE; the client's encoding is UTF-8 in any case. The
- * others are looked at when a server starts, see `checkServer`.
+ * The settings that change how values are written and that clients may set when they connect, also through PgBouncer, which
+ * keeps them for each client. They override ALTER DATABASE and ALTER ROLE. `checkServer` checks the other settings.
  */
 const FORMATS = { DateStyle: 'ISO, MDY', TimeZone: 'UTC', standard_conforming_strings: 'on' };
 
 export class Session extends Client {
-  /** What pg sends first of all; its types do not show it. */
+  /** What pg sends when it connects; its types leave it out. */
   getStartupConf(): Record<string, string> {
     const { getStartupConf } = Client.prototype as unknown as { getStartupConf(): Record<string, string> };
     return { ...getStartupConf.call(this), ...FORMATS };

@@ -1,10 +1,9 @@
 /**
- * SQL text with separate values, and the one way to send it: in the EntityManager's transaction, if it is in one.
+ * SQL text with separate values, and the one way to send it: in the EntityManager's transaction, if there is one.
  *
- * Statements of a transaction that are sent in the same tick, by `run` and `runQuery`, go to PostgreSQL in that order and do
- * not wait for each other's answers: they share a round trip, and with it one turn of an event loop that thousands of
- * requests keep busy. When one fails, those behind it fail too ("current transaction is aborted"), so send them with
- * `Promise.all`: the first error is the one that it rejects with.
+ * Statements of a transaction that `run` and `runQuery` send in the same tick are pipelined in that order: they share a round
+ * trip, and one turn of an event loop that thousands of requests keep busy. When one fails, those after it fail too ("current
+ * transaction is aborted"), so send them with `Promise.all`, which rejects with the first error.
  */
 import type { EntityManager, Knex } from '@mikro-orm/postgresql';
 
@@ -14,8 +13,8 @@ export interface Statement {
 }
 
 /**
- * Values never become text: each `${value}` is a parameter, but for a piece of SQL that was itself made by `sql`. Arrays go
- * as PostgreSQL arrays: `= ANY(${ids}::uuid[])`.
+ * Values never become text: each `${value}` is a parameter, except pieces of SQL that `sql` made. Arrays become PostgreSQL
+ * arrays: `= ANY(${ids}::uuid[])`.
  */
 export function sql(strings: TemplateStringsArray, ...values: unknown[]): Statement {
   const text = strings.reduce((before, after, index) => {
@@ -28,7 +27,7 @@ export function sql(strings: TemplateStringsArray, ...values: unknown[]): Statem
   );
 }
 
-/** Names of columns, for a place where no parameter may stand. */
+/** Names of columns, where SQL allows no parameter. */
 export function names(columns: readonly string[]): Statement {
   const wrong = columns.find((column) => !/^[a-z_]+(\.[a-z_]+)?$/.test(column));
   if (wrong !== undefined) throw new Error(`${wrong} is not the name of a column`);
@@ -42,7 +41,7 @@ class Piece implements Statement {
   ) {}
 }
 
-/** One statement. Rows are as `pg` gives them: bigint and timestamptz as text, see `time` and `count` below. */
+/** One statement. Rows are as `pg` returns them, bigint and timestamptz as text: see `time`. */
 export async function run<Row>(em: EntityManager, statement: Statement): Promise<Row[]> {
   const logger = em.config.getLogger();
   if (logger.isEnabled('query')) {
@@ -54,13 +53,13 @@ export async function run<Row>(em: EntityManager, statement: Statement): Promise
   return result.rows;
 }
 
-/** MikroORM's query builder, of whichever entity. */
+/** MikroORM's query builder, for any entity. */
 interface BuiltQuery {
   getFormattedQuery(): string;
   getKnexQuery(): Knex.QueryBuilder;
 }
 
-/** One statement that MikroORM has built, in a transaction; rows as in `run`. */
+/** One statement that MikroORM built, in a transaction; rows as in `run`. */
 export async function runQuery<Row>(em: EntityManager, query: BuiltQuery): Promise<Row[]> {
   const logger = em.config.getLogger();
   if (logger.isEnabled('query')) logger.log('query', query.getFormattedQuery());
@@ -68,7 +67,7 @@ export async function runQuery<Row>(em: EntityManager, query: BuiltQuery): Promi
   return result;
 }
 
-/** A timestamptz as the driver gives it. Stored times have milliseconds and no more, so nothing is lost. */
+/** Loses nothing, because stored times have milliseconds. */
 export function time(value: string): Date {
   return new Date(value);
 }
@@ -77,12 +76,12 @@ export function timeOrNull(value: string | null): Date | null {
   return value === null ? null : time(value);
 }
 
-/** For this transaction only. A whole number of ms. */
+/** In whole ms, for this transaction only. */
 export async function setLockTimeout(em: EntityManager, timeoutMs: number): Promise<void> {
   await run(em, { text: `SET LOCAL lock_timeout = ${Math.trunc(timeoutMs)}`, values: [] });
 }
 
-/** For this transaction only. A whole number of ms. */
+/** In whole ms, for this transaction only. */
 export async function setStatementTimeout(em: EntityManager, timeoutMs: number): Promise<void> {
   await run(em, { text: `SET LOCAL statement_timeout = ${Math.trunc(timeoutMs)}`, values: [] });
 }

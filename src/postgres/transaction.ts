@@ -1,4 +1,4 @@
-/** `inTransaction`: the one place that opens transactions, bounds them, runs them again, and says how they ended. */
+/** `inTransaction`: the one place that opens transactions, limits them, retries them, and translates how they ended. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { EntityManager } from '@mikro-orm/postgresql';
 import { Busy, CallerError, Unavailable } from '../domain/errors';
@@ -8,27 +8,27 @@ import { classify, type Failure } from './pg-errors';
 
 /** One attempt of a transaction's work. */
 export interface Transaction {
-  /** A fresh fork: nothing of another transaction is in its identity map. */
+  /** A fresh fork, so that its identity map has nothing of another transaction. */
   readonly em: EntityManager;
-  /** 1 for the first. In a re-run an earlier attempt may have been committed with its answer lost. */
+  /** 1 for the first. Before a later one, an earlier attempt may have been committed with its answer lost. */
   readonly attempt: number;
-  /** End in ROLLBACK although the work succeeds: it wrote nothing, and a COMMIT after FOR UPDATE would flush. */
+  /** Ends in ROLLBACK although the work succeeds. For work that wrote nothing: a COMMIT after FOR UPDATE would flush. */
   rollBack(): void;
 }
 
-/** Thrown by work that finds, once locked, that an earlier lock is needed: all of it runs again. */
+/** Thrown by work that finds under its locks that it needs an earlier lock: all of it runs again. */
 export class Restart extends Error {
   override readonly name = 'Restart';
 }
 
-/** Sent with BEGIN. 2 s for a lock: a hot batch takes milliseconds; 5 s for a statement or an idle client frees the row. */
+/** Sent with BEGIN. 2 s for a lock, because a hot batch takes milliseconds; 5 s until a slow statement or an idle client frees its rows. */
 const BEGIN = 'BEGIN ISOLATION LEVEL READ COMMITTED;';
 const LIMITS =
   "SET LOCAL lock_timeout = '2s'; SET LOCAL statement_timeout = '5s'; SET LOCAL idle_in_transaction_session_timeout = '5s'";
 export const BEGIN_WITH_LIMITS = `${BEGIN} ${LIMITS}`;
 /**
- * On Citus: every SET LOCAL from here on is sent to the workers too, with the first statement that each is given; and with
- * it the whole message that contained it, so the limits are in a separate DO, without the BEGIN.
+ * On Citus every SET LOCAL after `propagate_set_commands` is sent to each worker too, with the worker's first statement, and
+ * with the whole message that contained it. So the limits are in a separate DO, without the BEGIN.
  */
 export const BEGIN_WITH_LIMITS_EVERYWHERE = `${BEGIN} SET LOCAL citus.propagate_set_commands = 'local'; DO $$ BEGIN ${LIMITS}; END $$`;
 
@@ -44,10 +44,10 @@ export type InTransaction = <T>(name: string, work: (transaction: Transaction) =
  * Runs `work` in a READ COMMITTED transaction, and resolves once it is committed.
  *
  * The whole work runs again, at most 5 times, after a serialization failure, a deadlock, a lost race for a key or an id,
- * `Restart`, and a lost connection. Ids must be chosen outside of `work`, so that a re-run finds its predecessor's row.
+ * `Restart`, and a lost connection. Choose ids outside of `work`, so that a later attempt finds the row of an earlier one.
  *
  * Throws `Busy` when nothing happened (a lock, a statement or the pool took too long), `Unavailable` when the database is
- * away or the outcome of a COMMIT could not be learned, and whatever else the work itself throws, rolled back.
+ * away or the outcome of a COMMIT is unknown, and any other error of the work, after rolling back.
  */
 export function transactionsOf(
   forkEm: () => EntityManager,
@@ -112,7 +112,7 @@ export async function commit(em: EntityManager): Promise<void> {
   em.resetTransactionContext();
 }
 
-/** The first error is the one to report; PostgreSQL itself rolls back a connection that cannot. */
+/** The first error is the one to report. A lost connection is rolled back by PostgreSQL. */
 async function rollBackQuietly(em: EntityManager): Promise<void> {
   await em.rollback().catch(() => undefined);
 }

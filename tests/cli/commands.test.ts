@@ -178,6 +178,11 @@ describe('npm run reconcile', () => {
   });
 });
 
+test('npm run db:migrate -- --help names its exit codes', async () => {
+  const { stdout } = await npmRun('db:migrate', '--help');
+  for (const code of [0, 1, 2, 130]) expect(stdout).toMatch(new RegExp(`^ +${code} +\\S`, 'm'));
+});
+
 describe('npm run db:*', () => {
   const name = nameOf(randomBytes(4).toString('hex'));
   const own = { DATABASE_URL: databaseUrl(name) };
@@ -201,6 +206,26 @@ describe('npm run db:*', () => {
     ]);
     expect(migrated.filter(({ stdout }) => stdout.startsWith('Migrated: '))).toHaveLength(1);
     for (const round of [1, 2]) expect({ round, ...(await db('seed')) }).toMatchObject({ code: 0, stderr: '' });
+  });
+
+  test('db:migrate -- --plan prints the pending SQL, which psql can run, and then nothing to migrate', async () => {
+    await db('migrate');
+    const client = new Client({ connectionString: own.DATABASE_URL });
+    await client.connect();
+    try {
+      await client.query('DROP SCHEMA public CASCADE; CREATE SCHEMA public');
+      const plan = () => build.command('cli/db.js', ['migrate', '--plan'], own);
+      const planned = await plan();
+      expect([planned.code, planned.stderr]).toEqual([0, '']);
+      expect(planned.stdout).toMatch(/^BEGIN;\n-- 20261122-create-checkout\nCREATE TABLE [^]*\nCOMMIT;\n$/);
+      expect(await plan()).toEqual(planned);
+      await client.query(planned.stdout);
+      expect(await plan()).toEqual({ code: 0, stdout: '-- Nothing to migrate.\n', stderr: '' });
+      expect(await db('migrate')).toEqual({ code: 0, stdout: 'Nothing to migrate.\n', stderr: '' });
+      await db('seed');
+    } finally {
+      await client.end();
+    }
   });
 
   // As two servers do that start at once on an empty database.

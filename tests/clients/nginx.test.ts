@@ -55,8 +55,8 @@ async function startNginx(serverUrl: string): Promise<Proxy> {
   const changes: [string, string][] = [
     ['server 127.0.0.1:4000;', `server ${new URL(serverUrl).host};`],
     ['listen 443 ', `listen 127.0.0.1:${port} `],
-    ['/etc/ssl/shop.example.crt', certificate],
-    ['/etc/ssl/shop.example.key', key],
+    ['/etc/ssl/flashsale/tls.crt', certificate],
+    ['/etc/ssl/flashsale/tls.key', key],
   ];
   const own = changes.reduce((config, [from, to]) => {
     expect(config).toContain(from);

@@ -375,7 +375,7 @@ describe('on a machine that is not as we wish', () => {
         await end(second);
 
         fs.chownSync(first.directory, 65534, 65534);
-        await expect(runProgram(folder)).rejects.toThrow('is not a directory of root alone');
+        await expect(runProgram(folder)).rejects.toThrow('other users than root can write to it');
       } finally {
         fs.rmSync(first.directory, { recursive: true, force: true });
       }

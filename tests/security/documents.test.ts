@@ -85,7 +85,7 @@ test('every operation of the playground is well within the limits', () => {
 });
 
 test('a flood of different documents does not grow memory', async () => {
-  const { guard } = target.app.room;
+  const { guard } = target.app.services;
   const padding = '#'.padEnd(30_000, 'x');
   const flood = async (from: number, count: number) => {
     for (let i = from; i < from + count; i += 50) {
@@ -107,7 +107,7 @@ test('a flood of different documents does not grow memory', async () => {
 });
 
 test('a cached document is not parsed again until it is evicted', async () => {
-  const { guard } = target.app.room;
+  const { guard } = target.app.services;
   const { remembered } = guard;
   const text = 'query Remembered { serverTime }';
   await target.ask(text);
@@ -121,7 +121,7 @@ test('a cached document is not parsed again until it is evicted', async () => {
 test('a refused document is not cached', async () => {
   const text = `{ ${times(51, (i) => `a${i}: __typename`)} }`;
   await target.ask(text);
-  expect(target.app.room.guard.remembered.knows(text)).toBe(false);
+  expect(target.app.services.guard.remembered.knows(text)).toBe(false);
 });
 
 test('a mutation by GET, a batch and a body of another kind execute nothing', async () => {

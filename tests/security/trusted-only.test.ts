@@ -70,9 +70,9 @@ test('an unknown hash and the hash of another text are refused', async () => {
 });
 
 test('an untrusted operation that reaches Apollo without HTTP is refused too', async () => {
-  const { room, apollo } = target.app;
+  const { services, apollo } = target.app;
   const client = { address: '192.0.2.1', isLoopback: false, queueToken: undefined };
-  const contextValue = new Context(room, 'x', anonymous, client);
+  const contextValue = new Context(services, 'x', anonymous, client);
   const { body } = await apollo.executeOperation({ query: '{ __typename }' }, { contextValue });
   const { errors, data } = (body as { singleResult: { errors?: GraphQLError[]; data?: unknown } }).singleResult;
   expect(data).toBeUndefined();

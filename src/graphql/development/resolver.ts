@@ -71,7 +71,7 @@ export class DevelopmentResolver {
     @Ctx() context: Context,
   ): Promise<SimulatePaymentPayload> {
     const { reference, type, delayMs, times } = input;
-    const { provider } = context.room;
+    const { provider } = context.services;
     if (!provider) throw new CallerError('FORBIDDEN', 'There is no simulated payment provider here');
     checkText('reference', reference);
     checkText('type', type);
@@ -101,7 +101,7 @@ export class DevelopmentResolver {
   async signInAs(
     @Arg('customerId', () => String) customerId: string,
     @Arg('isAdmin', () => Boolean, { defaultValue: false }) isAdmin: boolean,
-    @Ctx() { room: { developmentAuth } }: Context,
+    @Ctx() { services: { developmentAuth } }: Context,
   ): Promise<string> {
     checkText('customerId', customerId, 255, 1);
     if (developmentAuth?.kind !== 'secret' || developmentAuth.secret !== developmentJwtSecret) {
@@ -117,7 +117,7 @@ export class DevelopmentResolver {
 
 /** What a provider would know about the order or hold: its amount, and the payment that paid for it. */
 async function findReference(
-  { room: { reads } }: Context,
+  { services: { reads } }: Context,
   reference: string,
 ): Promise<{ amountMinor: number; currency: string; paymentId: string | null } | null> {
   const id = reference.toLowerCase();

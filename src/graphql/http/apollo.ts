@@ -13,15 +13,15 @@ import { CompiledOperations } from '../documents/compiled';
 import { pricesOf } from '../documents/cost';
 import { notTrusted } from '../documents/guard';
 import { DOCUMENT_LIMITS, MAX_TOKENS } from '../documents/limits';
-import type { Context, Room } from './context';
+import type { Context, Services } from './context';
 import { formattedResult, refusalOf } from './errors';
 import { admit, settle } from './receive';
 
 /** The first ones are enough for a person who corrects a document. */
 export const MAX_VALIDATION_ERRORS = 20;
 
-export async function openApollo(room: Room, config: Config): Promise<ApolloServer<Context>> {
-  const { schema, mask } = room;
+export async function openApollo(services: Services, config: Config): Promise<ApolloServer<Context>> {
+  const { schema, mask } = services;
   const isProduction = config.environment === 'production';
   // Apollo does not tell `formatError` which request an error belongs to.
   const requestIds = new WeakMap<object, string>();
@@ -38,14 +38,14 @@ export async function openApollo(room: Room, config: Config): Promise<ApolloServ
     parseOptions: { maxTokens: MAX_TOKENS },
     validationRules: DOCUMENT_LIMITS,
     validationOptions: { maxErrors: MAX_VALIDATION_ERRORS },
-    documentStore: room.guard.remembered,
+    documentStore: services.guard.remembered,
     formatError: (formatted, error) => mask(formatted, error, requestIds.get(error as object)),
-    logger: quietLogger(room.log),
+    logger: quietLogger(services.log),
     plugins: [
       ApolloServerPluginCacheControlDisabled(),
       ApolloServerPluginLandingPageDisabled(),
       ApolloServerPluginUsageReportingDisabled(),
-      pipelinePlugin(room, config, requestIds),
+      pipelinePlugin(services, config, requestIds),
     ],
   });
   await apollo.start();
@@ -57,7 +57,7 @@ export async function openApollo(room: Room, config: Config): Promise<ApolloServ
  * or the error of an exceeded budget. One plugin for all of it: each plugin, and each hook, costs every request a promise.
  */
 function pipelinePlugin(
-  { schema, trusted, mask }: Room,
+  { schema, trusted, mask }: Services,
   { persistedOnly }: Config,
   requestIds: WeakMap<object, string>,
 ): ApolloServerPlugin<Context> {

@@ -20,7 +20,7 @@ import type { TokenVerifier } from './tokens';
 import type { TrustedDocuments } from '../documents/trusted';
 
 /** The services, which live as long as the process. */
-export interface Room {
+export interface Services {
   readonly schema: GraphQLSchema;
   readonly checkout: Checkout;
   readonly database: Database;
@@ -74,21 +74,21 @@ export class Context {
   idempotencyKey: string | null = null;
 
   constructor(
-    readonly room: Room,
+    readonly services: Services,
     readonly requestId: string,
     readonly caller: Caller,
     readonly client: Client,
   ) {
-    this.loaders = new Loaders(room.reads, caller);
+    this.loaders = new Loaders(services.reads, caller);
   }
 
   get checkout(): Checkout {
-    return this.room.checkout;
+    return this.services.checkout;
   }
 
   /** A read that decides nothing. Throws `Busy` and `Unavailable`. */
   get read(): Database['read'] {
-    return this.room.database.read;
+    return this.services.database.read;
   }
 }
 

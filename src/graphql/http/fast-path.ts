@@ -12,8 +12,8 @@ export async function executeTrusted(
 ): Promise<FormattedExecutionResult | null> {
   const result = document.compiled && (await document.compiled.execute(context, variables));
   if (!result) return null;
-  const { room, requestId, loaders } = context;
-  const formatted = loaders.budget.bounded(formattedResult(result, room.mask, requestId));
+  const { services, requestId, loaders } = context;
+  const formatted = loaders.budget.bounded(formattedResult(result, services.mask, requestId));
   await settle(context);
   return formatted;
 }

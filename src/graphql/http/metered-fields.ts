@@ -23,7 +23,7 @@ function metered(name: string, resolve: Resolver): Resolver {
   return (source, args, context, info) => {
     const askedAt = performance.now();
     const count = (result: string) =>
-      context.room.metrics.operation(name, result, (performance.now() - askedAt) / 1_000);
+      context.services.metrics.operation(name, result, (performance.now() - askedAt) / 1_000);
     const onError = (error: unknown) => count(codeOf(error));
     try {
       const answer: unknown = resolve(source, args, context, info);

@@ -4,7 +4,7 @@ import type { Work } from '../../admission/operation';
 import type { Caller } from '../../checkout/dependencies';
 import type { Priced } from '../documents/cost';
 import type { Asked, TrustedRequest } from '../documents/trusted';
-import { Context, type Room } from './context';
+import { Context, type Services } from './context';
 import { parseIdempotencyKey, requireKeyedMutation } from './idempotency-key';
 import { anonymous } from './tokens';
 
@@ -32,28 +32,31 @@ export interface Received {
  * document. `mayBypassApollo` is false for GET, where Apollo has to refuse mutations and forged cross-site requests.
  */
 export async function receive(
-  room: Room,
+  services: Services,
   sender: Sender,
   asked: Asked | null,
   { mayBypassApollo }: { readonly mayBypassApollo: boolean },
 ): Promise<Received> {
-  const context = new Context(room, sender.requestId, await authenticate(room, sender), sender.client);
+  const context = new Context(services, sender.requestId, await authenticate(services, sender), sender.client);
   context.idempotencyKey = sender.idempotencyKey ?? null;
   if (!asked) return { context, trusted: null, request: null };
-  const trusted = mayBypassApollo ? room.trusted.match(asked) : null;
+  const trusted = mayBypassApollo ? services.trusted.match(asked) : null;
   if (trusted) {
     const { document, variables } = trusted;
     await admit(context, document.work, document.prices, variables);
     const { text: query, operationName } = document;
     return { context, trusted, request: { query, operationName, variables } };
   }
-  const request = room.trusted.spellOut(asked);
-  if (typeof request.query === 'string') await room.guard.check(request.query, context);
+  const request = services.trusted.spellOut(asked);
+  if (typeof request.query === 'string') await services.guard.check(request.query, context);
   return { context, trusted: null, request };
 }
 
 /** Failed attempts count as documents read from the sender's address, so guessing tokens is limited on both doors. */
-export async function authenticate({ verify, admission }: Room, sender: Omit<Sender, 'requestId'>): Promise<Caller> {
+export async function authenticate(
+  { verify, admission }: Services,
+  sender: Omit<Sender, 'requestId'>,
+): Promise<Caller> {
   try {
     const authorization = sender.authorization();
     return authorization === undefined ? anonymous : await verify(authorization);
@@ -76,18 +79,18 @@ export async function admit(
   if (context.admitted) return;
   const asked = prices.asked(variables);
   context.loaders.budget.begin(prices);
-  await context.room.admission.admit(context, work, asked);
+  await context.services.admission.admit(context, work, asked);
   context.admitted = { work, asked };
   // Only now, because refused requests count.
   if (context.idempotencyKey !== null) {
-    requireKeyedMutation(context.room.schema, prices.isMutation ? work.fields : []);
+    requireKeyedMutation(context.services.schema, prices.isMutation ? work.fields : []);
     context.idempotencyKey = parseIdempotencyKey(context.idempotencyKey);
   }
 }
 
 /** After execution: corrects the price that was asked to what the operation really cost. */
 export async function settle(context: Context): Promise<void> {
-  const { admitted, room, loaders } = context;
+  const { admitted, services, loaders } = context;
   if (!admitted) return;
-  await room.admission.settle(context, admitted.work, { asked: admitted.asked, real: loaders.budget.price });
+  await services.admission.settle(context, admitted.work, { asked: admitted.asked, real: loaders.budget.price });
 }

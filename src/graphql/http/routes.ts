@@ -8,7 +8,7 @@ import { readFirstProductId } from '../../database/read-models';
 import { UnreadableRequest } from '../../domain/errors';
 import type { Asked } from '../documents/trusted';
 import { asksForPlayground, registerPlaygroundAssets, servePlayground } from '../playground/page';
-import type { Context, Room } from './context';
+import type { Context, Services } from './context';
 import { expectedError, refusalOf, retryAfterSeconds, STATUS_OF_CODE } from './errors';
 import { executeTrusted } from './fast-path';
 import { askedByUrl, searchIn, searchOf, sentByForeignPage } from './get-requests';
@@ -20,8 +20,8 @@ import { receive, type Received } from './receive';
 export const MAX_BODY_BYTES = 256 * 1024;
 
 /** In a scope of their own, where errors have GraphQL's shape. */
-export function graphqlRoutes(apollo: ApolloServer<Context>, room: Room, config: Config) {
-  const { clientOf } = room;
+export function graphqlRoutes(apollo: ApolloServer<Context>, services: Services, config: Config) {
+  const { clientOf } = services;
 
   const handle = async (request: FastifyRequest, reply: FastifyReply): Promise<string> => {
     const isPost = request.method === 'POST';
@@ -32,14 +32,14 @@ export function graphqlRoutes(apollo: ApolloServer<Context>, room: Room, config:
       idempotencyKey: request.headers[IDEMPOTENCY_KEY_HEADER] as string | undefined,
     };
     const asked = isPost ? objectIn(request.body) : askedByUrl(request.url);
-    const received = await receive(room, sender, asked, { mayBypassApollo: isPost });
+    const received = await receive(services, sender, asked, { mayBypassApollo: isPost });
     return (await answerFast(received, request, reply)) ?? answerByApollo(apollo, received, request, reply, config);
   };
 
   return async (scope: FastifyInstance): Promise<void> => {
     scope.removeContentTypeParser(['text/plain', 'application/json']);
     scope.addContentTypeParser('application/json', { parseAs: 'buffer' }, jsonParser(scope));
-    scope.setErrorHandler((error: FastifyError, request, reply) => answerError(room, error, request, reply));
+    scope.setErrorHandler((error: FastifyError, request, reply) => answerError(services, error, request, reply));
     if (config.playground) registerPlaygroundAssets(scope);
     scope.route({
       method: ['GET', 'POST'],
@@ -48,7 +48,7 @@ export function graphqlRoutes(apollo: ApolloServer<Context>, room: Room, config:
       handler: async (request, reply) => {
         if (!config.playground || !asksForPlayground(request)) return handle(request, reply);
         // The page is useful without a database, too: its examples then name no product.
-        const productId = await room.database.read(readFirstProductId).catch(() => null);
+        const productId = await services.database.read(readFirstProductId).catch(() => null);
         return servePlayground(reply, { ...config, productId });
       },
     });
@@ -124,7 +124,7 @@ function jsonParser(scope: FastifyInstance) {
 
 /** Answers what failed before execution: unreadable bodies, tokens that do not verify, refused documents. */
 function answerError(
-  { log, metrics }: Room,
+  { log, metrics }: Services,
   error: FastifyError,
   request: FastifyRequest,
   reply: FastifyReply,

@@ -19,9 +19,9 @@ export async function subscribe(
   { query, operationName = null, variables }: Pick<SubscribePayload, 'query' | 'operationName' | 'variables'>,
 ): Promise<ExecutionArgs | { readonly errors: readonly GraphQLError[] }> {
   if (errors.length > 0) return { errors };
-  const { room, client } = context;
+  const { services, client } = context;
   const variableValues = variables ?? {};
-  const { schema, mask } = room;
+  const { schema, mask } = services;
   await admit(context, workOf(document, operation), pricesOf(schema, document, operation), variableValues);
   const args = { schema, document, operationName, variableValues };
   const source = await createSourceEventStream({ ...args, contextValue: context });
@@ -29,7 +29,7 @@ export async function subscribe(
   // A stock level is the same for every caller, so each event is executed once, as an anonymous caller.
   const show = async (level: object) => {
     const requestId = randomUUID();
-    const contextValue = new Context(room, requestId, anonymous, client);
+    const contextValue = new Context(services, requestId, anonymous, client);
     const result = await execute({ ...args, contextValue, rootValue: level });
     if (bytesOf(result, MAX_EVENT_BYTES) > MAX_EVENT_BYTES) throw tooLarge(MAX_EVENT_BYTES);
     return result.errors ? { ...result, errors: formatErrors(result.errors, mask, requestId) } : result;

@@ -8,7 +8,7 @@ import { makeServer, type Context as Connection, type SubscribePayload } from 'g
 import { WebSocketServer, type WebSocket } from 'ws';
 import type { Client } from '../../admission/clients';
 import { CallerError, RateLimited } from '../../domain/errors';
-import type { Context, Room } from './context';
+import type { Context, Services } from './context';
 import { credentialIn } from './credentials';
 import { FormattedError, formatErrors } from './errors';
 import { executeTrusted } from './fast-path';
@@ -52,16 +52,16 @@ export interface WebSockets {
 }
 
 /** Handles the HTTP server's `upgrade` event. */
-export function serveWebSockets(http: Server, apollo: ApolloServer<Context>, room: Room): WebSockets {
+export function serveWebSockets(http: Server, apollo: ApolloServer<Context>, services: Services): WebSockets {
   const sockets = new WebSocketServer({
     noServer: true,
     maxPayload: MAX_MESSAGE_BYTES,
     perMessageDeflate: false,
     handleProtocols: (protocols) => (protocols.has('graphql-transport-ws') ? 'graphql-transport-ws' : false),
   });
-  const { clientOf, metrics } = room;
-  const operations = operationsOf(apollo, room);
-  const protocol = protocolOf(room, operations);
+  const { clientOf, metrics } = services;
+  const operations = operationsOf(apollo, services);
+  const protocol = protocolOf(services, operations);
   const pings = setInterval(() => pingAll(sockets), PING_MS).unref();
   let isStopping = false;
 
@@ -88,7 +88,7 @@ export function serveWebSockets(http: Server, apollo: ApolloServer<Context>, roo
       clearInterval(pings);
       await operations.drain();
       await closeAll(sockets);
-      room.watch.close();
+      services.watch.close();
     },
   };
 }
@@ -165,18 +165,18 @@ async function closeAll(sockets: WebSocketServer): Promise<void> {
 
 type Operations = ReturnType<typeof operationsOf>;
 
-function protocolOf(room: Room, operations: Operations) {
+function protocolOf(services: Services, operations: Operations) {
   return makeServer<Record<string, unknown>, Peer>({
     connectionInitWaitTimeout: CONNECTION_INIT_MS,
     onConnect: async (connected) => {
       const { socket, request } = connected.extra;
       try {
         refuseKeyOfSocket(request);
-        await authenticate(room, senderOf(connected));
+        await authenticate(services, senderOf(connected));
         return true;
       } catch (error) {
         const code = error instanceof RateLimited ? 'RATE_LIMITED' : 'SERVICE_UNAVAILABLE';
-        room.metrics.graphqlError(error instanceof CallerError ? error.code : code);
+        services.metrics.graphqlError(error instanceof CallerError ? error.code : code);
         if (error instanceof CallerError) socket.close(FORBIDDEN, `${error.code}: ${error.message}`);
         else socket.close(TRY_AGAIN_LATER, code);
         return false;
@@ -185,7 +185,7 @@ function protocolOf(room: Room, operations: Operations) {
     onSubscribe: async (connected, _id, payload) => {
       const sender = senderOf(connected);
       const formatted = (errors: readonly unknown[]) =>
-        formatErrors(errors, room.mask, sender.requestId).map((error) => new FormattedError(error));
+        formatErrors(errors, services.mask, sender.requestId).map((error) => new FormattedError(error));
       try {
         if (Object.keys(connected.subscriptions).length > MAX_OPERATIONS) throw tooMany();
         const started = await operations.start(payload, sender);
@@ -199,7 +199,7 @@ function protocolOf(room: Room, operations: Operations) {
     subscribe: (args: ExecutionArgs) => args.rootValue as never,
     // Results are formatted already; the error that ends a subscription is not.
     onNext: (_client, _id, _payload, _args, result) => result as never,
-    onError: (_client, _id, _payload, errors) => formatErrors(errors, room.mask, randomUUID()),
+    onError: (_client, _id, _payload, errors) => formatErrors(errors, services.mask, randomUUID()),
   });
 }
 
@@ -221,8 +221,8 @@ const tooMany = () =>
 export type Started = ExecutionArgs | { readonly errors: readonly GraphQLError[] };
 
 /** Executes operations by the same ways as HTTP: the fast path or Apollo. Subscriptions have their own. */
-function operationsOf(apollo: ApolloServer<Context>, room: Room) {
-  const { schema, guard } = room;
+function operationsOf(apollo: ApolloServer<Context>, services: Services) {
+  const { schema, guard } = services;
   const underWay = new Set<Promise<unknown>>();
 
   const executed = (result: FormattedExecutionResult): Started => {
@@ -239,7 +239,7 @@ function operationsOf(apollo: ApolloServer<Context>, room: Room) {
 
   return {
     start: async (payload: SubscribePayload, sender: Sender): Promise<Started> => {
-      const received = await receive(room, sender, payload, { mayBypassApollo: true });
+      const received = await receive(services, sender, payload, { mayBypassApollo: true });
       const { query, operationName, variables } = received.request as SubscribePayload;
       const subscription = received.trusted ? null : await guard.readSubscription(query, operationName);
       if (subscription) return subscribe(received.context, subscription, { query, operationName, variables });

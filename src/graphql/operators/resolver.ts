@@ -95,7 +95,7 @@ export class OperatorResolver {
   })
   serverMetrics(@Ctx() context: Context): Promise<ServerMetrics> {
     requireAdmin(context);
-    return context.room.serverMetrics();
+    return context.services.serverMetrics();
   }
 }
 

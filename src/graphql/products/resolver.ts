@@ -143,7 +143,11 @@ const DESCRIPTION: ReadonlySet<string> = new Set(['description']);
 /** These come from the stock row. */
 const LEVEL_FIELDS: ReadonlySet<string> = new Set(['availableStock', 'totalStock', 'saleStatus']);
 
-function ofLevel<T>(product: Product, { room: { levels } }: Context, show: (level: StockLevel) => T): T | Promise<T> {
+function ofLevel<T>(
+  product: Product,
+  { services: { levels } }: Context,
+  show: (level: StockLevel) => T,
+): T | Promise<T> {
   if (product.level) return show(product.level);
   return levels.load(product.id).then((level) => {
     if (!level) throw new Error(`product ${product.id} has no stock row`);
@@ -151,7 +155,7 @@ function ofLevel<T>(product: Product, { room: { levels } }: Context, show: (leve
   });
 }
 
-async function loadLevels({ edges }: Connection<Product>, { room: { levels } }: Context): Promise<void> {
+async function loadLevels({ edges }: Connection<Product>, { services: { levels } }: Context): Promise<void> {
   const read = await Promise.all(edges.map(({ node }) => levels.load(node.id)));
   for (const [index, { node }] of edges.entries()) if (read[index]) node.level = read[index];
 }

@@ -13,7 +13,7 @@ const MAX_PRODUCTS = 100;
 export class StockLevelResolver {
   @Subscription(() => StockLevel, {
     subscribe: ({ args, context }) =>
-      (context as Context).room.watch.watch(watchable((args as { productIds: string[] }).productIds)),
+      (context as Context).services.watch.watch(watchable((args as { productIds: string[] }).productIds)),
     description:
       'Over WebSocket (graphql-transport-ws). Sends the current level of each product at once and then every change, at most ' +
       'ten per second and product; a slow client gets only the latest value. Takes ' +

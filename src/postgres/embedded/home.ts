@@ -12,14 +12,14 @@ export interface Account {
   readonly gid: number;
 }
 
-/** The places of one embedded PostgreSQL. `directory` is ours, `data` is PostgreSQL's; every path is absolute and real. */
+/** The paths of one embedded PostgreSQL, absolute and without links. PostgreSQL's account owns `data`, this process `directory`. */
 export interface Home {
   readonly directory: string;
   readonly data: string;
   readonly passwordFile: string;
   readonly logFile: string;
   readonly lockFile: string;
-  /** Set when this process is root: the account that PostgreSQL runs as instead. */
+  /** The account that PostgreSQL runs as when this process is root. */
   readonly account: Account | undefined;
 }
 
@@ -27,7 +27,7 @@ export type Log = (message: string) => void;
 
 export const USE_YOUR_OWN = 'Set DATABASE_URL to a PostgreSQL of your own to do without the embedded one.';
 
-/** A data directory belongs to one major version of PostgreSQL, so it is named after it. */
+/** A data directory belongs to one major version of PostgreSQL. */
 const NAME = 'postgres-18';
 
 const ENVIRONMENT = { PATH: '/usr/local/bin:/usr/bin:/bin', LC_ALL: 'C', TZ: 'UTC' };
@@ -44,9 +44,9 @@ export async function exists(file: string): Promise<boolean> {
 }
 
 /**
- * Finds or creates the directory. Promises that this process may write to it and, as root, that the account which
- * PostgreSQL runs as can reach it: when the wanted one is closed to every such account (a clone in /root), the home is a
- * directory below the system's temporary one, always the same for the same wanted one, and `log` says so.
+ * Finds or creates the directory. Promises that this process may write to it and, as root, that PostgreSQL's account can reach
+ * it. When the wanted one is closed to every such account (a clone in /root), the home is a directory below the system's
+ * temporary one, always the same for the same wanted one, and `log` says so.
  */
 export async function findHome(wanted: string, log: Log): Promise<Home> {
   const directory = await createDirectory(path.resolve(wanted));
@@ -84,17 +84,17 @@ function home(directory: string, account: Account | undefined): Home {
   };
 }
 
-/** As root, a directory that we create goes to the owner of its parent, who may want to go on without root one day. */
+/** As root, gives a new directory to the owner of its parent, who may later run this without root. */
 async function createDirectory(directory: string): Promise<string> {
   try {
     const created = !(await exists(directory));
-    // Its parents stay open, as root's PostgreSQL runs as somebody else who has to get through.
+    // Its parents stay open, because root's PostgreSQL runs as another account that passes through them.
     await fs.mkdir(path.dirname(directory), { recursive: true });
     await fs.mkdir(directory, { recursive: true, mode: 0o700 });
     const real = await fs.realpath(directory);
     if (created && isRoot()) {
       const parent = await fs.stat(path.dirname(real));
-      await fs.chmod(real, 0o711); // whatever the umask: PostgreSQL passes through it as somebody else
+      await fs.chmod(real, 0o711); // whatever the umask: PostgreSQL's account passes through it
       await fs.chown(real, parent.uid, parent.gid);
     }
     return real;
@@ -112,8 +112,8 @@ function refuse(directory: string, error: unknown): never {
 }
 
 /**
- * Only root writes into the fallback, so that nobody can lay links there for root to follow; the account passes through.
- * One that somebody else made first is refused: /tmp is open to all, and its name can be computed.
+ * Only root may write into the fallback, so that no other user can plant links for root to follow. A directory that another
+ * user made first is refused: /tmp is open to all, and its name can be computed.
  */
 async function createFallback(directory: string): Promise<string> {
   const hash = createHash('sha256').update(directory).digest('hex').slice(0, 16);
@@ -125,14 +125,14 @@ async function createFallback(directory: string): Promise<string> {
   if (!found.isDirectory() || found.uid !== 0 || (found.mode & 0o022) !== 0) {
     refuse(
       fallback,
-      new Error('it stands in for one that PostgreSQL cannot reach, but is not a directory of root alone'),
+      new Error('it replaces one that PostgreSQL cannot reach, but other users than root can write to it'),
     );
   }
   await fs.chmod(fallback, 0o711);
   return fallback;
 }
 
-/** Whom PostgreSQL may run as: the owner of data that exists already, and nobody else; else, the best first, one of three. */
+/** Accounts that PostgreSQL may run as, the best first: only the owner of existing data, if there is any. */
 async function findAccounts(directory: string): Promise<Account[]> {
   const owners = await findOwner(path.join(directory, NAME));
   if (owners.length > 0) return owners;
@@ -140,7 +140,7 @@ async function findAccounts(directory: string): Promise<Account[]> {
   const { uid } = await fs.stat(directory);
   const wishes = [
     accounts.find(({ name }) => name === 'postgres'),
-    accounts.find((account) => account.uid === uid), // initdb asks for a line in /etc/passwd
+    accounts.find((account) => account.uid === uid), // initdb needs a line in /etc/passwd
     accounts.find(({ name }) => name === 'nobody'),
   ];
   return wishes.filter((account) => account !== undefined);
@@ -159,7 +159,7 @@ async function readAccounts(): Promise<Account[]> {
     .filter(({ name, uid, gid }) => name !== '' && uid !== 0 && Number.isInteger(uid) && Number.isInteger(gid));
 }
 
-/** Judged by mode bits: child processes get no supplementary groups, and we pass through these directories, no more. */
+/** By mode bits, because child processes get no supplementary groups and only pass through these directories. */
 async function firstClosedParent(directory: string, account: Account): Promise<string | undefined> {
   const parents = directory.split(path.sep).map((_, index, parts) => parts.slice(0, index + 1).join(path.sep) || '/');
   for (const parent of parents) {
@@ -170,15 +170,15 @@ async function firstClosedParent(directory: string, account: Account): Promise<s
   return undefined;
 }
 
-/** Makes a file or directory that we created PostgreSQL's own, where it runs as somebody else. */
+/** Gives a new file or directory to PostgreSQL's account, if that is another one. */
 export async function handOver(file: string, { account }: Home): Promise<void> {
   if (account) await fs.lchown(file, account.uid, account.gid);
 }
 
 /**
- * Finds the binaries of the platform's package and promises that they run as PostgreSQL's account. Links that npm left
- * out (they are made by an install script) are made here. Where the package cannot be used as it lies — closed to the
- * account, or links missing and node_modules not writable — they are copied into the home's directory, once.
+ * Finds the binaries of the platform's package and promises that they run as PostgreSQL's account. Creates the links that the
+ * package's install script would make. When the package cannot be used in place (closed to the account, or links missing and
+ * node_modules not writable), copies it once into the home's directory.
  */
 export async function findBinaries(home: Home, log: Log): Promise<string> {
   const platform = `${process.platform}-${process.arch}`;
@@ -195,7 +195,7 @@ export async function findBinaries(home: Home, log: Log): Promise<string> {
   );
 }
 
-/** Looks in every node_modules from here upwards, as Node does. The package is never imported: that installs signal hooks. */
+/** Looks in every node_modules from here upwards, as Node does. Importing the package would install signal hooks. */
 async function findPackage(name: string): Promise<string | undefined> {
   for (let folder = __dirname; ; folder = path.dirname(folder)) {
     const candidate = path.join(folder, 'node_modules', name);
@@ -225,12 +225,12 @@ async function makeLinks(folder: string): Promise<void> {
     if (await exists(target)) continue;
     const source = path.relative(path.dirname(target), path.join(folder, link.source));
     await fs.symlink(source, target).catch((error) => {
-      if (codeOf(error) !== 'EEXIST') throw error; // another process may do the same for another directory
+      if (codeOf(error) !== 'EEXIST') throw error; // another process may do the same for its own home
     });
   }
 }
 
-/** The copy appears under its name only when it is complete; the version in the name retires it with the package. */
+/** The copy gets its name only when it is complete. Its name has the version, so that an update makes a new one. */
 async function copyPackage(folder: string, home: Home, log: Log): Promise<string> {
   const { version } = JSON.parse(await fs.readFile(path.join(folder, 'package.json'), 'utf8')) as { version: string };
   const copy = path.join(home.directory, `binaries-${version}`);
@@ -256,26 +256,26 @@ async function openToAll(directory: string): Promise<void> {
 }
 
 /**
- * Starts one of the binaries as PostgreSQL's account and with an environment of its own: no LANG, PGDATA or
- * LD_LIBRARY_PATH of ours changes what it does, and none need be there.
+ * Starts one of the binaries as PostgreSQL's account, with a fixed environment: no LANG, PGDATA or LD_LIBRARY_PATH of this process
+ * changes what it does.
  */
 export function start(home: Home, binaries: string, name: string, options: string[], how: SpawnOptions) {
   return spawn(path.join(binaries, name), options, {
-    cwd: home.directory, // ours may be closed to the account
+    cwd: home.directory, // this process's own may be closed to the account
     env: ENVIRONMENT,
     ...(home.account && { uid: home.account.uid, gid: home.account.gid }),
     ...how,
   });
 }
 
-/** Runs one of the binaries to its end; rejects with all it said unless it exits with 0. */
+/** Runs one of the binaries to its end; rejects with its output unless it exits with 0. */
 export async function run(home: Home, binaries: string, name: string, options: string[]): Promise<void> {
   const child = start(home, binaries, name, options, { stdio: ['ignore', 'pipe', 'pipe'] });
   const { code, said } = await listen(child);
   if (code !== 0) throw new Error(`${name} ended with ${code}: ${said.trim()}`);
 }
 
-/** What a program of the system prints; nothing when it cannot be run. */
+/** What a system program prints; nothing when it cannot be run. */
 export async function output(program: string, options: string[]): Promise<string> {
   const child = spawn(program, options, { env: ENVIRONMENT, stdio: ['ignore', 'pipe', 'ignore'] });
   return listen(child).then(

@@ -1,4 +1,4 @@
-// A PostgreSQL of our own for people who have none at hand: started or adopted, watched over, and stopped by the last one out.
+// An embedded PostgreSQL for development: started or adopted, restarted when it dies, and stopped by its last user.
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Client } from 'pg';
 import { findBinaries, findHome, type Home, type Log, messageOf } from './home';
@@ -19,52 +19,52 @@ import {
 export interface EmbeddedPostgres {
   /** Stays valid until `stop()`: a PostgreSQL that died comes back on the same port. */
   readonly url: string;
-  /** Where the data really is: not the wanted directory where PostgreSQL may not enter that one. */
+  /** Where the data is: another than the wanted directory when PostgreSQL may not enter that one. */
   readonly directory: string;
   readonly port: number;
   stop(options?: StopOptions): Promise<void>;
 }
 
 export interface StopOptions {
-  /** All of it takes no longer. */
+  /** The longest that a stop may take. */
   readonly withinMs?: number;
-  /** Connections that this process has still open do not keep PostgreSQL up: it is about to end. */
+  /** Ignores this process's open connections, because it is about to end. */
   readonly withoutOwn?: boolean;
 }
 
 interface Options {
   readonly directory: string;
   readonly log: Log;
-  /** PostgreSQL settings in addition to ours; without effect on one that runs already. */
+  /** Additional PostgreSQL settings; without effect on one that already runs. */
   readonly settings?: Record<string, string>;
-  /** Ends a start that is not finished: it rejects then, and leaves no PostgreSQL that it has launched. */
+  /** Aborts an unfinished start, which then rejects and leaves no PostgreSQL that it has launched. */
   readonly signal?: AbortSignal;
 }
 
-/** How often a living PostgreSQL is looked after: short enough to have it back within a second or two. */
+/** How often PostgreSQL is checked: short enough to have it back within a second or two. */
 const WATCH_MS = 500;
-/** Somewhat longer than the longest start, a crash recovery. */
+/** Longer than the longest start, a crash recovery. */
 const START_LOCK_WAIT_MS = 180_000;
-/** Of a stop, unless its caller has less time. */
+/** For a stop, unless its caller has less time. */
 const STOP_WITHIN_MS = 15_000;
-/** Of that. Who holds the lock for so long starts PostgreSQL, and so wants it to run on. */
+/** The share of that for the lock. A process that holds it longer is starting PostgreSQL, and wants it to run on. */
 const STOP_LOCK_SHARE = 0.3;
-/** How long a stop waits for an attempt to start PostgreSQL again to notice that it is to end. */
+/** How long a stop waits for a restart in progress to abort. */
 const WATCH_ENDS_MS = 500;
-/** For a start that is ended before it is finished: nothing has been written that a shutdown would have to save. */
+/** For an aborted start: nothing was written that a shutdown would have to save. */
 const ABANDON_WITHIN_MS = 4_000;
 
 /**
  * Promises a PostgreSQL 18 with the UTF-8 database `flashsale` on a free port of 127.0.0.1, durable (fsync on), its data
- * in `<directory>/postgres-18`. Adopts one that runs there already, left over from a killed process or shared with a
- * living one, and recovers one that died. While started, it is started again on the same port if it dies.
+ * in `<directory>/postgres-18`. Adopts one that already runs there, left by a killed process or shared with a living one, and
+ * recovers one that died. If it dies later, it is restarted on the same port.
  *
- * `stop()` (close your pools first) leaves it running while anybody else is connected; the last one out stops it. It
+ * `stop()` (close your pools first) leaves it running while other processes are connected; the last one stops it. It
  * returns at once when PostgreSQL is dead, and gives a slow one 15 s, or `withinMs`; one that hangs is killed, and
  * recovers at the next start. It never rejects.
  * Installs no signal handlers, and does not keep the process alive.
  *
- * Rejects with one Error that says what to do where this machine cannot run it.
+ * Rejects with one Error that says what to do when this machine cannot run it.
  */
 export async function startEmbeddedPostgres(options: Options): Promise<EmbeddedPostgres> {
   const { directory, log, settings = {}, signal = new AbortController().signal } = options;
@@ -82,7 +82,7 @@ export async function startEmbeddedPostgres(options: Options): Promise<EmbeddedP
   return inTurn(home, START_LOCK_WAIT_MS, start, signal);
 }
 
-/** One started PostgreSQL: watches over it until `stop()`. */
+/** One started PostgreSQL, which is restarted when it dies until `stop()`. */
 class Guarded implements EmbeddedPostgres {
   readonly directory: string;
   readonly port: number;
@@ -91,7 +91,7 @@ class Guarded implements EmbeddedPostgres {
   private watching: Promise<void> = Promise.resolve();
   private stopping: Promise<void> | undefined;
   private connected = false;
-  /** Since it was last there. */
+  /** Logged since PostgreSQL last ran. */
   private readonly complaints = new Set<string>();
 
   constructor(
@@ -150,7 +150,7 @@ class Guarded implements EmbeddedPostgres {
     }
   }
 
-  /** Says the same thing once, however often it is tried again: another time or pid in PostgreSQL's last words is nothing new. */
+  /** Logs each complaint once while restarts are retried. Messages that differ only in a time or pid are the same. */
   private complain(message: string): void {
     const gist = message.replace(/\d+/g, '');
     if (!this.complaints.has(gist)) this.site.log(message);
@@ -163,7 +163,7 @@ class Guarded implements EmbeddedPostgres {
     this.stopped.abort();
     clearTimeout(this.timer);
     await Promise.race([this.watching, sleep(WATCH_ENDS_MS)]);
-    referable(this.running.presence).ref(); // or the process could end before this function does
+    referable(this.running.presence).ref(); // or the process could end before this function
     await close(this.running.presence);
 
     const { home, log } = this.site;
@@ -178,7 +178,7 @@ class Guarded implements EmbeddedPostgres {
   }
 }
 
-/** Call it with the lock. */
+/** The caller holds the lock. */
 async function stopUnlessUsed(
   site: Site,
   known: Running | undefined,
@@ -192,12 +192,12 @@ async function stopUnlessUsed(
   await shutDown(site, postmaster, withinMs);
 }
 
-/** What @types/pg leaves out. */
+/** Methods that @types/pg leaves out. */
 const referable = (client: Client) => client as Client & { ref(): void; unref(): void };
 
 /**
- * One process at a time starts or stops the PostgreSQL of a home; `signal` ends the wait for it. Two holders would do no harm:
- * PostgreSQL has a lock of its own.
+ * One process at a time starts or stops the PostgreSQL of a home; `signal` ends the wait. Two holders would do no harm, because
+ * PostgreSQL locks its data directory itself.
  */
 async function inTurn<T>(home: Home, waitMs: number, action: () => Promise<T>, signal?: AbortSignal): Promise<T> {
   const done = await withLock(home.lockFile, { waitMs, signal }, async () => ({ value: await action() }));

@@ -3,15 +3,15 @@ import * as fs from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { codeOf } from './home';
 
-/** A lock that was not renewed for so long belonged to a process that was killed. */
+/** A lock that was not renewed for so long belonged to a killed process. */
 const STALE_MS = 5_000;
 const RENEW_MS = 1_000;
 const RETRY_MS = 50;
 
 /**
- * Runs `action` while no other process holds the lock; undefined when the lock was not to be had within `waitMs`. Rejects when `signal`
- * ends the wait. A process that is suspended for STALE_MS loses the lock without notice, so two may hold it then. Keeps no
- * process alive, and installs no exit handler: after a `kill` the lock is free again within STALE_MS.
+ * Runs `action` while no other process holds the lock; undefined when the lock was not free within `waitMs`. Rejects when
+ * `signal` ends the wait. A process that is suspended for STALE_MS loses the lock without notice, so two may hold it then.
+ * Keeps no process alive and installs no exit handler: after a `kill` the lock is free within STALE_MS.
  */
 export async function withLock<T>(
   lock: string,

@@ -1,4 +1,4 @@
-// The PostgreSQL process itself: found, adopted, launched, asked who uses it, and shut down.
+// The PostgreSQL process: finds, adopts and launches it, counts its users, and shuts it down.
 import { randomBytes } from 'node:crypto';
 import * as fs from 'node:fs/promises';
 import { type AddressInfo, createServer, type Socket } from 'node:net';
@@ -18,29 +18,29 @@ const SETTINGS = {
   log_timezone: 'UTC',
 };
 
-/** A crash recovery takes its time; nobody waits for longer than this. */
+/** The longest wait for a start, which may be a crash recovery. */
 const READY_WAIT_MS = 120_000;
-/** Backends of a PostgreSQL that was killed need a moment to notice; until then its shared memory is in use. */
+/** Backends of a killed PostgreSQL need a moment to notice; until then its shared memory is in use. */
 const LAUNCHES = 40;
 const LAUNCH_PAUSE_MS = 500;
-/** For one that was launched a moment ago, and is not wanted any more. */
+/** For an aborted launch. */
 const ABANDON_WITHIN_MS = 4_000;
-/** A closed connection stays in pg_stat_activity for some milliseconds; whoever is still there after this time is in use. */
+/** A closed connection stays in pg_stat_activity for some milliseconds; one that is still there after this time is open. */
 const LEAVE_WAIT_MS = 600;
 const CLOSE_WAIT_MS = 1_000;
 const FAST_SHUTDOWN_MS = 10_000;
-/** Less than the 5 s after which PostgreSQL itself kills what does not end; we do that next. */
+/** Less than the 5 s after which PostgreSQL kills its backends; the next step kills them. */
 const IMMEDIATE_SHUTDOWN_MS = 1_500;
 const KILL_MS = 1_000;
 const STEP_MS = 50;
-/** At the first start beyond this size the log is set aside, in place of the one set aside before. */
+/** A start with a larger log renames it to `.log.1`, in place of the previous one. */
 const LOG_BYTES = 10_000_000;
 
-/** What does not change while PostgreSQL comes and goes. */
+/** What stays the same over restarts. */
 export interface Site {
   readonly home: Home;
   readonly binaries: string;
-  /** In addition to ours. */
+  /** In addition to `SETTINGS`. */
   readonly settings: Record<string, string>;
   readonly log: Log;
 }
@@ -50,16 +50,16 @@ export interface Postmaster {
   readonly port: number;
 }
 
-/** `presence` is a connection that tells other processes that we are here, and tells us at once when PostgreSQL has died. */
+/** `presence` is an open connection that other processes see, and that ends at once when PostgreSQL dies. */
 export interface Running extends Postmaster {
   readonly presence: Client;
   readonly adopted: boolean;
 }
 
 /**
- * Promises a PostgreSQL of this home with its database `flashsale`: the one that runs, else a new one, on data that is
- * made when there is none. Call it with the lock. With `port`, only a PostgreSQL on that port will do; without, the port
- * of one that was killed is tried first, as other processes may wait for it to come back there, and then any free one.
+ * Promises a running PostgreSQL of this home with its database `flashsale`, and creates the data if there are none. The caller
+ * holds the lock. With `port`, PostgreSQL must run on that port; without, the port of a killed one comes first, because other
+ * processes may wait for it there, and then any free one.
  */
 export async function adoptOrLaunch(site: Site, stopped: AbortSignal, port?: number): Promise<Running> {
   const { home } = site;
@@ -74,12 +74,12 @@ export async function adoptOrLaunch(site: Site, stopped: AbortSignal, port?: num
     if (found) {
       const presence = await waitUntilReady(home, found, stopped, () => isPostmaster(found.pid, home.data));
       if (presence) return serve({ ...found, presence, adopted: true });
-      continue; // it was on its way down
+      continue; // it was shutting down
     }
 
     await createCluster(site);
     stopped.throwIfAborted();
-    await readPassword(home); // what we cannot enter had better not start
+    await readPassword(home); // fails before the launch instead of after it
     await disownPidFile(home);
     const outcome = await launchOnce(site, (candidate ??= await findFreePort()), stopped);
     if ('presence' in outcome) return serve(outcome);
@@ -97,7 +97,7 @@ export async function adoptOrLaunch(site: Site, stopped: AbortSignal, port?: num
   );
 }
 
-/** The new process as soon as it answers, or what it wrote before it gave up. */
+/** The new process as soon as it answers, or the end of its log if it exits. */
 async function launchOnce(site: Site, port: number, stopped: AbortSignal): Promise<Running | { lastWords: string }> {
   const { home, binaries, settings } = site;
   const fixed = { port: String(port), listen_addresses: HOST, unix_socket_directories: '' };
@@ -109,7 +109,7 @@ async function launchOnce(site: Site, port: number, stopped: AbortSignal): Promi
   try {
     const { size } = await logFile.stat();
     const child = start(home, binaries, 'postgres', ['-D', home.data, ...options], {
-      detached: true, // in a session of its own: Ctrl-C is for us alone
+      detached: true, // in a separate session, which a terminal's Ctrl-C does not reach
       stdio: ['ignore', logFile.fd, logFile.fd],
     });
     let failure: string | undefined;
@@ -120,7 +120,7 @@ async function launchOnce(site: Site, port: number, stopped: AbortSignal): Promi
     const postmaster = { pid: child.pid ?? 0, port };
     const lives = async () => failure === undefined;
     const presence = await waitUntilReady(home, postmaster, stopped, lives).catch(async (error: unknown) => {
-      // So young that its lock file does not name it yet.
+      // Its lock file may not name it yet.
       if (stopped.aborted && child.pid !== undefined) await shutDown(site, postmaster, ABANDON_WITHIN_MS);
       throw error;
     });
@@ -131,7 +131,7 @@ async function launchOnce(site: Site, port: number, stopped: AbortSignal): Promi
   }
 }
 
-/** Appends, so that one file tells the story of several starts. */
+/** Appends to the log of earlier starts. */
 async function openLog(home: Home): Promise<fs.FileHandle> {
   const size = await fs.stat(home.logFile).then(
     (found) => found.size,
@@ -148,7 +148,7 @@ async function readLastLines(logFile: string, from: number, failure = ''): Promi
   return [...text.trim().split('\n').slice(-15), failure].join('\n').trim();
 }
 
-/** A connection as soon as PostgreSQL takes one; nothing when it is gone instead. A recovery may need its time. */
+/** A connection as soon as PostgreSQL accepts one, after a recovery if need be; undefined when it exits instead. */
 async function waitUntilReady(
   home: Home,
   { pid, port }: Postmaster,
@@ -165,13 +165,13 @@ async function waitUntilReady(
       return await connect(home, port, password);
     } catch (error) {
       last = error;
-      // 28P01: a wrong password. A stranger on the port says it, too, but then ours fails to bind and is gone soon.
+      // 28P01: a wrong password. Another PostgreSQL on the port answers that too; then ours fails to bind and exits soon.
       if (codeOf(error) === '28P01' && fewSeconds.aborted) break;
     }
     await sleep(STEP_MS);
   }
   throw new Error(
-    `PostgreSQL (pid ${pid}) runs on ${home.data} but does not let us in: ${messageOf(last)}. ` +
+    `PostgreSQL (pid ${pid}) runs on ${home.data} but refuses the connection: ${messageOf(last)}. ` +
       `Its log is ${home.logFile}. ${USE_YOUR_OWN}`,
   );
 }
@@ -189,7 +189,7 @@ async function connect(home: Home, port: number, password: string): Promise<Clie
     connectionTimeoutMillis: 5_000,
     query_timeout: 60_000,
   });
-  client.on('error', () => {}); // 'end' follows; without a listener a dying PostgreSQL would end this process
+  client.on('error', () => {}); // without a listener a dying PostgreSQL would end this process; 'end' follows
   try {
     await client.connect();
     const { rows } = await client.query<{ data: string; encoding: string }>(
@@ -204,7 +204,7 @@ async function connect(home: Home, port: number, password: string): Promise<Clie
   }
 }
 
-/** Waits until the connection is closed, but not for a PostgreSQL that hangs: then our end of it is closed. */
+/** Waits until the connection is closed. When PostgreSQL hangs, closes only this end. */
 export async function close(client: Client): Promise<void> {
   const patience = new AbortController();
   const ended = client.end().finally(() => patience.abort());
@@ -212,7 +212,7 @@ export async function close(client: Client): Promise<void> {
   (client as Client & { connection: { stream: Socket } }).connection.stream.destroy();
 }
 
-/** The database is created here, not with the cluster, so that a start killed in between is made good by the next one. */
+/** Creates the database here, not with the cluster, so that the next start makes up for one that was killed in between. */
 async function serve(running: Running): Promise<Running> {
   const { presence } = running;
   try {
@@ -229,7 +229,7 @@ async function readPassword(home: Home): Promise<string> {
   return fs.readFile(home.passwordFile, 'utf8').catch((error) => {
     throw new Error(
       `The password of the embedded PostgreSQL cannot be read: ${messageOf(error)}. If another user made ${home.data}, ` +
-        `run this program as that user, or delete ${home.data} to begin anew. ${USE_YOUR_OWN}`,
+        `run this program as that user, or delete ${home.data} to start afresh. ${USE_YOUR_OWN}`,
       { cause: error },
     );
   });
@@ -240,7 +240,7 @@ export async function connectionUrl(home: Home, port: number): Promise<string> {
   return `postgres://${USER}:${await readPassword(home)}@${HOST}:${port}/${DATABASE}`;
 }
 
-/** Made beside its place and moved into it when complete: a start that is killed leaves no half of a cluster. */
+/** Renames the cluster into place when it is complete, so that a killed start leaves no partial one. */
 async function createCluster({ home, binaries, log }: Site): Promise<void> {
   if (await exists(home.data)) return;
   log(`creating a PostgreSQL in ${home.data}: this takes a second or two`);
@@ -253,7 +253,7 @@ async function createCluster({ home, binaries, log }: Site): Promise<void> {
   await handOver(home.passwordFile, home);
   const options = [
     ...['-D', draft, `--username=${USER}`, `--pwfile=${home.passwordFile}`, '--auth=scram-sha-256'],
-    // Left alone, the encoding follows LANG, and without LANG it is SQL_ASCII.
+    // The default encoding follows LANG, and without LANG it is SQL_ASCII.
     ...['--encoding=UTF8', '--locale=C', '--locale-provider=builtin', '--builtin-locale=C.UTF-8'],
   ];
   await run(home, binaries, 'initdb', options).catch((error) => {
@@ -272,14 +272,14 @@ async function findFreePort(): Promise<number> {
 
 const pidFile = (home: Home): string => path.join(home.data, 'postmaster.pid');
 
-/** PostgreSQL's own lock file: its lines are pid, data directory, time of start, port and so on. */
+/** PostgreSQL's lock file: its lines are pid, data directory, start time, port and so on. */
 async function readPidFile(home: Home): Promise<Postmaster | undefined> {
   const lines = (await fs.readFile(pidFile(home), 'utf8').catch(() => '')).split('\n');
   const [pid, port] = [Number.parseInt(lines[0] ?? ''), Number.parseInt(lines[3] ?? '')];
   return pid > 0 && port > 0 && port < 65_536 ? { pid, port } : undefined;
 }
 
-/** The living PostgreSQL of this home, by its lock file, or else by `known`, where somebody deleted the files under it. */
+/** The running PostgreSQL of this home, by its lock file, or by `known` if its files were deleted. */
 export async function findPostmaster(home: Home, known?: Postmaster): Promise<Postmaster | undefined> {
   for (const postmaster of [await readPidFile(home), known]) {
     if (postmaster && (await isPostmaster(postmaster.pid, home.data))) return postmaster;
@@ -288,14 +288,14 @@ export async function findPostmaster(home: Home, known?: Postmaster): Promise<Po
 }
 
 /**
- * Call when the pid in the lock file is not our PostgreSQL's. Were it another program's by now, PostgreSQL would refuse
- * to start. The file stays, with a pid that no system gives out: by its last lines PostgreSQL checks that no backend
- * of the earlier run still works on the data.
+ * For a lock file whose pid is not this home's PostgreSQL. If another program had that pid by now, PostgreSQL would refuse to
+ * start. Keeps the file, with a pid that no system assigns, because PostgreSQL uses its last lines to check that no backend of
+ * the earlier run still works on the data.
  */
 async function disownPidFile(home: Home): Promise<void> {
   const text = await fs.readFile(pidFile(home), 'utf8').catch(() => undefined);
   if (text === undefined) return;
-  if (!(await readPidFile(home))) return fs.rm(pidFile(home)); // cut off in the middle of writing
+  if (!(await readPidFile(home))) return fs.rm(pidFile(home)); // incomplete
   const draft = `${pidFile(home)}.disowned`;
   await fs.rm(draft, { force: true });
   await fs.writeFile(draft, text.replace(/^\d+/, '2147483647'), { mode: 0o600, flag: 'wx' });
@@ -312,12 +312,12 @@ export function isAlive(pid: number): boolean {
   }
 }
 
-/** Whether the process is a postgres on this very data; false for another program with a reused pid, and for a zombie. */
+/** Whether the process is a postgres on this data; false for another program with a reused pid, and for a zombie. */
 export async function isPostmaster(pid: number, data: string): Promise<boolean> {
   if (!isAlive(pid)) return false;
   if (process.platform === 'linux') {
     const words = (await fs.readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '')).split('\0');
-    const directory = await fs.readlink(`/proc/${pid}/cwd`).catch(() => undefined); // one started by hand says `-D .`
+    const directory = await fs.readlink(`/proc/${pid}/cwd`).catch(() => undefined); // one that was started by hand may have `-D .`
     return path.basename(words[0] ?? '') === 'postgres' && (words.includes(data) || directory === data);
   }
   const command = await output('ps', ['-ww', '-o', 'command=', '-p', String(pid)]);
@@ -325,9 +325,8 @@ export async function isPostmaster(pid: number, data: string): Promise<boolean> 
 }
 
 /**
- * Who uses the database: each connection whose client has not closed it. With `withoutOwn` those of this process,
- * which is about to end, do not count. The kernel tells, so a PostgreSQL that hangs can be judged, too.
- * Elsewhere than on Linux PostgreSQL itself is asked, and this rejects when it has no time to tell.
+ * Counts the connections that their clients have not closed, except those of this process with `withoutOwn`. On Linux the kernel
+ * answers, even when PostgreSQL hangs. Elsewhere PostgreSQL is asked, and this rejects when it does not answer in time.
  */
 export async function countOthers(home: Home, postmaster: Postmaster, withoutOwn: boolean): Promise<number> {
   if (process.platform !== 'linux') return askForOthers(home, postmaster);
@@ -336,7 +335,7 @@ export async function countOthers(home: Home, postmaster: Postmaster, withoutOwn
   const ownPorts = new Set(
     sockets.filter(({ remote, inode }) => remote === postmaster.port && owned.has(inode)).map(({ local }) => local),
   );
-  // Its own ends: one whose client has closed is no longer established, even if PostgreSQL has not noticed.
+  // PostgreSQL's ends: once the client has closed, they are no longer established, even if PostgreSQL has not noticed.
   return sockets.filter(
     ({ local, remote, state }) => local === postmaster.port && state === ESTABLISHED && !ownPorts.has(remote),
   ).length;
@@ -385,14 +384,14 @@ async function askForOthers(home: Home, { port }: Postmaster): Promise<number> {
       await close(client);
     }
   } catch (error) {
-    if (codeOf(error) === 'ECONNREFUSED' || codeOf(error) === '57P03') return 0; // on its way up or down: it lets nobody in
+    if (codeOf(error) === 'ECONNREFUSED' || codeOf(error) === '57P03') return 0; // starting or shutting down: it accepts no connections
     throw error;
   }
 }
 
 /**
- * Takes `withinMs` at most. Fast first: open transactions are rolled back, the data written. What does not help leaves a
- * recovery for the next start: immediately, and in the end by SIGKILL, which a process that is stopped or hangs obeys, too.
+ * Takes `withinMs` at most. Tries a fast shutdown first: open transactions are rolled back, the data written. Then an immediate
+ * one and SIGKILL, which also ends a stopped or hanging process; both leave a recovery for the next start.
  */
 export async function shutDown(site: Site, { pid }: Postmaster, withinMs: number): Promise<void> {
   const { home, log } = site;
