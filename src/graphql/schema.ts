@@ -58,6 +58,12 @@ export function printedSchema(): string {
   return `${PRINTED_FROM}\n${printSchema(lexicographicSortSchema(checkoutSchema()))}\n`;
 }
 
+/** The text of schema/released.graphql, which a release writes. */
+export function printedReleasedSchema(version: string): string {
+  const from = `# The schema of release ${version}, written by \`npm run schema:emit -- --release\`. Do not edit.\n`;
+  return printedSchema().replace(PRINTED_FROM, from);
+}
+
 /** What the development schema adds, as an extension. */
 export function printedDevelopmentSchema(): string {
   const contract = checkoutSchema();
