@@ -39,4 +39,5 @@ export class UserError {
 
 export const KEY_DESCRIPTION =
   'Your own name for this one intent, 1 to 255 characters, best a UUID. Repeating a request with the same key has no further ' +
-  'effect and returns the same object. The header Idempotency-Key may carry it instead, for the only mutation of a request.';
+  'effect and returns the same object. The header Idempotency-Key may carry it instead, for the only mutation of a ' +
+  'request. Keys count per customer, and those of createHold and adjustStock per product as well.';

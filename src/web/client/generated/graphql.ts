@@ -16,7 +16,7 @@ export type Canceller =
   | 'PAYMENT_WINDOW';
 
 export type CreateHoldInput = {
-  /** Your own name for this one intent, 1 to 255 characters, best a UUID. Repeating a request with the same key has no further effect and returns the same object. The header Idempotency-Key may carry it instead, for the only mutation of a request. */
+  /** Your own name for this one intent, 1 to 255 characters, best a UUID. Repeating a request with the same key has no further effect and returns the same object. The header Idempotency-Key may carry it instead, for the only mutation of a request. Keys count per customer, and those of createHold and adjustStock per product as well. */
   idempotencyKey?: string | null | undefined;
   productId: string | number;
   quantity?: number;
@@ -25,7 +25,7 @@ export type CreateHoldInput = {
 export type CreateOrderInput = {
   /** 1 to 50 holds, all or nothing. A single id counts as a list of one. */
   holdIds: Array<string | number>;
-  /** Your own name for this one intent, 1 to 255 characters, best a UUID. Repeating a request with the same key has no further effect and returns the same object. The header Idempotency-Key may carry it instead, for the only mutation of a request. */
+  /** Your own name for this one intent, 1 to 255 characters, best a UUID. Repeating a request with the same key has no further effect and returns the same object. The header Idempotency-Key may carry it instead, for the only mutation of a request. Keys count per customer, and those of createHold and adjustStock per product as well. */
   idempotencyKey?: string | null | undefined;
 };
 
