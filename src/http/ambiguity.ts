@@ -49,7 +49,7 @@ export function ambiguityOf({
 
 /** Names of 4, or of 12 or more letters, so most headers can be skipped by their length. */
 const ONLY_ONCE = ['host', 'authorization', 'content-type'];
-/** `//` and `//[` start with a host for whoever parses them as a URL, and with a path for whoever does not. */
+/** A URL parser reads what follows `//` as a host, a router reads it as a path. */
 const STARTS_WITH_PATH = /^\/(?!\/)/;
 const CHARSET = /;\s*charset\s*=\s*"?([^\s;"]+)/i;
 /** Quotes a client's own words: shortened, and without characters that a terminal or a page could interpret. */

@@ -22,7 +22,7 @@ const HEADERS_OF_CLIENTS = [
 /** For answers that are not pages: nothing in them may run or be framed. Each page sets its own policy. */
 const NO_CONTENT = "default-src 'none'; frame-ancestors 'none'";
 
-/** @fastify/helmet would set the same, at a price: it builds its middlewares anew for every request. */
+/** Also for answers to bytes that are no request, which Fastify never sees; @fastify/helmet would set them only for its own. */
 export function securityHeaders({ hstsMaxAgeSeconds }: Pick<Config, 'hstsMaxAgeSeconds'>): Record<string, string> {
   return {
     'x-content-type-options': 'nosniff',

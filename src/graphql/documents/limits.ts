@@ -136,8 +136,8 @@ export function sizeLimit(context: ValidationContext): ASTVisitor {
 }
 
 /**
- * The root field of a subscription may not be conditional, as the specification's draft demands. graphql fails on a subscription
- * whose root field is skipped, and reads conditions there before it has variables.
+ * Refuses @skip and @include on the root field of a subscription, as the draft of the specification does. graphql throws when the
+ * field is skipped, and evaluates these conditions before it has variables.
  */
 export function subscriptionRootRule(context: ValidationContext): ASTVisitor {
   const isConditional = ({ selections }: SelectionSetNode, seen: Set<string>): boolean =>
