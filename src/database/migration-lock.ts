@@ -40,7 +40,7 @@ export async function lockMigrations(client: Client, { say, signal }: Waiting): 
   for (; ; await sleep(TRY_EVERY_MS, undefined, { signal })) {
     signal?.throwIfAborted();
     // Whatever the default: a migration must see what the one before it has committed.
-    await ask(client, 'BEGIN ISOLATION LEVEL READ COMMITTED');
+    await ask(client, 'BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL statement_timeout = 0');
     const [answer] = await ask<{ locked: boolean }>(
       client,
       `SELECT pg_try_advisory_xact_lock(${MIGRATION_LOCK}) AS locked`,
@@ -52,7 +52,7 @@ export async function lockMigrations(client: Client, { say, signal }: Waiting): 
   await ask(
     client,
     `SELECT set_config(name, '0', true) FROM pg_settings
-      WHERE name IN ('idle_in_transaction_session_timeout', 'transaction_timeout', 'statement_timeout')`,
+      WHERE name IN ('idle_in_transaction_session_timeout', 'transaction_timeout')`,
   );
 }
 
