@@ -77,7 +77,9 @@ async function holderOf(client: Client): Promise<string> {
     client,
     `SELECT concat_ws(', ', 'pid ' || pid, nullif(application_name, ''), 'from ' || host(client_addr)) AS who
       FROM pg_locks JOIN pg_stat_activity USING (pid)
-      WHERE locktype = 'advisory' AND classid = 0 AND objid = ${MIGRATION_LOCK} AND granted LIMIT 1`,
+      WHERE locktype = 'advisory' AND classid = 0 AND objid = ${MIGRATION_LOCK} AND granted
+        AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+      LIMIT 1`,
   );
   return holder?.who ?? 'it has just ended';
 }

@@ -29,9 +29,12 @@ afterAll(async () => {
   await db.close();
 });
 
+/** Other tests migrate other databases of the same PostgreSQL. */
+const MIGRATORS = `application_name = 'flash-sale migrate' AND datname = current_database()`;
+
 /** Another process that migrates, or hangs while it does. */
-async function holdMigrationLock(): Promise<Client> {
-  const client = new Client({ connectionString: db.url, application_name: 'another deployment' });
+async function holdMigrationLock(url = db.url, application_name = 'another deployment'): Promise<Client> {
+  const client = new Client({ connectionString: url, application_name });
   client.on('error', () => undefined);
   await client.connect();
   await client.query('BEGIN');
@@ -40,6 +43,10 @@ async function holdMigrationLock(): Promise<Client> {
 }
 
 test('a start that waits for a migration logs which session it waits for, and exits 0 on SIGTERM', async () => {
+  const elsewhere = await holdMigrationLock(
+    Object.assign(new URL(db.url), { pathname: '/postgres' }).href,
+    'elsewhere',
+  );
   const other = await holdMigrationLock();
   const waiting = build.launch({ DATABASE_URL: db.url });
   try {
@@ -48,17 +55,14 @@ test('a start that waits for a migration logs which session it waits for, and ex
     const { code, stderr } = await waiting.end('SIGTERM');
     expect([code, stderr]).toEqual([0, '']);
   } finally {
-    await other.end();
+    await Promise.all([other.end(), elsewhere.end()]);
   }
 });
 
 test('a start that waits for a migration continues when it has ended', async () => {
   const other = await holdMigrationLock();
   const starting = build.start({ DATABASE_URL: db.url });
-  await until(
-    async () => (await db.sql(`SELECT FROM pg_stat_activity WHERE application_name = 'flash-sale migrate'`)).length > 0,
-    'it waits',
-  );
+  await until(async () => (await db.sql(`SELECT FROM pg_stat_activity WHERE ${MIGRATORS}`)).length > 0, 'it waits');
   await other.end();
   expect((await (await starting).end('SIGTERM')).code).toBe(0);
 });
@@ -68,9 +72,7 @@ test('losing the session while waiting for the migration lock is a one-line erro
   const waiting = build.launch({ DATABASE_URL: db.url });
   try {
     await until(() => waiting.said().includes('waiting for another process'), 'the start says that it waits');
-    await db.sql(
-      `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'flash-sale migrate'`,
-    );
+    await db.sql(`SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE ${MIGRATORS}`);
     const { code, stderr } = await waiting.ended;
     expect(code).toBe(1);
     expect(stderr).toMatch(

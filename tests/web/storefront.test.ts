@@ -285,11 +285,11 @@ inBrowser('the storefront', () => {
 
   describe('for everybody', () => {
     it.each([
-      ['desktop', DESKTOP],
-      ['phone', PHONE],
-    ])('the storefront has no serious accessibility issue in any state: %s', async (_name, viewport) => {
+      ['desktop', DESKTOP, 'grace'],
+      ['phone', PHONE, 'heidi'],
+    ])('the storefront has no serious accessibility issue in any state: %s', async (_name, viewport, customer) => {
       await shop.product(3, { name: `Checked ${viewport.width}`, maxPerCustomer: 2 });
-      const page = await visit({ viewport, signedInAs: 'grace' });
+      const page = await visit({ viewport, signedInAs: customer });
       expect(await seriousIssues(page)).toEqual([]);
       await hold(page, `Checked ${viewport.width}`);
       await hold(page, `Checked ${viewport.width}`);
