@@ -2,7 +2,7 @@
 import { execFileSync } from 'node:child_process';
 import { cpus, totalmem } from 'node:os';
 import { SingleBar } from 'cli-progress';
-import { Command } from 'commander';
+import { Command, InvalidArgumentError } from 'commander';
 import { loadDotEnv, loadSettings } from '../../config';
 import { readStockUpdates } from './bench-sql';
 import { writeDocument } from './document';
@@ -11,7 +11,7 @@ import { judge, scoreOf } from './scores';
 import type { Slice } from './slice';
 import { soak } from './soak';
 import { Stage } from './stage';
-import { MOST_CONNECTIONS, setScene, type Scene, type Subject } from './subjects';
+import { MOST_CONNECTIONS, setScene, type Peer, type Scene, type Subject } from './subjects';
 import { interruptible, runCommand, wholeNumberOption } from '../../cli/options';
 
 interface Options {
@@ -24,6 +24,9 @@ interface Options {
   full: boolean;
   soak: number;
   cpuProf?: string;
+  against?: URL;
+  body?: string;
+  expect: string;
   json: boolean;
   write: boolean;
 }
@@ -50,6 +53,9 @@ const command = new Command('bench')
   .option('--full', 'also 2,000 who watch, 1 million holds in the table, and WORKERS=2', false)
   .option('--soak <seconds>', 'at the end so long a load of granted holds alone', wholeNumberOption(0, 86_400), 0)
   .option('--cpu-prof <folder>', 'write a CPU profile of the measured server there')
+  .option('--against <url>', 'of another GraphQL server on 127.0.0.1: the same load, in the same run', loopbackUrl)
+  .option('--body <json>', 'what that server is sent by POST')
+  .option('--expect <text>', 'what each of its answers must contain', '{"data":{')
   .option('--json', 'print everything as JSON', false)
   .option('--write', 'write docs/performance.md and its plot', false)
   .addHelpText(
@@ -64,11 +70,13 @@ Exit code: 0 when all was measured, whether the targets are reached or not;
 
 Examples:
   npm run bench -- --quick
+  npm run bench -- --only holds@256,noop@256 --against http://127.0.0.1:3000/graphql --body '{"query":"mutation{buy}"}'
   npm run bench -- --runs 5 --full --soak 600 --write`,
   )
   .action(bench);
 
 async function bench(options: Options): Promise<void> {
+  const peer = peerIn(options);
   loadDotEnv();
   const { databaseUrls } = loadSettings(['databaseUrls']);
   const runs = options.quick ? 1 : options.runs;
@@ -81,7 +89,7 @@ async function bench(options: Options): Promise<void> {
     const { products, connections } = options;
     const wants = wantsOf(products === undefined ? options.only : [`holds@${connections}`, `holds-${products}`]);
     const hotProducts = products === undefined ? HOT_PRODUCTS : [products];
-    const scene = await setScene(stage, { isFull: options.full, wants, hotProducts, connections, execArgv });
+    const scene = await setScene(stage, { isFull: options.full, wants, hotProducts, connections, execArgv, peer });
     const slices = await measureAll(scene.subjects, runs, seconds, options);
     return finish(stage, scene, slices, runs, seconds, options);
   };
@@ -90,8 +98,21 @@ async function bench(options: Options): Promise<void> {
   process.stdout.write(options.json ? `${JSON.stringify(report, null, 2)}\n` : forTerminal(report));
 }
 
+/** Load goes to this machine alone. */
+function loopbackUrl(text: string): URL {
+  const url = URL.canParse(text) ? new URL(text) : null;
+  if (url?.protocol === 'http:' && url.hostname === '127.0.0.1') return url;
+  throw new InvalidArgumentError('It must be like http://127.0.0.1:3000/graphql.');
+}
+
+function peerIn({ against, body, expect }: Options): Peer | null {
+  if (!against) return null;
+  if (body === undefined) throw new Error('--against needs --body, such as \'{"query":"mutation{buy}"}\'');
+  return { url: against, body, expected: expect };
+}
+
 function wantsOf(only: readonly string[] | undefined): (key: string) => boolean {
-  return (key) => !only || only.includes(key) || only.includes(key.split('@')[0]!);
+  return (key) => !only || key.startsWith('peer@') || only.includes(key) || only.includes(key.split('@')[0]!);
 }
 
 /** Measures one slice of each subject in turn and repeats, so that drift of the machine affects all alike. */
@@ -142,7 +163,7 @@ async function finish(
   options: Options,
 ): Promise<Report> {
   const holds = subjects.find((subject) => subject.key === 'holds@256');
-  const soaked = options.soak > 0 && holds ? await soak(options.soak, server.pid, holds.measure) : null;
+  const soaked = options.soak > 0 && holds ? await soak(options.soak, server.pid!, holds.measure) : null;
   const stock = await readStockUpdates(shop.client);
   const scores = subjects.map((subject) => scoreOf(subject, slices.get(subject.key) ?? []));
   const [cpu] = cpus();

@@ -85,6 +85,11 @@ export function forPayment(order: Order, secret: string): Uint8Array {
 
 export const newWebhookSecret = (): string => `whsec_${randomBytes(32).toString('base64')}`;
 
+/** The body as it was given, for another server. */
+export function forPeer(url: URL, body: string): Uint8Array {
+  return post(`${url.pathname}${url.search}`, body, { host: url.host });
+}
+
 function graphql(body: object): Uint8Array {
   return post('/graphql', JSON.stringify(body), {});
 }

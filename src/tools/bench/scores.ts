@@ -111,6 +111,9 @@ export function judge(scores: readonly Score[], stock: StockUpdates | null): Tar
     ),
     atLeast('granted holds, 2,000 watch live ÷ nobody watches', of('holds-watched@256', 'holds-unwatched@256'), 0.8),
     atLeast('1,000,000 holds in the table ÷ 1,000', of('holds-among-1000000@256', 'holds-among-1000@256'), 0.85),
+    ...(scores.some(({ name }) => name === 'peer')
+      ? [atLeast('granted holds ÷ the other server', of('holds@256', 'peer@256'), 1)]
+      : []),
     atLeast('HOT updates of stock ÷ all', stock && stock.updates > 0 ? stock.hot / stock.updates : null, 0.95),
   ];
 }

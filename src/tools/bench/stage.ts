@@ -31,7 +31,8 @@ const READY_WAIT_MS = 30_000;
 const RECONCILE_WAIT_MS = 120_000;
 
 export interface Server {
-  readonly pid: number;
+  /** null: a process of somebody else. */
+  readonly pid: number | null;
   readonly port: number;
   /** JSON lines; null: the server writes none. */
   readonly logFile: string | null;

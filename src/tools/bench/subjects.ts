@@ -22,6 +22,14 @@ export interface Subject {
   measure(measuredMs: number): Promise<Slice>;
 }
 
+/** Another GraphQL server on this machine, and the request that it gets. */
+export interface Peer {
+  readonly url: URL;
+  readonly body: string;
+  /** What each of its answers must contain. */
+  readonly expected: string;
+}
+
 export interface Scene {
   readonly subjects: readonly Subject[];
   /** The database of the measured server, for its statistics. */
@@ -65,6 +73,8 @@ export async function setScene(
     /** Of the load on them, and on one product beside them. */
     connections: number;
     execArgv: readonly string[];
+    /** null: nothing is compared with. */
+    peer: Peer | null;
   },
 ): Promise<Scene> {
   const shop = await stage.openShop();
@@ -77,6 +87,7 @@ export async function setScene(
     ...(await bench.trusted()),
     ...(await bench.manyProducts(options.hotProducts, options.connections)),
     ...(await bench.quiet()),
+    ...(options.peer ? [bench.peer(options.peer)] : []),
   ];
   const wanted = subjects.filter((subject) => options.wants(subject.key));
   if (options.isFull) {
@@ -346,6 +357,12 @@ class Bench {
       shop,
     );
     return [server.isOffered ? subject : { ...subject, skipped: 'this build serves with one process' }];
+  }
+
+  peer({ url, body, expected }: Peer): Subject {
+    const server = { pid: null, port: Number(url.port || 80), logFile: null };
+    const bodies = [requests.forPeer(url, body)];
+    return this.repeated('peer', MOST_CONNECTIONS, `${url.href}, its own request`, bodies, [expected], server);
   }
 
   private repeated(
