@@ -12,7 +12,7 @@ import type { Config } from './config';
 import { openDatabase, type Database } from './database/database';
 import { gaugesOf } from './database/gauges';
 import { documentGuard } from './graphql/documents/guard';
-import { codegenDocuments, TrustedDocuments } from './graphql/documents/trusted';
+import { codegenDocuments, KnownDocuments } from './graphql/documents/known';
 import { openApollo } from './graphql/http/apollo';
 import type { Context, Services } from './graphql/http/context';
 import { maskErrors } from './graphql/http/errors';
@@ -69,7 +69,7 @@ export async function startApp(config: Config, options: AppOptions): Promise<App
   const { log } = options;
   if (config.environment === 'production') sealFailpoints();
   const schema = options.schema ?? schemaFor(config);
-  const trusted = trustedDocuments(schema, config, options);
+  const documents = knownDocuments(schema, config, options);
   const metrics = new Metrics();
   const scrape = options.scrapeWith?.(metrics) ?? (() => metrics.text());
   const database = await connectDatabase(config, options, metrics);
@@ -80,7 +80,7 @@ export async function startApp(config: Config, options: AppOptions): Promise<App
   const serverMetrics = async () => ({ server: serverName(fastify), text: await scrape() });
   const services = servicesOf(config, options.admissionHook, {
     schema,
-    trusted,
+    documents,
     checkout,
     database,
     log,
@@ -133,13 +133,13 @@ export async function startApp(config: Config, options: AppOptions): Promise<App
   };
 }
 
-function trustedDocuments(
+function knownDocuments(
   schema: GraphQLSchema,
   { persistedOnly }: Config,
-  { documents = codegenDocuments() }: AppOptions,
-): TrustedDocuments {
-  const trusted = new TrustedDocuments(schema, documents);
-  if (!persistedOnly || trusted.size > 0) return trusted;
+  { documents: texts = codegenDocuments() }: AppOptions,
+): KnownDocuments {
+  const documents = new KnownDocuments(schema, texts);
+  if (!persistedOnly || documents.size > 0) return documents;
   throw new Error(
     'PERSISTED_ONLY=on serves only the operations that codegen wrote, and there are none: npm run codegen',
   );
@@ -161,10 +161,10 @@ function servicesOf(
   hook: AdmissionHook | undefined,
   given: Pick<
     Services,
-    'schema' | 'trusted' | 'checkout' | 'database' | 'log' | 'metrics' | 'provider' | 'serverMetrics'
+    'schema' | 'documents' | 'checkout' | 'database' | 'log' | 'metrics' | 'provider' | 'serverMetrics'
   >,
 ): Services {
-  const { schema, trusted, database, log, metrics } = given;
+  const { schema, documents, database, log, metrics } = given;
   const { persistedOnly } = config;
   const isProduction = config.environment === 'production';
   const admission = admissionOf(config, { log, hook });
@@ -175,7 +175,7 @@ function servicesOf(
     watch: new StockWatch(new StockLevels(database.readWatched, { withDescriptions: true }), log),
     admission,
     clientOf: clientsOf(config, { log, metrics }),
-    guard: documentGuard({ schema, admission, trusted, persistedOnly, hidesSchema: isProduction }),
+    guard: documentGuard({ schema, admission, documents, persistedOnly, hidesSchema: isProduction }),
     verify: createTokenVerifier(config),
     mask: maskErrors({ log, metrics }),
     developmentAuth: isProduction ? null : config.auth,

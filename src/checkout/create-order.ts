@@ -1,8 +1,8 @@
 /** createOrder: turns one or several holds of a shopper into an order, all or nothing. */
 import type { EntityManager } from '@mikro-orm/postgresql';
-import { consumeHolds, findHolds, lockHolds } from '../database/holds';
+import { consumeHolds, findHolds, lockFreeHolds, lockHolds } from '../database/holds';
 import { isId, newId, orderIdOf } from '../database/ids';
-import { findLines, findOrders, insertOrders, lockOrderIds } from '../database/orders';
+import { findLines, findOrders, insertOrders, lockFreeOrderIds, lockOrderIds } from '../database/orders';
 import { findParkedReferences } from '../database/payment-events';
 import { readClock } from '../database/clock';
 import { Restart } from '../postgres/transaction';
@@ -13,7 +13,7 @@ import { judgeOrder, linesOf, type OrderFacts, type OrderRequest, type OrderVerd
 import type { Hold, Order } from '../domain/records';
 import { granted, refused, replayed, type Answer } from '../domain/refusals';
 import type { Dependencies, UseCase } from './dependencies';
-import { Batcher, ONE_READ_AT_A_TIME } from './batcher';
+import { Batcher, ONE_READ_AT_A_TIME, type Concurrency } from './batcher';
 import { GroupCommit } from './group-commit';
 import { logOrder, logSettled } from './outcomes';
 import type { Settled, SettlementPlan } from './order-settlement';
@@ -28,10 +28,27 @@ export interface CreateOrderInput {
 /** `peeked`: the holds as read without a lock, for the columns that never change: they say which products to lock. */
 interface PeekedRequest extends OrderRequest {
   readonly peeked: readonly Hold[];
+  /** Under its key, or by an earlier transaction whose COMMIT was lost. The id of any other request is new. */
+  readonly mayExist: boolean;
 }
 
-/** `alone`: parked events refer to it and may move units, so it needs a separate transaction. */
-type BatchVerdict = OrderVerdict | { readonly kind: 'alone' };
+type BatchVerdict =
+  | OrderVerdict
+  /** Parked events refer to it and may move units, so it needs a separate transaction. */
+  | { readonly kind: 'alone' }
+  /** Another transaction has its id or one of its holds. */
+  | { readonly kind: 'locked'; readonly isRerun: boolean };
+
+/** Locks what requests need, statement by statement in the order of all locks. A request whose locks are taken is left out. */
+type Locking = (em: EntityManager, requests: readonly PeekedRequest[]) => Promise<Locked>;
+
+interface Locked {
+  readonly holds: readonly Hold[];
+  readonly has: (request: PeekedRequest) => boolean;
+}
+
+/** One transaction can be written while another is committed. */
+const SHARED: Concurrency<PeekedRequest> = { batches: 2, sizeOf: ({ holdIds }) => holdIds.length };
 
 /**
  * Places an order of live holds, or answers the order that the same key placed, or that a payment placed of this very hold.
@@ -41,7 +58,8 @@ type BatchVerdict = OrderVerdict | { readonly kind: 'alone' };
  * HOLD_ALREADY_USED, CURRENCY_MISMATCH.
  * Locks: the order's id, if a key makes it → stock rows, if parked events may move units → holds in ascending (product, id).
  * A batch makes 3 round trips, a fourth when a key or a hold already has an order, and one read before the transaction.
- * Orders of the same products share a transaction, as they move no units.
+ * Orders move no units, so all share transactions, which wait for no lock. An order whose holds or id are locked waits for
+ * them in a second transaction, with orders of the same products, so that one product's lock does not delay another's orders.
  */
 export function createOrders(shared: Dependencies): UseCase<CreateOrderInput, Answer<Order>> {
   const { database } = shared;
@@ -49,11 +67,13 @@ export function createOrders(shared: Dependencies): UseCase<CreateOrderInput, An
     (requests) => peekHolds(shared, requests),
     ONE_READ_AT_A_TIME,
   );
-  const commits = new GroupCommit<PeekedRequest, BatchVerdict>((_, requests) =>
+  const commit = (requests: readonly PeekedRequest[], locking: Locking) =>
     database.inTransaction('createOrder', ({ em, attempt, rollBack }) =>
-      commitTogether(em, requests, shared.orderPaymentWindowSeconds, attempt > 1, rollBack),
-    ),
-  );
+      commitTogether(em, requests, locking, shared.orderPaymentWindowSeconds, attempt > 1, rollBack),
+    );
+  const free = new Batcher<PeekedRequest, BatchVerdict>((requests) => commit(requests, lockFree), SHARED);
+  const waiting = new GroupCommit<PeekedRequest, BatchVerdict>((_, requests) => commit(requests, lockAll));
+  const wait = (request: PeekedRequest) => waiting.submit(productIdsOf([request]).join(), request);
   return async (deps, input, { customerId }) => {
     const named = nameEachOnce(input.holdIds);
     const idempotencyKey = checkIdempotencyKey(input.idempotencyKey);
@@ -64,10 +84,12 @@ export function createOrders(shared: Dependencies): UseCase<CreateOrderInput, An
       customerId,
       idempotencyKey,
       peeked: ids.length > 0 ? await peeks.submit(ids) : [],
+      mayExist: idempotencyKey !== null,
     };
     // On Citus orders are on different workers, and a shared transaction would write to many of them.
-    const together = database.isDistributed ? request.orderId : productIdsOf([request]).join();
-    const verdict = await commits.submit(together, request);
+    let verdict = await (database.isDistributed ? waiting.submit(request.orderId, request) : free.submit(request));
+    if (verdict.kind === 'locked') verdict = await wait({ ...request, mayExist: request.mayExist || verdict.isRerun });
+    if (verdict.kind === 'locked') throw new Error('an order that has waited for its locks has them');
     return verdict.kind === 'alone' ? placeAlone(deps, request) : answerTo(deps, request, verdict);
   };
 }
@@ -97,21 +119,27 @@ const productIdsOf = (requests: readonly PeekedRequest[]) =>
 async function commitTogether(
   em: EntityManager,
   requests: readonly PeekedRequest[],
+  locking: Locking,
   paymentWindowSeconds: number,
   isRerun: boolean,
   rollBack: () => void,
 ): Promise<BatchVerdict[]> {
-  const [, facts, parked] = await Promise.all([
-    lockKeyedIds(em, requests),
-    readFacts(em, requests, isRerun),
+  const [locked, at, parked] = await Promise.all([
+    locking(em, requests),
+    readClock(em),
     findParkedReferences(
       em,
       requests.flatMap((request) => [request.orderId, ...request.peeked.map((hold) => hold.id)]),
     ),
   ]);
+  const facts = await readFacts(em, requests.filter(locked.has), locked.holds, at, isRerun);
   const verdicts: BatchVerdict[] = [];
   const placed: (OrderVerdict & { kind: 'place' })[] = [];
   for (const request of requests) {
+    if (!locked.has(request)) {
+      verdicts.push({ kind: 'locked', isRerun });
+      continue;
+    }
     const verdict = judgeOrder(request, facts, paymentWindowSeconds);
     if (verdict.kind !== 'place') verdicts.push(verdict);
     else if (parked.has(request.orderId) || verdict.holds.some((hold) => parked.has(hold.id))) {
@@ -127,19 +155,47 @@ async function commitTogether(
   return verdicts;
 }
 
-const lockKeyedIds = (em: EntityManager, requests: readonly PeekedRequest[]) =>
-  lockOrderIds(
-    em,
-    requests.filter(({ idempotencyKey }) => idempotencyKey !== null).map(({ orderId }) => orderId),
-  );
+const keyedIdsOf = (requests: readonly PeekedRequest[]) =>
+  requests.filter(({ idempotencyKey }) => idempotencyKey !== null).map(({ orderId }) => orderId);
+
+const lockAll: Locking = async (em, requests) => {
+  const peeked = new Map(requests.flatMap((request) => request.peeked).map((hold) => [hold.id, hold]));
+  const byProduct = [...groupBy(peeked.values(), (hold) => hold.productId)];
+  const [, ...holds] = await Promise.all([
+    lockOrderIds(em, keyedIdsOf(requests)),
+    ...byProduct.map(([productId, own]) =>
+      lockHolds(
+        em,
+        productId,
+        own.map((hold) => hold.id),
+      ),
+    ),
+  ]);
+  return { holds: holds.flat(), has: () => true };
+};
+
+/** Waits for nothing. */
+const lockFree: Locking = async (em, requests) => {
+  const [ids, holds] = await Promise.all([
+    lockFreeOrderIds(em, keyedIdsOf(requests)),
+    lockFreeHolds(em, [...new Set(requests.flatMap((request) => request.peeked).map((hold) => hold.id))]),
+  ]);
+  const locked = new Set(holds.map((hold) => hold.id));
+  return {
+    holds,
+    has: ({ orderId, idempotencyKey, peeked }) =>
+      (idempotencyKey === null || ids.has(orderId)) && peeked.every((hold) => locked.has(hold.id)),
+  };
+};
 
 /** A parked event may cancel the order at once, which moves units, so the stock rows are locked before the holds. */
 async function placeAlone(deps: Dependencies, request: PeekedRequest): Promise<Answer<Order>> {
   const plan: SettlementPlan = { movesUnits: true, newOrderId: newId() };
   const { verdict, settled } = await deps.database.inTransaction('createOrder', async ({ em, attempt, rollBack }) => {
-    await lockKeyedIds(em, [request]);
+    await lockOrderIds(em, keyedIdsOf([request]));
     await lockStocks(em, productIdsOf([request]));
-    const facts = await readFacts(em, [request], attempt > 1);
+    const [{ holds }, at] = await Promise.all([lockAll(em, [request]), readClock(em)]);
+    const facts = await readFacts(em, [request], holds, at, attempt > 1);
     const verdict = judgeOrder(request, facts, deps.orderPaymentWindowSeconds);
     if (verdict.kind !== 'place') {
       rollBack();
@@ -151,25 +207,15 @@ async function placeAlone(deps: Dependencies, request: PeekedRequest): Promise<A
   return answerTo(deps, request, verdict, settled);
 }
 
-/** Locks the holds, and then reads all that the decisions need. */
+/** What the decisions need beside the locked holds. */
 async function readFacts(
   em: EntityManager,
   requests: readonly PeekedRequest[],
+  holds: readonly Hold[],
+  at: Date,
   isRerun: boolean,
 ): Promise<OrderFacts & { holds: Map<string, Hold>; orders: Map<string, Order>; holdIdsOf: Map<string, string[]> }> {
-  const peeked = new Map(requests.flatMap((request) => request.peeked).map((hold) => [hold.id, hold]));
-  const byProduct = [...groupBy(peeked.values(), (hold) => hold.productId)];
-  const locking = byProduct.map(([productId, own]) =>
-    lockHolds(
-      em,
-      productId,
-      own.map((hold) => hold.id),
-    ),
-  );
-  const [locked, at] = await Promise.all([Promise.all(locking), readClock(em)]);
-  const holds = locked.flat();
-  // An id without a key is new, unless an earlier attempt was committed and its answer lost.
-  const askedIds = requests.filter((request) => isRerun || request.idempotencyKey !== null).map((r) => r.orderId);
+  const askedIds = requests.filter((request) => isRerun || request.mayExist).map((request) => request.orderId);
   const knownIds = holds.flatMap((hold) => hold.orderId ?? []);
   const orders = await findOrders(em, [...new Set([...askedIds, ...knownIds])]);
   if (knownIds.some((id) => !orders.some((order) => order.id === id))) {
@@ -213,8 +259,7 @@ async function write(
     placed.map(({ order }) => order),
     placed.flatMap(({ order, holds }) => linesOf(order, holds)),
   );
-  const byProduct = [...groupBy(used, (hold) => hold.productId)];
-  await Promise.all([inserting, ...byProduct.map(([productId, own]) => consumeHolds(em, productId, own, at))]);
+  await Promise.all([inserting, consumeHolds(em, used, at)]);
 }
 
 function answerTo(

@@ -36,7 +36,7 @@ export async function placePaidOrder(
     ...paidWith(event),
   };
   await insertOrders(em, [order], linesOf(order, [hold]));
-  if (live) await consumeHolds(em, hold.productId, [{ id: hold.id, orderId }], at);
+  if (live) await consumeHolds(em, [{ ...hold, orderId }], at);
   else if (!isPaid) await linkToOrder(em, hold, orderId);
   const judged = judgedAs(event, isPaid ? 'APPLIED' : 'REFUND_DUE', order, at);
   const settled = await new OrderSettlement(em, at, order, [hold], plan, [judged]).settle([]);

@@ -1,12 +1,14 @@
 /**
- * Statements on `holds` that move no units. Each names its shard, `product_id`.
+ * Statements on `holds` that move no units. On Citus each names its shard, `product_id`.
  *
  * During a sale the planner's statistics are older than most rows: for a new product it expects one hold where there are
  * thousands, and scans them all when that seems cheaper than 256 look-ups by id. So every statement by ids leaves it no other
  * plan: `id = ANY (…)` in addition to any join; "still active" as `closed_at IS NULL`, which no index of active holds serves.
  */
 import { LockMode, type EntityManager } from '@mikro-orm/postgresql';
+import { groupBy } from '../domain/group-by';
 import type { Hold } from '../domain/records';
+import { isDistributed } from '../postgres/citus';
 import { Columns, type Row } from './columns';
 import { HoldRow } from './entities';
 import { run, runQuery, sql, time } from '../postgres/statement';
@@ -35,20 +37,38 @@ export async function lockHolds(em: EntityManager, productId: string, ids: reado
   return rows.map((row) => holdColumns.read(row));
 }
 
+/** Locks the holds that are free (SKIP LOCKED), of whatever products, and returns them as they are now. Not for Citus. */
+export async function lockFreeHolds(em: EntityManager, ids: readonly string[]): Promise<Hold[]> {
+  if (ids.length === 0) return [];
+  const query = em
+    .createQueryBuilder(HoldRow)
+    .select('*')
+    .where('id = ANY (?::uuid[])', [[...ids]])
+    .orderBy({ productId: 'asc', id: 'asc' })
+    .setLockMode(LockMode.PESSIMISTIC_PARTIAL_WRITE);
+  const rows = await runQuery<Row>(em, query);
+  return rows.map((row) => holdColumns.read(row));
+}
+
 /** ACTIVE → CONSUMED. The units stay out of `available`; the caller has locked the holds and judged them live. */
 export async function consumeHolds(
   em: EntityManager,
-  productId: string,
-  holds: readonly { readonly id: string; readonly orderId: string }[],
+  holds: readonly (Pick<Hold, 'id' | 'productId'> & { readonly orderId: string })[],
   at: Date,
 ): Promise<void> {
-  const ids = holds.map((hold) => hold.id);
-  await run(
-    em,
-    sql`/* consumeHolds */
-      UPDATE holds SET status = 'CONSUMED', closed_at = ${at},
-        order_id = (${holds.map((hold) => hold.orderId)}::uuid[])[array_position(${ids}::uuid[], id)]
-      WHERE product_id = ${productId} AND id = ANY (${ids}::uuid[]) AND closed_at IS NULL`,
+  const parts = isDistributed(em) ? [...groupBy(holds, (hold) => hold.productId).values()] : [holds];
+  await Promise.all(
+    parts.map((own) => {
+      const ids = own.map((hold) => hold.id);
+      const shard = isDistributed(em) ? sql`product_id = ${own[0]!.productId} AND` : sql``;
+      return run(
+        em,
+        sql`/* consumeHolds */
+          UPDATE holds SET status = 'CONSUMED', closed_at = ${at},
+            order_id = (${own.map((hold) => hold.orderId)}::uuid[])[array_position(${ids}::uuid[], id)]
+          WHERE ${shard} id = ANY (${ids}::uuid[]) AND closed_at IS NULL`,
+      );
+    }),
   );
 }
 

@@ -26,6 +26,17 @@ export async function lockOrderIds(em: EntityManager, ids: readonly string[]): P
   );
 }
 
+/** Locks the ids that are free as `lockOrderIds` does, and returns them. */
+export async function lockFreeOrderIds(em: EntityManager, ids: readonly string[]): Promise<ReadonlySet<string>> {
+  if (ids.length === 0) return new Set();
+  const rows = await run<{ id: string }>(
+    em,
+    sql`/* free order ids */ SELECT id FROM unnest(${[...ids].sort()}::text[]) AS o (id)
+      WHERE pg_try_advisory_xact_lock(hashtextextended(id, 0))`,
+  );
+  return new Set(rows.map((row) => row.id));
+}
+
 /** Locks the orders that are free (SKIP LOCKED), in ascending id, and returns them. */
 export async function lockFreeOrders(em: EntityManager, ids: readonly string[]): Promise<Order[]> {
   const query = em

@@ -1,6 +1,6 @@
 /** Fields for operators beyond the contract: correct, exact, and for admins only. */
 import { randomUUID } from 'node:crypto';
-import { codegenDocuments } from '../../src/graphql/documents/trusted';
+import { codegenDocuments } from '../../src/graphql/documents/known';
 import { EVENT, openServer, paymentMessage, statementsOf, type TestServer } from '../support/server';
 import { expire, makeOrderOverdue } from '../support/time';
 

@@ -1,10 +1,10 @@
-/** A trusted document bypasses Apollo's pipeline with the same status, body and effect. */
+/** Trusted documents, and those that were sent before, bypass Apollo's pipeline with the same status, body and effect. */
 import { createHash } from 'node:crypto';
 import { EVENT, mutationText, openServer, ORDER, PRODUCT, type GqlReply, type TestServer } from '../support/server';
 
 const mockDocuments: string[] = [];
-jest.mock('../../src/graphql/documents/trusted', () => ({
-  ...jest.requireActual('../../src/graphql/documents/trusted'),
+jest.mock('../../src/graphql/documents/known', () => ({
+  ...jest.requireActual('../../src/graphql/documents/known'),
   codegenDocuments: () => mockDocuments,
 }));
 
@@ -44,7 +44,9 @@ const withoutChance = ({ status, headers, text }: GqlReply) => ({
   ),
 });
 
-/** Asks by the trusted text, by its hash, and by a text that Apollo has to read, and compares. */
+let texts = 0;
+
+/** Asks by a text that Apollo has to read, by the same text again, by the trusted text and by its hash, and compares. */
 async function expectSame(name: keyof typeof DOCUMENTS, variables: unknown, token: string | null): Promise<void> {
   const query = DOCUMENTS[name];
   const headers = { 'content-type': 'application/json', ...(token && { authorization: `Bearer ${token}` }) };
@@ -54,12 +56,16 @@ async function expectSame(name: keyof typeof DOCUMENTS, variables: unknown, toke
       ? ''
       : `,"variables":${typeof variables === 'string' ? variables : JSON.stringify(variables)}`;
   const sha256Hash = createHash('sha256').update(query).digest('hex');
-  const apollo = await server.post(`{"query":${JSON.stringify(`${query} #`)}${rest}}`, headers);
+  const isNew = `${query} #${(texts += 1)}`;
+  const apollo = await server.post(`{"query":${JSON.stringify(isNew)}${rest}}`, headers);
+  // Apollo remembers what it found valid.
+  const again = await server.post(`{"query":${JSON.stringify(isNew)}${rest}}`, headers);
   const trusted = await server.post(`{"query":${JSON.stringify(query)}${rest}}`, headers);
   const byHash = await server.post(
     `{"extensions":{"persistedQuery":{"version":1,"sha256Hash":"${sha256Hash}"}}${rest}}`,
     headers,
   );
+  expect(withoutChance(again)).toEqual(withoutChance(apollo));
   expect(withoutChance(trusted)).toEqual(withoutChance(apollo));
   expect(withoutChance(byHash)).toEqual(withoutChance(apollo));
 }
@@ -145,6 +151,16 @@ test.each<[keyof typeof DOCUMENTS, () => unknown]>([
   ['reports', () => ({ id: productId })],
 ])('%s, as an admin, a shopper and an anonymous caller (%#)', async (name, variables) => {
   for (const token of [server.tokens.admin, server.tokens.alice, null]) await expectSame(name, variables(), token);
+});
+
+test('the second request of a document does not reach Apollo', async () => {
+  const execute = jest.spyOn(server.app.apollo, 'executeHTTPGraphQLRequest');
+  try {
+    for (let i = 0; i < 3; i++) await server.gql('query Known { serverTime }');
+    expect(execute).toHaveBeenCalledTimes(1);
+  } finally {
+    execute.mockRestore();
+  }
 });
 
 test('an unexpected error is masked as well', async () => {

@@ -83,6 +83,23 @@ describeOnOneServer.each([
     expect(rows).toBeLessThan(FEW);
   });
 
+  test('holds with limits and without keys', async () => {
+    const rows = await readBy((server) => many((n) => server.hold(ofProduct(), { customerId: `other ${n}` })));
+    expect(rows).toBeGreaterThan(0);
+    expect(rows).toBeLessThan(FEW);
+  });
+
+  test('holds without keys and limits', async () => {
+    await shop.sql('UPDATE products SET max_per_customer = NULL WHERE id = $1', [ofProduct().id]);
+    try {
+      const rows = await readBy((server) => many(() => server.hold(ofProduct(), {})));
+      expect(rows).toBeGreaterThan(0);
+      expect(rows).toBeLessThan(FEW);
+    } finally {
+      await shop.sql('UPDATE products SET max_per_customer = 1000 WHERE id = $1', [ofProduct().id]);
+    }
+  });
+
   test('orders, their payments, releases and cancellations', async () => {
     const rows = await readBy(async (server) => {
       const holds = await many(() => server.hold(ofProduct(), { customerId: ALICE }));

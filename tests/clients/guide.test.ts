@@ -14,8 +14,8 @@ Object.assign(globalThis, { WebSocket });
 
 /** The documents that codegen writes with the transformation from the guide. */
 const mockDocuments: string[] = [];
-jest.mock('../../src/graphql/documents/trusted', () => ({
-  ...jest.requireActual('../../src/graphql/documents/trusted'),
+jest.mock('../../src/graphql/documents/known', () => ({
+  ...jest.requireActual('../../src/graphql/documents/known'),
   codegenDocuments: () => mockDocuments,
 }));
 

@@ -75,13 +75,8 @@ export const MUTATIONS: readonly Mutation[] = [
     edits: [
       {
         file: 'src/checkout/create-order.ts',
-        find: '  const locking = byProduct.map(',
-        replace: '  const reading = readClock(em);\n  const locking = byProduct.map(',
-      },
-      {
-        file: 'src/checkout/create-order.ts',
-        find: 'const [locked, at] = await Promise.all([Promise.all(locking), readClock(em)]);',
-        replace: 'const [locked, at] = await Promise.all([Promise.all(locking), reading]);',
+        find: 'const [locked, at, parked] = await Promise.all([\n    locking(em, requests),\n    readClock(em),',
+        replace: 'const [at, locked, parked] = await Promise.all([\n    readClock(em),\n    locking(em, requests),',
       },
     ],
   },

@@ -42,6 +42,20 @@ async function neighbours(count: number): Promise<[Hold, Hold][]> {
   return Promise.all(Array.from({ length: count }, (_, n) => Promise.all([holdOf(n), holdOf(n + 1)])));
 }
 
+// On Citus every order has a transaction of its own.
+onOneServer('locked holds of other products do not delay an order', async () => {
+  const locked: Hold[] = [];
+  for (let n = 0; n < 4; n += 1) locked.push(await shop.hold(await shop.product(1)));
+  const free = await shop.hold(await shop.product(1));
+  let server: Server;
+  const waiting = locked.map((hold) => (opened: Server) => placeOrder([hold])((server = opened)));
+  const answers = await collideWithLock(shop, locked.map(lockOfHold), waiting, async () => {
+    // As many transactions as orders share are waiting now.
+    expect(await placeOrder([free])(server)).toMatchObject({ granted: true });
+  });
+  for (const answer of answers) expect(answer.granted).toBe(true);
+});
+
 describe('carts in opposite directions', () => {
   test('of two carts with the same holds in opposite order one gets them, and nothing deadlocks', async () => {
     const [a, b] = await twoProducts();

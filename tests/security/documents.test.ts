@@ -85,7 +85,7 @@ test('every operation of the playground is well within the limits', () => {
 });
 
 test('a flood of different documents does not grow memory', async () => {
-  const { guard } = target.app.services;
+  const { remembered } = target.app.services.documents;
   const padding = '#'.padEnd(30_000, 'x');
   const flood = async (from: number, count: number) => {
     for (let i = from; i < from + count; i += 50) {
@@ -95,7 +95,7 @@ test('a flood of different documents does not grow memory', async () => {
         ),
       );
       for (const { status } of answers) expect(status).toBe(200);
-      expect(guard.remembered.size).toBeLessThanOrEqual(256);
+      expect(remembered.size).toBeLessThanOrEqual(256);
     }
     collectGarbage();
     return process.memoryUsage().heapUsed / 1024 / 1024;
@@ -107,8 +107,7 @@ test('a flood of different documents does not grow memory', async () => {
 });
 
 test('a cached document is not parsed again until it is evicted', async () => {
-  const { guard } = target.app.services;
-  const { remembered } = guard;
+  const { remembered } = target.app.services.documents;
   const text = 'query Remembered { serverTime }';
   await target.ask(text);
   expect(remembered.knows(text)).toBe(true);
@@ -118,10 +117,20 @@ test('a cached document is not parsed again until it is evicted', async () => {
   expect(remembered.knows(text)).toBe(true);
 });
 
+test('a document in use outlives a flood of other documents', async () => {
+  const { remembered } = target.app.services.documents;
+  const text = 'query Busy { serverTime }';
+  for (let i = 0; i < 300; i++) {
+    await target.ask(`query R${i} { serverTime }`);
+    await target.ask(text);
+    expect(remembered.knows(text)).toBe(true);
+  }
+});
+
 test('a refused document is not cached', async () => {
   const text = `{ ${times(51, (i) => `a${i}: __typename`)} }`;
   await target.ask(text);
-  expect(target.app.services.guard.remembered.knows(text)).toBe(false);
+  expect(target.app.services.documents.remembered.knows(text)).toBe(false);
 });
 
 test('a mutation by GET, a batch and a body of another kind execute nothing', async () => {

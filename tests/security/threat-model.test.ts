@@ -5,8 +5,8 @@ import { PRICE_PER_POINT } from '../../src/admission/operation';
 import { defaultRateLimits, projectPath, rateClasses } from '../../src/config';
 import { MAX_ANSWER_BYTES, MAX_EVENT_BYTES } from '../../src/graphql/documents/budget';
 import { MAX_EVENT_PRICE, MAX_PRICE } from '../../src/graphql/documents/cost';
-import { MAX_REMEMBERED } from '../../src/graphql/documents/guard';
 import * as limits from '../../src/graphql/documents/limits';
+import { MAX_REMEMBERED } from '../../src/graphql/documents/remembered';
 import { MAX_VALIDATION_ERRORS } from '../../src/graphql/http/apollo';
 import { MAX_BODY_BYTES } from '../../src/graphql/http/routes';
 

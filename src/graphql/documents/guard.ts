@@ -1,4 +1,4 @@
-/** Checks the text of a document before anything expensive is done with it, and remembers valid documents. */
+/** Checks the text of a document before anything expensive is done with it. */
 import {
   getOperationAST,
   GraphQLError,
@@ -9,49 +9,10 @@ import {
   type GraphQLSchema,
   type OperationDefinitionNode,
 } from 'graphql';
-import { LRUCache } from 'lru-cache';
 import type { Admission, Asking } from '../../admission/admission';
 import { CallerError } from '../../domain/errors';
 import { DOCUMENT_LIMITS, MAX_LENGTH, parseDocument } from './limits';
-import type { TrustedDocuments } from './trusted';
-
-/** Valid documents in memory: at 1,000 tokens each, about 100 MB at most. */
-export const MAX_REMEMBERED = 256;
-
-/**
- * The store of parsed and valid documents for Apollo and for subscriptions, bounded by count. (Apollo's default measures each
- * document by turning it into JSON.)
- */
-export class RememberedDocuments {
-  private readonly texts = new Set<string>();
-  private readonly byKey = new LRUCache<string, DocumentNode>({
-    max: MAX_REMEMBERED,
-    dispose: (document) => this.texts.delete(textOf(document)),
-  });
-
-  get size(): number {
-    return this.byKey.size;
-  }
-
-  knows(text: string): boolean {
-    return this.texts.has(text);
-  }
-
-  async get(key: string): Promise<DocumentNode | undefined> {
-    return this.byKey.get(key);
-  }
-
-  async set(key: string, document: DocumentNode): Promise<void> {
-    this.byKey.set(key, document);
-    this.texts.add(textOf(document));
-  }
-
-  async delete(key: string): Promise<boolean> {
-    return this.byKey.delete(key);
-  }
-}
-
-const textOf = ({ loc }: DocumentNode) => loc?.source.body ?? '';
+import type { KnownDocuments } from './known';
 
 export interface Subscription {
   readonly document: DocumentNode;
@@ -61,7 +22,6 @@ export interface Subscription {
 }
 
 export interface DocumentGuard {
-  readonly remembered: RememberedDocuments;
   /**
    * Throws what refuses a text before it is validated: `CallerError` FORBIDDEN where only trusted documents are served,
    * `RateLimited`, or the `GraphQLError` of a limit. Returns for a text that cannot be parsed: Apollo reports why.
@@ -77,17 +37,16 @@ export interface DocumentGuard {
 export function documentGuard(options: {
   readonly schema: GraphQLSchema;
   readonly admission: Admission;
-  readonly trusted: TrustedDocuments;
+  readonly documents: KnownDocuments;
   readonly persistedOnly: boolean;
   /** Error messages suggest no names of the schema. */
   readonly hidesSchema: boolean;
 }): DocumentGuard {
-  const { schema, admission, trusted, persistedOnly, hidesSchema } = options;
-  const remembered = new RememberedDocuments();
+  const { schema, admission, documents, persistedOnly, hidesSchema } = options;
+  const { remembered } = documents;
   return {
-    remembered,
     check: async (text, asking) => {
-      const isTrusted = trusted.has(text);
+      const isTrusted = documents.isTrusted(text);
       if (persistedOnly && !isTrusted) throw notTrusted();
       if (isTrusted || remembered.knows(text)) return;
       await admission.mayRead(asking, Math.min(text.length, MAX_LENGTH));

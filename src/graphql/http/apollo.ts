@@ -9,7 +9,6 @@ import { GraphQLError, OperationTypeNode } from 'graphql';
 import { workOf } from '../../admission/operation';
 import type { Config } from '../../config';
 import type { Logger } from '../../telemetry/logger';
-import { CompiledOperations } from '../documents/compiled';
 import { pricesOf } from '../documents/cost';
 import { notTrusted } from '../documents/guard';
 import { DOCUMENT_LIMITS, MAX_TOKENS } from '../documents/limits';
@@ -38,7 +37,7 @@ export async function openApollo(services: Services, config: Config): Promise<Ap
     parseOptions: { maxTokens: MAX_TOKENS },
     validationRules: DOCUMENT_LIMITS,
     validationOptions: { maxErrors: MAX_VALIDATION_ERRORS },
-    documentStore: services.guard.remembered,
+    documentStore: services.documents.remembered,
     formatError: (formatted, error) => mask(formatted, error, requestIds.get(error as object)),
     logger: quietLogger(services.log),
     plugins: [
@@ -57,22 +56,21 @@ export async function openApollo(services: Services, config: Config): Promise<Ap
  * or the error of an exceeded budget. One plugin for all of it: each plugin, and each hook, costs every request a promise.
  */
 function pipelinePlugin(
-  { schema, trusted, mask }: Services,
+  { schema, documents, mask }: Services,
   { persistedOnly }: Config,
   requestIds: WeakMap<object, string>,
 ): ApolloServerPlugin<Context> {
-  const compiled = new CompiledOperations(schema);
   const listener: GraphQLRequestListener<Context> = {
     didResolveOperation: async ({ contextValue, document, operation, request, source }) => {
       if (operation?.operation === OperationTypeNode.SUBSCRIPTION) throw subscribeElsewhere();
-      if (persistedOnly && !trusted.has(source)) throw notTrusted();
+      if (persistedOnly && !documents.isTrusted(source)) throw notTrusted();
       // Without an operation Apollo answers that there is no such operation.
       if (!operation) return;
       const prices = pricesOf(schema, document, operation);
       await admit(contextValue, workOf(document, operation), prices, request.variables ?? {});
     },
     responseForOperation: async ({ contextValue, document, operation, request }) => {
-      const found = operation && compiled.find(document, operation);
+      const found = operation && documents.planner.operations.find(document, operation);
       const result = found && (await found.execute(contextValue, request.variables ?? {}));
       if (!result) return null;
       const singleResult = formattedResult(result, mask, contextValue.requestId);

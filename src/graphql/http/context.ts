@@ -11,13 +11,13 @@ import type { Admission } from '../../admission/admission';
 import type { Client, ClientOf } from '../../admission/clients';
 import type { Work } from '../../admission/operation';
 import type { DocumentGuard } from '../documents/guard';
+import type { KnownDocuments } from '../documents/known';
 import type { Mask } from './errors';
 import { Loaders } from '../loaders';
 import type { SharedReads } from '../live/shared-reads';
 import type { StockLevels } from '../live/level-reader';
 import type { StockWatch } from '../live/stock-watch';
 import type { TokenVerifier } from './tokens';
-import type { TrustedDocuments } from '../documents/trusted';
 
 /** The services, which live as long as the process. */
 export interface Services {
@@ -30,7 +30,7 @@ export interface Services {
   readonly reads: SharedReads;
   readonly watch: StockWatch;
   readonly admission: Admission;
-  readonly trusted: TrustedDocuments;
+  readonly documents: KnownDocuments;
   readonly guard: DocumentGuard;
   readonly verify: TokenVerifier;
   readonly clientOf: ClientOf;

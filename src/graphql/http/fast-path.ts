@@ -1,14 +1,14 @@
-/** The fast path: a trusted operation runs from its compiled plan, without Apollo's request pipeline. */
+/** The fast path: an operation of a trusted or known document runs from its compiled plan, without Apollo's pipeline. */
 import type { FormattedExecutionResult } from 'graphql';
-import type { TrustedRequest } from '../documents/trusted';
+import type { FastRequest } from '../documents/planner';
 import type { Context } from './context';
 import { formattedResult } from './errors';
 import { settle } from './receive';
 
 /** null: there is no plan, or the variables do not fit. Nothing was executed, and Apollo has the answer. */
-export async function executeTrusted(
+export async function executeFast(
   context: Context,
-  { document, variables }: TrustedRequest,
+  { document, variables }: FastRequest,
 ): Promise<FormattedExecutionResult | null> {
   const result = document.compiled && (await document.compiled.execute(context, variables));
   if (!result) return null;

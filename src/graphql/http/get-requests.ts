@@ -1,7 +1,7 @@
 /** GraphQL by GET: the parameters of a URL, and which pages may have sent the request. */
 import type { IncomingHttpHeaders } from 'node:http';
 import type { Config } from '../../config';
-import type { Asked } from '../documents/trusted';
+import type { Asked } from '../documents/known';
 
 const PARAMETERS = ['query', 'operationName', 'variables', 'extensions'] as const;
 

@@ -1,9 +1,10 @@
-/** The one way in, for HTTP and WebSocket alike: client → verified caller → trusted or guarded document → admitted → context. */
+/** The one way in, for HTTP and WebSocket alike: client → verified caller → known or guarded document → admitted → context. */
 import type { Client } from '../../admission/clients';
 import type { Work } from '../../admission/operation';
 import type { Caller } from '../../checkout/dependencies';
 import type { Priced } from '../documents/cost';
-import type { Asked, TrustedRequest } from '../documents/trusted';
+import type { FastRequest } from '../documents/planner';
+import type { Asked } from '../documents/known';
 import { Context, type Services } from './context';
 import { parseIdempotencyKey, requireKeyedMutation } from './idempotency-key';
 import { anonymous } from './tokens';
@@ -21,14 +22,14 @@ export interface Sender {
 export interface Received {
   readonly context: Context;
   /** Admitted, and ready for the fast path. null: Apollo or a subscription reads and validates the document, then admits it. */
-  readonly trusted: TrustedRequest | null;
+  readonly fast: FastRequest | null;
   /** What was asked, with the document spelled out where a hash named it. null: the request is malformed; Apollo refuses it. */
   readonly request: Asked | null;
 }
 
 /**
  * Throws what refuses a request before its document is validated: UNAUTHENTICATED, FORBIDDEN (only trusted documents are
- * served), PERSISTED_QUERY_NOT_FOUND, `RateLimited`, `Unavailable`, a limit on documents, or what `admit` throws for a trusted
+ * served), PERSISTED_QUERY_NOT_FOUND, `RateLimited`, `Unavailable`, a limit on documents, or what `admit` throws for a known
  * document. `mayBypassApollo` is false for GET, where Apollo has to refuse mutations and forged cross-site requests.
  */
 export async function receive(
@@ -39,17 +40,17 @@ export async function receive(
 ): Promise<Received> {
   const context = new Context(services, sender.requestId, await authenticate(services, sender), sender.client);
   context.idempotencyKey = sender.idempotencyKey ?? null;
-  if (!asked) return { context, trusted: null, request: null };
-  const trusted = mayBypassApollo ? services.trusted.match(asked) : null;
-  if (trusted) {
-    const { document, variables } = trusted;
+  if (!asked) return { context, fast: null, request: null };
+  const fast = mayBypassApollo ? services.documents.match(asked) : null;
+  if (fast) {
+    const { document, variables } = fast;
     await admit(context, document.work, document.prices, variables);
     const { text: query, operationName } = document;
-    return { context, trusted, request: { query, operationName, variables } };
+    return { context, fast, request: { query, operationName, variables } };
   }
-  const request = services.trusted.spellOut(asked);
+  const request = services.documents.spellOut(asked);
   if (typeof request.query === 'string') await services.guard.check(request.query, context);
-  return { context, trusted: null, request };
+  return { context, fast: null, request };
 }
 
 /** Failed attempts count as documents read from the sender's address, so guessing tokens is limited on both doors. */

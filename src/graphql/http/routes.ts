@@ -6,11 +6,11 @@ import { GraphQLError } from 'graphql';
 import type { Config } from '../../config';
 import { readFirstProductId } from '../../database/read-models';
 import { UnreadableRequest } from '../../domain/errors';
-import type { Asked } from '../documents/trusted';
+import type { Asked } from '../documents/known';
 import { asksForPlayground, registerPlaygroundAssets, servePlayground } from '../playground/page';
 import type { Context, Services } from './context';
 import { expectedError, refusalOf, retryAfterSeconds, STATUS_OF_CODE } from './errors';
-import { executeTrusted } from './fast-path';
+import { executeFast } from './fast-path';
 import { askedByUrl, searchIn, searchOf, sentByForeignPage } from './get-requests';
 import { IDEMPOTENCY_KEY_HEADER } from './idempotency-key';
 import { JSON_TYPE, mediaTypeFor } from './media-types';
@@ -59,12 +59,12 @@ export function graphqlRoutes(apollo: ApolloServer<Context>, services: Services,
 
 /** The body, or null when Apollo has to answer. (An async function that returned the reply, a thenable, would wait for its end.) */
 async function answerFast(
-  { context, trusted }: Received,
+  { context, fast }: Received,
   request: FastifyRequest,
   reply: FastifyReply,
 ): Promise<string | null> {
   const mediaType = mediaTypeFor(request.headers.accept);
-  const result = trusted && mediaType !== null ? await executeTrusted(context, trusted) : null;
+  const result = fast && mediaType !== null ? await executeFast(context, fast) : null;
   if (!result) return null;
   const { status, retryAfter } = refusalOf(result);
   if (retryAfter) void reply.header('retry-after', retryAfter);

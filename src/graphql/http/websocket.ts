@@ -12,7 +12,7 @@ import { tracedRequest } from '../../telemetry/tracing';
 import type { Context, Services } from './context';
 import { credentialIn } from './credentials';
 import { FormattedError, formatErrors } from './errors';
-import { executeTrusted } from './fast-path';
+import { executeFast } from './fast-path';
 import { refuseKeyOfSocket } from './idempotency-key';
 import { authenticate, receive, type Received, type Sender } from './receive';
 import { subscribe } from './subscribe';
@@ -241,8 +241,8 @@ function operationsOf(apollo: ApolloServer<Context>, services: Services) {
     return { errors: (result.errors ?? []).map((error) => new FormattedError(error)) };
   };
 
-  const execute = async ({ context, trusted, request }: Received): Promise<Started> => {
-    const result = trusted && (await executeTrusted(context, trusted));
+  const execute = async ({ context, fast, request }: Received): Promise<Started> => {
+    const result = fast && (await executeFast(context, fast));
     if (result) return executed(result);
     const { body } = await apollo.executeOperation(request as GraphQLRequest, { contextValue: context });
     return executed(body.kind === 'single' ? body.singleResult : body.initialResult);
@@ -252,7 +252,7 @@ function operationsOf(apollo: ApolloServer<Context>, services: Services) {
     start: async (payload: SubscribePayload, sender: Sender): Promise<Started> => {
       const received = await receive(services, sender, payload, { mayBypassApollo: true });
       const { query, operationName, variables } = received.request as SubscribePayload;
-      const subscription = received.trusted ? null : await guard.readSubscription(query, operationName);
+      const subscription = received.fast ? null : await guard.readSubscription(query, operationName);
       if (subscription) return subscribe(received.context, subscription, { query, operationName, variables });
       const executing = execute(received);
       underWay.add(executing);

@@ -94,6 +94,7 @@ export function judge(scores: readonly Score[], stock: StockUpdates | null): Tar
     atLeast('granted holds ÷ naive, 1 connection', of('holds@1', 'naive@1'), 1),
     atLeast('refusals once sold out ÷ no-op', of('refusals@256', 'noop@256'), 0.95),
     atLeast('orders ÷ no-op', of('orders@256', 'noop@256'), 0.6),
+    atLeast('orders of 100 products ÷ of one', of('orders-100@256', 'orders@256'), 0.5),
     atLeast('payment events ÷ no-op', of('payments@256', 'noop@256'), 0.6),
     atLeast('no-op ÷ default no-op', of('noop@256', 'default-noop@256'), 1.2),
     atLeast('no-op, trusted ÷ default no-op', of('trusted-noop@256', 'default-noop@256'), 1.8),

@@ -1,4 +1,5 @@
 /** The measured subjects, one per line of the table, and how each gets its slices. */
+import type { Hold } from '../../domain/records';
 import { insertHoldsInBulk } from './bench-sql';
 import type { Child } from './children';
 import type { LoadOrder } from './load';
@@ -38,6 +39,8 @@ const OTHER_CONNECTIONS = 60;
 /** Supplies for the first slice of a kind: more than any machine has needed. Later slices go by what was measured. */
 const FIRST_GUESS_PER_SECOND = 4_000;
 const SPARE = 1.5;
+/** Products that are ordered in turn. */
+const HUNDRED = 100;
 /** Sales per second of a quiet product. */
 const QUIET_PER_SECOND = 50;
 /** Share of a hot product's maximum: below the load at which everything waits for the CPU. */
@@ -167,6 +170,21 @@ class Bench {
       ),
       this.onceEach('orders', 'orders of one hold', requests.ORDERED, 'orders', async (count) =>
         (await this.shop.supplies.holds(productId, count)).map(requests.forOrder),
+      ),
+      this.onceEach(
+        'orders-100',
+        'orders of one hold, of 100 products in turn',
+        requests.ORDERED,
+        'orders',
+        async (count) => {
+          const ofEach: Hold[][] = [];
+          for (let n = 0; n < HUNDRED; n += 1) {
+            const id = await this.shop.supplies.product();
+            ofEach.push(await this.shop.supplies.holds(id, Math.ceil(count / HUNDRED)));
+          }
+          const inTurn = ofEach[0]!.flatMap((_, index) => ofEach.map((holds) => holds[index]!));
+          return inTurn.slice(0, count).map(requests.forOrder);
+        },
       ),
       this.onceEach('payments', 'payment events, signed', requests.APPLIED, 'events', async (count) => {
         const orders = await this.shop.supplies.orders(await this.shop.supplies.holds(productId, count));

@@ -1,6 +1,6 @@
 /**
- * Trusted documents: the operations that codegen wrote, validated with every rule at start. They take the fast path, without
- * Apollo's request pipeline, with the same answers.
+ * Which requests take the fast path: those for a trusted document (an operation that codegen wrote, validated with every rule at
+ * start), and those for a document that is known because it was sent before and was valid.
  */
 import { createHash } from 'node:crypto';
 import { existsSync, readFileSync } from 'node:fs';
@@ -14,25 +14,10 @@ import {
   validate,
   type GraphQLSchema,
 } from 'graphql';
-import { workOf, type Work } from '../../admission/operation';
 import { projectPath } from '../../config';
-import { CompiledOperations, type CompiledOperation } from './compiled';
-import { pricesOf, type Priced } from './cost';
 import { DOCUMENT_LIMITS, MAX_TOKENS } from './limits';
-
-export interface TrustedDocument {
-  readonly text: string;
-  readonly operationName: string | null;
-  /** null: graphql executes the document. */
-  readonly compiled: CompiledOperation | null;
-  readonly work: Work;
-  readonly prices: Priced;
-}
-
-export interface TrustedRequest {
-  readonly document: TrustedDocument;
-  readonly variables: Record<string, unknown>;
-}
+import { Planner, type FastRequest, type PlannedDocument } from './planner';
+import { RememberedDocuments } from './remembered';
 
 /** What a client has put into a request, over HTTP or WebSocket. Nothing about it is verified. */
 export interface Asked {
@@ -43,18 +28,22 @@ export interface Asked {
   readonly extensions?: unknown;
 }
 
-export class TrustedDocuments {
-  private readonly byText = new Map<string, TrustedDocument>();
-  private readonly byHash = new Map<string, TrustedDocument>();
+export class KnownDocuments {
+  readonly planner: Planner;
+  /** Apollo's store, too. */
+  readonly remembered: RememberedDocuments;
+  private readonly byText = new Map<string, PlannedDocument>();
+  private readonly byHash = new Map<string, PlannedDocument>();
   /** Texts by hash and by text. Subscriptions are served over WebSocket, and not compiled. */
   private readonly subscriptions = new Map<string, string>();
 
   /** Throws when a document is not valid against the schema, which means that codegen wrote it for another schema. */
   constructor(schema: GraphQLSchema, texts: readonly string[]) {
-    const compiled = new CompiledOperations(schema);
+    this.planner = new Planner(schema);
+    this.remembered = new RememberedDocuments(this.planner);
     for (const text of texts) {
       const hash = createHash('sha256').update(text).digest('hex');
-      const document = trust(schema, compiled, text);
+      const document = trust(schema, this.planner, text);
       if (document) {
         this.byText.set(text, document);
         this.byHash.set(hash, document);
@@ -69,7 +58,7 @@ export class TrustedDocuments {
     return this.byText.size;
   }
 
-  has(text: string): boolean {
+  isTrusted(text: string): boolean {
     return this.byText.has(text) || this.subscriptions.get(text) === text;
   }
 
@@ -91,10 +80,10 @@ export class TrustedDocuments {
   }
 
   /**
-   * The trusted document that a request names, by its exact text or its hash. null: Apollo serves the request, which is
-   * always correct, and the only way for an unusual one (several operations, malformed variables).
+   * The trusted or known document that a request names, by its exact text or its hash. null: Apollo serves the request, which
+   * is always correct, and the only way for an unusual one (several operations, malformed variables).
    */
-  match({ query, variables = null, operationName = null, extensions = null }: Asked): TrustedRequest | null {
+  match({ query, variables = null, operationName = null, extensions = null }: Asked): FastRequest | null {
     const document = this.find(query, extensions);
     if (!document || !(operationName === null || operationName === '' || operationName === document.operationName)) {
       return null;
@@ -103,9 +92,9 @@ export class TrustedDocuments {
     return isObject(variables) ? { document, variables } : null;
   }
 
-  private find(query: unknown, extensions: unknown): TrustedDocument | undefined {
+  private find(query: unknown, extensions: unknown): PlannedDocument | null | undefined {
     if (extensions === null || (isObject(extensions) && extensions['persistedQuery'] === undefined)) {
-      return typeof query === 'string' ? this.byText.get(query) : undefined;
+      return typeof query === 'string' ? (this.byText.get(query) ?? this.remembered.plan(query)) : null;
     }
     const hash = hashIn(extensions);
     const document = hash === undefined ? undefined : this.byHash.get(hash);
@@ -124,7 +113,7 @@ export function codegenDocuments(): string[] {
 }
 
 /** null: a subscription. */
-function trust(schema: GraphQLSchema, compiled: CompiledOperations, text: string): TrustedDocument | null {
+function trust(schema: GraphQLSchema, planner: Planner, text: string): PlannedDocument | null {
   const ast = parse(text, { maxTokens: MAX_TOKENS });
   const problems = validate(schema, ast, [...specifiedRules, ...DOCUMENT_LIMITS]);
   const operation = getOperationAST(ast);
@@ -133,14 +122,7 @@ function trust(schema: GraphQLSchema, compiled: CompiledOperations, text: string
       `A trusted document does not fit the schema (${problems.join('; ')}); run npm run codegen:\n${text}`,
     );
   }
-  if (operation.operation === OperationTypeNode.SUBSCRIPTION) return null;
-  return {
-    text,
-    operationName: operation.name?.value ?? null,
-    compiled: compiled.find(ast, operation),
-    work: workOf(ast, operation),
-    prices: pricesOf(schema, ast, operation),
-  };
+  return operation.operation === OperationTypeNode.SUBSCRIPTION ? null : planner.plan(ast, operation);
 }
 
 /**
