@@ -15,6 +15,7 @@ import { readFirstProductId } from './database/read-models';
 import { Stop, Stopped } from './stopping';
 import { scrapeAllWorkers } from './telemetry/cluster-metrics';
 import { closeLogger, createLogger, type Logger } from './telemetry/logger';
+import { startTracing } from './telemetry/tracing';
 import { surviveUncaught } from './telemetry/uncaught';
 import { isWorker, report, startWorkers } from './workers';
 
@@ -38,12 +39,14 @@ async function main(): Promise<void> {
   // Writing to a closed terminal fails, which must not end the process before requests in progress are answered.
   for (const output of [process.stdout, process.stderr]) output.on('error', () => undefined);
   const stop = new Stop(log, isWorker);
+  const stopTracing = await startTracing(log);
   try {
     await (isWorker ? serveAsWorker : serve)(config, { log, stop, uncaught });
   } catch (error) {
     if (!stop.isRequested) throw error;
     if (!(error instanceof Stopped)) log.warn({ event: 'server.stopping', err: error }, 'server.stopping');
   } finally {
+    await stopTracing();
     log.info({ event: 'server.stopped' }, 'server.stopped');
     await Promise.race([closeLogger(log), sleep(FLUSH_LOG_WITHIN_MS, undefined, { ref: false })]);
   }

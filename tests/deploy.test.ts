@@ -62,9 +62,9 @@ describe('Dockerfile', () => {
     expect(JSON.parse(valueOf('CMD'))).toEqual(startCommand());
   });
 
-  test('installs production packages only, without the embedded PostgreSQL', () => {
+  test('installs production packages only, without those of one platform, such as the embedded PostgreSQL', () => {
     const { instructions } = stages.find(({ name }) => name === 'packages')!;
-    expect(instructions).toContainEqual({ name: 'RUN', text: 'npm ci --omit=dev --omit=optional' });
+    expect(instructions).toContainEqual({ name: 'RUN', text: 'npm ci --omit=dev --os=none' });
   });
 
   test('sets HOME and only settings that exist', () => {

@@ -2,6 +2,7 @@
 import { AsyncResource } from 'node:async_hooks';
 import { performance } from 'node:perf_hooks';
 import { Busy, Unavailable } from '../domain/errors';
+import { recordingSpan, tracedBatch, type Span } from '../telemetry/tracing';
 
 /** Larger batches gain nothing more, and one of this size still commits within some 10 ms. */
 export const MAX_BATCH = 256;
@@ -25,6 +26,8 @@ const OUTSIDE_OF_REQUESTS = new AsyncResource('Batcher');
 interface Waiting<Request, Result> {
   readonly request: Request;
   readonly since: number;
+  /** Of the sender, for the trace. */
+  readonly span: Span | undefined;
   readonly resolve: (result: Result) => void;
   readonly reject: (error: unknown) => void;
 }
@@ -34,9 +37,13 @@ export interface Concurrency<Request = unknown> {
   readonly batches: number;
   /** What a request counts towards the 256 of a batch. Left out: 1. A batch takes one request in any case. */
   readonly sizeOf?: (request: Request) => number;
+  /** What traces call a batch. Left out: batch.committed. */
+  readonly spanName?: string;
 }
 
 const ONE_AT_A_TIME: Concurrency = { batches: 1 };
+/** For reads outside of any transaction. */
+export const ONE_READ_AT_A_TIME: Concurrency = { batches: 1, spanName: 'batch.read' };
 
 /** Returns one result for each request, in the same order. Throws when none of them took effect, or when that is unknown. */
 export type Work<Request, Result> = (requests: readonly Request[]) => Promise<readonly Result[]>;
@@ -63,7 +70,7 @@ export class Batcher<Request, Result> {
   /** Throws `Busy` when too many wait already, or the request's turn did not come in time: nothing happened. */
   submit(request: Request): Promise<Result> {
     return new Promise((resolve, reject) => {
-      const entry = { request, since: performance.now(), resolve, reject };
+      const entry = { request, since: performance.now(), span: recordingSpan(), resolve, reject };
       OUTSIDE_OF_REQUESTS.runInAsyncScope(this.add, this, entry);
     });
   }
@@ -90,7 +97,7 @@ export class Batcher<Request, Result> {
   private async runNext(): Promise<void> {
     const batch = this.waiting.splice(0, this.countNext());
     try {
-      const results = await this.work(batch.map((entry) => entry.request));
+      const results = await this.run(batch);
       this.committedAt = performance.now();
       // The next batch is sent first: answering this one takes the CPU for longer than sending its statements does.
       setImmediate(() => batch.forEach((entry, index) => entry.resolve(results[index]!)));
@@ -99,6 +106,12 @@ export class Batcher<Request, Result> {
       if (isForAll) this.reject(batch, error);
       else await this.runOneByOne(batch);
     }
+  }
+
+  private run(batch: readonly Waiting<Request, Result>[]): Promise<readonly Result[]> {
+    const { spanName = 'batch.committed' } = this.concurrency;
+    const spans = batch.map((entry) => entry.span);
+    return tracedBatch(spanName, spans, () => this.work(batch.map((entry) => entry.request)));
   }
 
   private countNext(): number {
@@ -111,7 +124,7 @@ export class Batcher<Request, Result> {
   private async runOneByOne(batch: readonly Waiting<Request, Result>[]): Promise<void> {
     for (const entry of batch) {
       try {
-        const [result] = await this.work([entry.request]);
+        const [result] = await this.run([entry]);
         this.committedAt = performance.now();
         entry.resolve(result!);
       } catch (error) {

@@ -12,6 +12,7 @@ import type { Caller, Dependencies, UseCase } from './dependencies';
 import { limitHolds, type HoldLimits } from './hold-limits';
 import { labelOfAnswer, measured } from './outcomes';
 import type { NewProductInput } from './product-fields';
+import { traced } from '../telemetry/tracing';
 import { labelOfRecorded, recordPaymentEvents, type Recorded } from './record-payment-event';
 import { releaseHold } from './release-hold';
 import { replayPaymentEvent } from './replay-payment-event';
@@ -47,9 +48,11 @@ export function openCheckout(
   const { metrics } = deps;
   const inRequest = (requestId: string | undefined): Dependencies =>
     requestId === undefined ? deps : { ...deps, log: deps.log.child({ requestId }) };
-  const answering =
-    <Input, A extends Answer<unknown>>(useCase: UseCase<Input, A>): Call<Input, A | Refused> =>
-    async (input, caller, requestId) => {
+  const answering = <Input, A extends Answer<unknown>>(
+    name: string,
+    useCase: UseCase<Input, A>,
+  ): Call<Input, A | Refused> => {
+    const answer: Call<Input, A | Refused> = async (input, caller, requestId) => {
       try {
         return await useCase(inRequest(requestId), input, caller);
       } catch (error) {
@@ -57,18 +60,23 @@ export function openCheckout(
         return refused(refusal('BUSY', { retryAfterMs: error.retryAfterMs }));
       }
     };
+    return (...call) => traced(name, () => answer(...call), { resultOf: labelOfAnswer });
+  };
   const createHold = measured(createHolds(deps), labelOfAnswer, (result, seconds) => metrics.hold(result, seconds));
   const record = measured(recordPaymentEvents(deps), labelOfRecorded, (outcome) => metrics.paymentEvent(outcome));
   return {
-    createHold: answering(limitHolds(createHold, limits)),
-    releaseHold: answering(releaseHold),
-    createOrder: answering(createOrders(deps)),
-    cancelOrder: answering(cancelOrder),
-    createProduct: answering(createProduct),
-    updateProduct: answering(updateProduct),
-    adjustStock: answering(adjustStock),
-    replayPaymentEvent: answering(replayPaymentEvent),
-    recordPaymentEvent: (provider, message, requestId) => record(inRequest(requestId), provider, message),
+    createHold: answering('createHold', limitHolds(createHold, limits)),
+    releaseHold: answering('releaseHold', releaseHold),
+    createOrder: answering('createOrder', createOrders(deps)),
+    cancelOrder: answering('cancelOrder', cancelOrder),
+    createProduct: answering('createProduct', createProduct),
+    updateProduct: answering('updateProduct', updateProduct),
+    adjustStock: answering('adjustStock', adjustStock),
+    replayPaymentEvent: answering('replayPaymentEvent', replayPaymentEvent),
+    recordPaymentEvent: (provider, message, requestId) =>
+      traced('recordPaymentEvent', () => record(inRequest(requestId), provider, message), {
+        resultOf: labelOfRecorded,
+      }),
     sweep: () => sweepOnce(deps),
   };
 }

@@ -13,7 +13,7 @@ import { judgeOrder, linesOf, type OrderFacts, type OrderRequest, type OrderVerd
 import type { Hold, Order } from '../domain/records';
 import { granted, refused, replayed, type Answer } from '../domain/refusals';
 import type { Dependencies, UseCase } from './dependencies';
-import { Batcher, type Concurrency } from './batcher';
+import { Batcher, ONE_READ_AT_A_TIME, type Concurrency } from './batcher';
 import { GroupCommit } from './group-commit';
 import { logOrder, logSettled } from './outcomes';
 import type { Settled, SettlementPlan } from './order-settlement';
@@ -63,7 +63,10 @@ const SHARED: Concurrency<PeekedRequest> = { batches: 2, sizeOf: ({ holdIds }) =
  */
 export function createOrders(shared: Dependencies): UseCase<CreateOrderInput, Answer<Order>> {
   const { database } = shared;
-  const peeks = new Batcher<readonly string[], readonly Hold[]>((requests) => peekHolds(shared, requests));
+  const peeks = new Batcher<readonly string[], readonly Hold[]>(
+    (requests) => peekHolds(shared, requests),
+    ONE_READ_AT_A_TIME,
+  );
   const commit = (requests: readonly PeekedRequest[], locking: Locking) =>
     database.inTransaction('createOrder', ({ em, attempt, rollBack }) =>
       commitTogether(em, requests, locking, shared.orderPaymentWindowSeconds, attempt > 1, rollBack),

@@ -34,7 +34,11 @@ export interface HoldTransactions {
  * Three, so that one transaction can be written while another is committed. With more, each would have fewer products, and
  * all together would make more round trips.
  */
-const SHARED: Concurrency<ProductBatch> = { batches: 3, sizeOf: ({ requests }) => requests.length };
+const SHARED: Concurrency<ProductBatch> = {
+  batches: 3,
+  sizeOf: ({ requests }) => requests.length,
+  spanName: 'batch.shared',
+};
 /** How long a contended product runs alone: another server is selling it too. */
 const CONTENDED_MS = 100;
 

@@ -55,7 +55,10 @@ interface FastEvent {
  * Locks: the event's own new row → order (its id, when there is none yet) → stock (if units move) → holds → parked events.
  */
 export function recordPaymentEvents(shared: Dependencies): RecordPaymentEvent {
-  const lookups = new Batcher<Received, Lookup>((events) => lookUp(shared, events), TWO_AT_A_TIME);
+  const lookups = new Batcher<Received, Lookup>((events) => lookUp(shared, events), {
+    ...TWO_AT_A_TIME,
+    spanName: 'batch.read',
+  });
   const commits = new Batcher<FastEvent, PaymentEvent | null>(
     (events) => recordTogether(shared, events),
     TWO_AT_A_TIME,

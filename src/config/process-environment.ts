@@ -54,3 +54,13 @@ export function bareEnvironment(): NodeJS.ProcessEnv {
   const { PATH, HOME, TMPDIR } = process.env;
   return { PATH, HOME, TMPDIR };
 }
+
+/** Whether OpenTelemetry's own variables, which its SDK reads, ask for traces. */
+export function tracesAreWanted(env: NodeJS.ProcessEnv = process.env): boolean {
+  const isSet = (name: string) => Boolean(env[name]?.trim());
+  if (env.OTEL_SDK_DISABLED?.trim().toLowerCase() === 'true') return false;
+  if (env.OTEL_TRACES_EXPORTER?.trim() === 'none') return false;
+  return (
+    isSet('OTEL_EXPORTER_OTLP_ENDPOINT') || isSet('OTEL_EXPORTER_OTLP_TRACES_ENDPOINT') || isSet('OTEL_TRACES_EXPORTER')
+  );
+}

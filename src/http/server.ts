@@ -8,6 +8,7 @@ import type { Metrics } from '../telemetry/metrics';
 import { ambiguityOf } from './ambiguity';
 import { allowOrigins, securityHeaders } from './headers';
 import { Sockets } from './sockets';
+import { traceRequests } from './traces';
 
 /** For a whole request. One that takes longer is a slow attack or a lost client. */
 const REQUEST_TIMEOUT_MS = 15_000;
@@ -75,6 +76,7 @@ export async function openHttpServer(
     metrics.httpAnswer(request.routeOptions.url ?? 'unknown', reply.statusCode, reply.elapsedTime / 1_000);
     done();
   });
+  traceRequests(http);
   await allowOrigins(http, config);
   return {
     fastify: http,

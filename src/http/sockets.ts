@@ -1,5 +1,5 @@
 /** Bounds what the sockets of a server may do: one request per socket at a time, limited queues, and no stalled clients. */
-import { createServer, IncomingMessage, type Server, type ServerOptions, type ServerResponse } from 'node:http';
+import { createServer, type IncomingMessage, type Server, type ServerOptions, type ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 
 /**
@@ -17,8 +17,8 @@ const CHECK_MS = 1_000;
 const LINGER_MS = 1_000;
 
 interface Upgradable {
-  /** It has the header `Upgrade`, and `Connection` names it. */
-  readonly wantsUpgrade: boolean;
+  /** Set when it has the header `Upgrade`, and `Connection` names it. */
+  wantsUpgrade?: boolean;
 }
 
 type Handler = (request: IncomingMessage, response: ServerResponse) => void;
@@ -72,31 +72,18 @@ export class Sockets {
   /** May be called several times, because a host name may stand for several addresses. */
   server(handler: Handler, options: ServerOptions): Server {
     const { mayUpgrade } = this.options;
-    const lines = this.lines;
-    class Request extends IncomingMessage implements Upgradable {
-      declare wantsUpgrade: boolean;
-
-      /**
-       * Node reads this to decide whether to hand the socket to `upgrade` listeners. (From Node 24 on it asks
-       * `shouldUpgradeCallback`.) A request behind unanswered ones is not handed over, because the answers would get mixed up.
-       */
-      get upgrade(): boolean {
-        if (!this.wantsUpgrade || this.method === 'CONNECT') return this.wantsUpgrade;
-        return !lines.get(this.socket)?.underWay && mayUpgrade(this);
-      }
-
-      set upgrade(wantsUpgrade: boolean) {
-        this.wantsUpgrade = wantsUpgrade;
-      }
-    }
-    const server = createServer({ ...options, IncomingMessage: Request });
+    // A request behind unanswered ones is not handed to `upgrade` listeners, because the answers would get mixed up.
+    const shouldUpgradeCallback = (request: IncomingMessage & Upgradable) => {
+      request.wantsUpgrade = true;
+      return !this.lines.get(request.socket)?.underWay && mayUpgrade(request);
+    };
+    const server = createServer({ ...options, shouldUpgradeCallback });
     // A client that has closed its writing half still gets its answers. (Node has no option for it.)
     Object.assign(server, { httpAllowHalfOpen: true });
     // Node calls it when a server closes. From 26.4 on its own resets sockets of which it has read nothing yet.
     server.closeIdleConnections = () => this.closeIdle();
     server.on('connection', (socket: Socket) => this.open(socket));
-    const take = (request: IncomingMessage, response: ServerResponse) =>
-      this.take(handler, { request: request as Request, response });
+    const take = (request: IncomingMessage, response: ServerResponse) => this.take(handler, { request, response });
     server.on('request', take);
     // Expectations other than `100-continue` are ignored, as RFC 9110 (10.1.1) allows, so the answer has its route's shape.
     server.on('checkExpectation', take);

@@ -5,6 +5,7 @@ import { MikroORM, PostgreSqlKnexDialect, type EntityManager, type Options } fro
 import type { Client, ClientConfig } from 'pg';
 import { Busy, Unavailable } from '../domain/errors';
 import type { Logger } from '../telemetry/logger';
+import { tracedStatement } from '../telemetry/tracing';
 import { ABORTED, classify } from './pg-errors';
 import { CONNECT_MS, type WritableServer } from './primary';
 import { Session } from './session';
@@ -79,7 +80,7 @@ abstract class BoundedDialect extends PostgreSqlKnexDialect {
       const error = new Error(`PostgreSQL has not answered for ${patience} ms`);
       connection.connection.stream.destroy(Object.assign(error, { code: 'ETIMEDOUT' }));
     }, patience);
-    return this.sendBounded(connection, query)
+    return tracedStatement(query.sql, () => this.sendBounded(connection, query))
       .catch((error: unknown) => {
         const code = error instanceof Error && 'code' in error ? error.code : null;
         if (code === READ_ONLY) {

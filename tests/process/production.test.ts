@@ -1,5 +1,5 @@
 /** What a container copies (package.json, dist/ and the packages of `npm ci --omit=dev`) is enough to run the server and its commands. */
-import { execFileSync, spawn, type ChildProcess } from 'node:child_process';
+import { execFileSync, spawn, spawnSync, type ChildProcess } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { cpSync, existsSync, mkdtempSync, readdirSync, realpathSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -60,6 +60,19 @@ test('the production packages contain no build tool, and the build contains no w
 test.each(COMMANDS)('the command %s runs without dev dependencies', (command) => {
   const args = [join('dist', 'src', 'cli', `${command}.js`), '--help'];
   expect(execFileSync(process.execPath, args, { cwd: folder, env, encoding: 'utf8' })).toMatch(/^Usage: /);
+});
+
+test('a server that is asked for traces and was installed without OpenTelemetry says what to install', () => {
+  const traced = { ...env, OTEL_EXPORTER_OTLP_ENDPOINT: 'http://127.0.0.1:9' };
+  const { status, stderr } = spawnSync(process.execPath, [join('dist', 'src', 'main.js')], {
+    cwd: folder,
+    env: traced,
+    encoding: 'utf8',
+  });
+  expect({ status, stderr }).toEqual({
+    status: 1,
+    stderr: expect.stringMatching(/^error: The environment asks for traces .*@opentelemetry\/sdk-node.*\n$/),
+  });
 });
 
 test('the server migrates, sells, and serves its pages and its playground without dev dependencies', async () => {

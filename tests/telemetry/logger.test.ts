@@ -69,7 +69,7 @@ test('every log line of a request has its request id, also in a shared transacti
   }
 });
 
-test('the server never uses AsyncLocalStorage, which would slow every promise', async () => {
+test('without tracing the server never uses AsyncLocalStorage', async () => {
   const spies = (['run', 'enterWith'] as const).map((name) => jest.spyOn(AsyncLocalStorage.prototype, name));
   const server = await serve({ url: db.url, log }, { SWEEP_CRON: '* * * * * *' });
   try {

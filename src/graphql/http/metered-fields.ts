@@ -1,6 +1,7 @@
-/** Counts and times the answers of every root field: queries, mutations and subscriptions, on every transport. */
+/** Counts, times and traces the answers of every root field: queries, mutations and subscriptions, on every transport. */
 import { GraphQLError, type GraphQLFieldResolver, type GraphQLSchema } from 'graphql';
 import { labelOfFailure } from '../../checkout/outcomes';
+import { traced } from '../../telemetry/tracing';
 import type { Context } from './context';
 
 /**
@@ -9,24 +10,26 @@ import type { Context } from './context';
  */
 export function meterRootFields(schema: GraphQLSchema): GraphQLSchema {
   for (const type of [schema.getQueryType(), schema.getMutationType()]) {
-    for (const field of Object.values(type?.getFields() ?? {})) field.resolve = metered(field.name, field.resolve!);
+    for (const field of Object.values(type?.getFields() ?? {})) {
+      field.resolve = metered(field.name, `${type!.name.toLowerCase()} ${field.name}`, field.resolve!);
+    }
   }
   for (const field of Object.values(schema.getSubscriptionType()?.getFields() ?? {})) {
-    field.subscribe = metered(field.name, field.subscribe!);
+    field.subscribe = metered(field.name, `subscription ${field.name}`, field.subscribe!);
   }
   return schema;
 }
 
 type Resolver = GraphQLFieldResolver<unknown, Context>;
 
-function metered(name: string, resolve: Resolver): Resolver {
+function metered(name: string, spanName: string, resolve: Resolver): Resolver {
   return (source, args, context, info) => {
     const askedAt = performance.now();
     const count = (result: string) =>
       context.services.metrics.operation(name, result, (performance.now() - askedAt) / 1_000);
     const onError = (error: unknown) => count(codeOf(error));
     try {
-      const answer: unknown = resolve(source, args, context, info);
+      const answer = traced(spanName, () => resolve(source, args, context, info) as unknown, { resultOf });
       if (isPromise(answer)) answer.then((value) => count(resultOf(value)), onError);
       else count(resultOf(answer));
       return answer;

@@ -8,6 +8,7 @@ import { makeServer, type Context as Connection, type SubscribePayload } from 'g
 import { WebSocketServer, type WebSocket } from 'ws';
 import type { Client } from '../../admission/clients';
 import { CallerError, RateLimited } from '../../domain/errors';
+import { tracedRequest } from '../../telemetry/tracing';
 import type { Context, Services } from './context';
 import { credentialIn } from './credentials';
 import { FormattedError, formatErrors } from './errors';
@@ -188,7 +189,12 @@ function protocolOf(services: Services, operations: Operations) {
         formatErrors(errors, services.mask, sender.requestId).map((error) => new FormattedError(error));
       try {
         if (Object.keys(connected.subscriptions).length > MAX_OPERATIONS) throw tooMany();
-        const started = await operations.start(payload, sender);
+        const started = await tracedRequest(
+          `WEBSOCKET ${PATH}`,
+          traceParentOf(connected),
+          () => operations.start(payload, sender),
+          { attributes: { 'checkout.request_id': sender.requestId } },
+        );
         return 'errors' in started ? formatted(started.errors) : started;
       } catch (error) {
         return formatted([error]);
@@ -211,6 +217,11 @@ function senderOf({ connectionParams, extra: { client, request } }: Connected): 
     // Browsers can send a credential only in `connection_init`.
     authorization: () => credentialIn(connectionParams) ?? request.headers.authorization,
   };
+}
+
+/** Browsers can send `traceparent` only in `connection_init`. All operations of a socket then belong to one trace. */
+function traceParentOf({ connectionParams, extra: { request } }: Connected): object {
+  return typeof connectionParams?.traceparent === 'string' ? connectionParams : request.headers;
 }
 
 const tooMany = () =>

@@ -1,5 +1,5 @@
 /** Batches look-ups by id across requests: while a query runs, further look-ups gather for the next one. */
-import { Batcher } from '../../checkout/batcher';
+import { Batcher, ONE_READ_AT_A_TIME } from '../../checkout/batcher';
 import type { Database } from '../../database/database';
 import { findHoldsNow } from '../../database/holds';
 import { findLines, findOrders } from '../../database/orders';
@@ -39,7 +39,7 @@ export function sharedReads(database: Database): SharedReads {
     const found = await database.read((em) => findHoldsNow(em, union(requests)));
     const byId = groupBy(found.holds, (hold) => hold.id);
     return requests.map((ids) => ({ at: found.at, holds: pick(byId, ids) }));
-  });
+  }, ONE_READ_AT_A_TIME);
   return { products, orders, lines, holds: (ids) => holds.submit(ids) };
 }
 
@@ -47,7 +47,7 @@ function shared<T>(find: (ids: Ids) => Promise<T[]>, idOf: (record: T) => string
   const reads = new Batcher<Ids, T[]>(async (requests) => {
     const byId = groupBy(await find(union(requests)), idOf);
     return requests.map((ids) => pick(byId, ids));
-  });
+  }, ONE_READ_AT_A_TIME);
   return (ids) => reads.submit(ids);
 }
 

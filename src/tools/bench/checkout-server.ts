@@ -3,6 +3,7 @@ import { startApp } from '../../app';
 import { loadConfig } from '../../config';
 import { checkoutSchema } from '../../graphql/schema';
 import { closeLogger, createLogger } from '../../telemetry/logger';
+import { startTracing } from '../../telemetry/tracing';
 import { BenchResolver, openNaive } from './bench-resolver';
 import { followParent, orSayWhy, tell } from './parent';
 import { TRUSTED_DOCUMENTS } from './requests';
@@ -11,6 +12,7 @@ void orSayWhy(async () => {
   const config = loadConfig();
   const { logLevel: level, logFile: file, environment } = config;
   const log = createLogger({ level, file, environment });
+  const stopTracing = await startTracing(log);
   const url = config.databaseUrls[0]!;
   openNaive(url);
   const app = await startApp(config, {
@@ -21,6 +23,7 @@ void orSayWhy(async () => {
   });
   followParent(async () => {
     await app.close();
+    await stopTracing();
     await closeLogger(log);
   });
   tell({ kind: 'ready', port: Number(new URL(app.url).port) });
