@@ -92,7 +92,7 @@ async function attemptOnce<T>(
     } else {
       await failpoint('before-commit', name);
       committing = true;
-      await commit(em);
+      await em.commit();
       await failpoint('after-commit', name);
     }
     return { ended: true, value };
@@ -101,15 +101,6 @@ async function attemptOnce<T>(
     if (!committing && em.isInTransaction()) await rollBackQuietly(em);
     return { ended: false, committing, error, failure };
   }
-}
-
-/**
- * COMMIT without MikroORM's flush of an empty unit of work: only that flush uses AsyncLocalStorage, whose first use on Node 20
- * turns on promise hooks and slows every promise (docs/decisions/0017-no-asynclocalstorage.md).
- */
-export async function commit(em: EntityManager): Promise<void> {
-  await em.getConnection('write').commit(em.getTransactionContext()!);
-  em.resetTransactionContext();
 }
 
 /** The first error is the one to report. A lost connection is rolled back by PostgreSQL. */

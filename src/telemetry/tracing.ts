@@ -88,9 +88,12 @@ export interface SpanOptions<Result> {
   readonly resultOf?: (value: Result) => string;
 }
 
-/** Calls `work` in a span below the current one, which ends with it. Neither changes nor delays what `work` returns or throws. */
+/**
+ * Calls `work` in a span below the current one, which ends with it. Neither changes nor delays what `work` returns or throws.
+ * Below a request that is not recorded, and below none, there is no span.
+ */
 export function traced<T>(name: string, work: () => T, options: SpanOptions<Awaited<T>> = {}): T {
-  if (!tracing) return work();
+  if (!tracing || !recordingSpan()) return work();
   return within(start(name, options, tracing.api.context.active()), work, options.resultOf);
 }
 

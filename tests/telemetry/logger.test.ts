@@ -1,9 +1,7 @@
 /** The log names the request of a line, hides secrets, and costs the process little. */
-import { AsyncLocalStorage } from 'node:async_hooks';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { seed } from '../../src/database/seed';
 import { closeLogger, createLogger } from '../../src/telemetry/logger';
 import { freshDatabase, type FreshDatabase } from '../support/database';
 import { HOLD, serve } from '../support/server';
@@ -66,28 +64,5 @@ test('every log line of a request has its request id, also in a shared transacti
     expect(linesOf('hold.released')[0]!.requestId).toMatch(/^[\da-f-]{36}$/);
   } finally {
     await server.close();
-  }
-});
-
-test('without tracing the server never uses AsyncLocalStorage', async () => {
-  const spies = (['run', 'enterWith'] as const).map((name) => jest.spyOn(AsyncLocalStorage.prototype, name));
-  const server = await serve({ url: db.url, log }, { SWEEP_CRON: '* * * * * *' });
-  try {
-    await seed(server.app.database);
-    const { id: productId } = await server.product(10);
-    const hold = await server.hold(productId);
-    await server.hold(productId, {}, server.tokens.alice);
-    const order = await server.order(hold.id);
-    await server.mutate('cancelOrder', { orderId: order.id });
-    await server.webhook({ event_id: 'parked', type: 'payment.succeeded', data: { reference: 'nobody' } });
-    await server.mutate('adjustStock', { productId, delta: 1, reason: 'found one' }, server.tokens.admin);
-    await server.mutate('updateProduct', { productId, name: 'New' }, server.tokens.admin);
-    await server.gql('{ products { edges { node { id availableStock } } } }');
-    await server.fetch('/readyz');
-    await server.fetch('/metrics');
-    for (const spy of spies) expect(spy).not.toHaveBeenCalled();
-  } finally {
-    await server.close();
-    for (const spy of spies) spy.mockRestore();
   }
 });

@@ -6,7 +6,7 @@ import { createClient } from 'graphql-ws';
 import { WebSocket } from 'ws';
 import { tracesAreWanted } from '../../src/config';
 import { closeLogger, createLogger, type Logger } from '../../src/telemetry/logger';
-import { startTracing, traced, traceHeaders } from '../../src/telemetry/tracing';
+import { startTracing, traced, tracedRequest, traceHeaders } from '../../src/telemetry/tracing';
 import { openCollector, type Collector, type Received } from '../support/collector';
 import { freshDatabase, type FreshDatabase } from '../support/database';
 import { mutationText, paymentMessage, serve, type Client } from '../support/server';
@@ -203,7 +203,7 @@ describe('on', () => {
 
   test('requests to other services continue the trace, and never pass on the baggage of a stranger', async () => {
     let sent: Record<string, string> = {};
-    await traced('notify', async () => {
+    await tracedRequest('notify', {}, async () => {
       await Promise.resolve();
       sent = traceHeaders();
     });
@@ -216,6 +216,17 @@ describe('on', () => {
     expect(collector.spans.find((span) => span.name === 'createHold')!.attributes).toEqual({
       'checkout.result': 'PRODUCT_NOT_FOUND',
     });
+  });
+
+  test('the webhook that the simulated provider calls continues the trace of who asked for it', async () => {
+    const query = 'mutation { simulatePayment(input: { reference: "nobody" }) { deliveries { status } } }';
+    const { body } = await server.post(JSON.stringify({ query }), { 'content-type': 'application/json', traceparent });
+    expect(body.data.simulatePayment.deliveries).toEqual([{ status: 200 }]);
+    await server.close();
+    await stop();
+    const webhook = collector.spans.find((span) => span.name === 'POST /webhooks/payments')!;
+    expect(webhook.traceId).toBe(TRACE);
+    expect(pathOf(webhook)).toEqual(['POST /webhooks/payments', 'mutation simulatePayment', 'POST /graphql']);
   });
 
   test('what probes ask, and statements of no request, make no spans', async () => {
@@ -236,7 +247,7 @@ describe('on', () => {
     test('nothing is sent, and the decision is passed on', async () => {
       const { id: productId } = await server.product(5);
       expect((await mutate('createHold', { productId }, { traceparent })).hold).not.toBeNull();
-      traced('notify', () => expect(traceHeaders().traceparent).toMatch(/-00$/));
+      tracedRequest('notify', {}, () => expect(traceHeaders().traceparent).toMatch(/-00$/));
       await server.close();
       await stop();
       expect(collector.spans).toEqual([]);
