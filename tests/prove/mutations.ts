@@ -99,8 +99,8 @@ export const MUTATIONS: readonly Mutation[] = [
       { file: KEEPER, find: '[...new Set(productIds)].sort()', replace: '[...new Set(productIds)]' },
       {
         file: 'src/domain/group-by.ts',
-        find: 'new Map([...groups].sort(([a], [b]) => (a < b ? -1 : 1)))',
-        replace: 'groups',
+        find: 'new Map([...Map.groupBy(items, keyOf)].sort(([a], [b]) => (a < b ? -1 : 1)))',
+        replace: 'Map.groupBy(items, keyOf)',
       },
     ],
   },
