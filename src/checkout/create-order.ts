@@ -73,7 +73,7 @@ export function createOrders(shared: Dependencies): UseCase<CreateOrderInput, An
     );
   const free = new Batcher<PeekedRequest, BatchVerdict>((requests) => commit(requests, lockFree), SHARED);
   const waiting = new GroupCommit<PeekedRequest, BatchVerdict>((_, requests) => commit(requests, lockAll));
-  const wait = (request: PeekedRequest) => waiting.submit(productIdsOf([request]).join(), request);
+  const wait = (request: PeekedRequest) => waiting.submit(productIdsOf(request).join(), request);
   return async (deps, input, { customerId }) => {
     const named = nameEachOnce(input.holdIds);
     const idempotencyKey = checkIdempotencyKey(input.idempotencyKey);
@@ -89,7 +89,7 @@ export function createOrders(shared: Dependencies): UseCase<CreateOrderInput, An
     // On Citus orders are on different workers, and a shared transaction would write to many of them.
     let verdict = await (database.isDistributed ? waiting.submit(request.orderId, request) : free.submit(request));
     if (verdict.kind === 'locked') verdict = await wait({ ...request, mayExist: request.mayExist || verdict.isRerun });
-    if (verdict.kind === 'locked') throw new Error('an order that has waited for its locks has them');
+    if (verdict.kind === 'locked') throw new Error('a transaction that waits for its locks leaves no order out');
     return verdict.kind === 'alone' ? placeAlone(deps, request) : answerTo(deps, request, verdict);
   };
 }
@@ -113,8 +113,7 @@ async function peekHolds(deps: Dependencies, requests: readonly (readonly string
   return requests.map((ids) => ids.flatMap((id) => byId.get(id) ?? []));
 }
 
-const productIdsOf = (requests: readonly PeekedRequest[]) =>
-  [...new Set(requests.flatMap((request) => request.peeked.map((hold) => hold.productId)))].sort();
+const productIdsOf = ({ peeked }: PeekedRequest) => [...new Set(peeked.map((hold) => hold.productId))].sort();
 
 async function commitTogether(
   em: EntityManager,
@@ -159,20 +158,23 @@ const keyedIdsOf = (requests: readonly PeekedRequest[]) =>
   requests.filter(({ idempotencyKey }) => idempotencyKey !== null).map(({ orderId }) => orderId);
 
 const lockAll: Locking = async (em, requests) => {
+  const [, holds] = await Promise.all([lockOrderIds(em, keyedIdsOf(requests)), lockPeeked(em, requests)]);
+  return { holds, has: () => true };
+};
+
+/** The holds that the requests name, product by product. */
+async function lockPeeked(em: EntityManager, requests: readonly PeekedRequest[]): Promise<Hold[]> {
   const peeked = new Map(requests.flatMap((request) => request.peeked).map((hold) => [hold.id, hold]));
   const byProduct = [...groupBy(peeked.values(), (hold) => hold.productId)];
-  const [, ...holds] = await Promise.all([
-    lockOrderIds(em, keyedIdsOf(requests)),
-    ...byProduct.map(([productId, own]) =>
-      lockHolds(
-        em,
-        productId,
-        own.map((hold) => hold.id),
-      ),
+  const locking = byProduct.map(([productId, own]) =>
+    lockHolds(
+      em,
+      productId,
+      own.map((hold) => hold.id),
     ),
-  ]);
-  return { holds: holds.flat(), has: () => true };
-};
+  );
+  return (await Promise.all(locking)).flat();
+}
 
 /** Waits for nothing. */
 const lockFree: Locking = async (em, requests) => {
@@ -193,8 +195,8 @@ async function placeAlone(deps: Dependencies, request: PeekedRequest): Promise<A
   const plan: SettlementPlan = { movesUnits: true, newOrderId: newId() };
   const { verdict, settled } = await deps.database.inTransaction('createOrder', async ({ em, attempt, rollBack }) => {
     await lockOrderIds(em, keyedIdsOf([request]));
-    await lockStocks(em, productIdsOf([request]));
-    const [{ holds }, at] = await Promise.all([lockAll(em, [request]), readClock(em)]);
+    await lockStocks(em, productIdsOf(request));
+    const [holds, at] = await Promise.all([lockPeeked(em, [request]), readClock(em)]);
     const facts = await readFacts(em, [request], holds, at, attempt > 1);
     const verdict = judgeOrder(request, facts, deps.orderPaymentWindowSeconds);
     if (verdict.kind !== 'place') {

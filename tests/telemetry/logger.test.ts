@@ -1,19 +1,16 @@
 /** The log names the request of a line, hides secrets, and costs the process little. */
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { closeLogger, createLogger } from '../../src/telemetry/logger';
 import { freshDatabase, type FreshDatabase } from '../support/database';
+import { linesIn } from '../support/log';
 import { HOLD, serve } from '../support/server';
 
 const folder = mkdtempSync(join(tmpdir(), 'flash-sale-log-'));
 const file = join(folder, 'app.log');
 const log = createLogger({ level: 'info', file, environment: 'test' });
-const lines = () =>
-  readFileSync(file, 'utf8')
-    .trim()
-    .split('\n')
-    .map((line) => JSON.parse(line) as Record<string, any>);
+const lines = () => linesIn(file);
 const linesOf = (event: string) => lines().filter((line) => line.event === event);
 
 let db: FreshDatabase;

@@ -1,5 +1,5 @@
 /** OpenTelemetry: off it does nothing; on, a purchase is one connected story, from the shop's trace down to the SQL. */
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createClient } from 'graphql-ws';
@@ -9,6 +9,7 @@ import { closeLogger, createLogger, type Logger } from '../../src/telemetry/logg
 import { startTracing, traced, tracedRequest, traceHeaders } from '../../src/telemetry/tracing';
 import { openCollector, type Collector, type Received } from '../support/collector';
 import { freshDatabase, type FreshDatabase } from '../support/database';
+import { linesIn } from '../support/log';
 import { mutationText, paymentMessage, serve, type Client } from '../support/server';
 
 const OTHER = process.env;
@@ -89,12 +90,6 @@ describe('on', () => {
   });
   let settings: Record<string, string> = {};
 
-  const lines = () =>
-    readFileSync(file, 'utf8')
-      .trim()
-      .split('\n')
-      .map((line) => JSON.parse(line) as Record<string, any>);
-
   const TRACE = '0af7651916cd43dd8448eb211c80319c';
   const SHOP = 'b7ad6b7169203331';
   const traceparent = `00-${TRACE}-${SHOP}-01`;
@@ -145,7 +140,7 @@ describe('on', () => {
     expect(namesOf(sql)).toContain('INSERT orders');
     expect(JSON.stringify(sql)).not.toContain(hold.id);
 
-    const traced = lines().filter((line) => line.traceId === TRACE);
+    const traced = linesIn(file).filter((line) => line.traceId === TRACE);
     expect(traced.map((line) => line.event)).toEqual([
       ...['batch.committed', 'hold.created', 'order.created'],
       ...['payment.received', 'payment.settled', 'order.paid'],
