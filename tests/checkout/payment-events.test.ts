@@ -276,12 +276,15 @@ describe('a second payment', () => {
 
 // On Citus each has a transaction of its own, and which of two comes first is open.
 onOneServer('events that share a transaction see what their neighbours did', async () => {
-  const [first, twice, copied] = await Promise.all([1, 2, 3].map(async () => shop.orderOf(await shop.product(1))));
+  const orders = await Promise.all(Array.from({ length: 6 }, async () => shop.orderOf(await shop.product(1))));
+  const [twice, copied, ...others] = orders;
   const copy = message('succeeded', copied!);
-  // The first goes at once, and the others wait for it together.
-  const [, ...recorded] = await Promise.all(
+  // Opens the connections of both transactions that may be under way, so that neither is overtaken while it connects.
+  await Promise.all(others.splice(2).map((order) => shop.receive(message('succeeded', order))));
+  // The first two go at once, a transaction each, and the others wait for them together.
+  const [, , ...recorded] = await Promise.all(
     [
-      message('succeeded', first!),
+      ...others.map((order) => message('succeeded', order)),
       message('succeeded', twice!, { paymentId: 'p1' }),
       message('succeeded', twice!, { paymentId: 'p2' }),
       copy,

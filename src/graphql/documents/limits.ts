@@ -160,5 +160,5 @@ export function subscriptionRootRule(context: ValidationContext): ASTVisitor {
   };
 }
 
-/** Both transports validate with these rules, and parse with `MAX_TOKENS`. */
+/** `DocumentGuard.check` validates every new document with these, on both transports, before graphql's own rules. */
 export const DOCUMENT_LIMITS = [sizeLimit, depthLimit, rootMutationLimit, subscriptionRootRule, costLimit];

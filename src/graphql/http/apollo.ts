@@ -11,7 +11,7 @@ import type { Config } from '../../config';
 import type { Logger } from '../../telemetry/logger';
 import { pricesOf } from '../documents/cost';
 import { notTrusted } from '../documents/guard';
-import { DOCUMENT_LIMITS, MAX_TOKENS } from '../documents/limits';
+import { MAX_TOKENS } from '../documents/limits';
 import type { Context, Services } from './context';
 import { formattedResult, refusalOf } from './errors';
 import { admit, settle } from './receive';
@@ -35,7 +35,6 @@ export async function openApollo(services: Services, config: Config): Promise<Ap
     allowBatchedHttpRequests: false,
     stopOnTerminationSignals: false,
     parseOptions: { maxTokens: MAX_TOKENS },
-    validationRules: DOCUMENT_LIMITS,
     validationOptions: { maxErrors: MAX_VALIDATION_ERRORS },
     documentStore: services.documents.remembered,
     formatError: (formatted, error) => mask(formatted, error, requestIds.get(error as object)),
